@@ -1,0 +1,38 @@
+"""Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) with statistics over groups of examples."""
+
+import jax.numpy as jnp
+from jax import lax
+
+from senet_jax.typing import Array, Float
+
+
+def group_moments(
+    x: Float[Array, "n h w c"], group: int | None = None
+) -> tuple[Float[Array, "groups c"], Float[Array, "groups c"]]:
+    """Mean and biased variance of each channel over each group of that many successive examples, in float32 at least.
+
+    None takes the whole batch as one group. The variance is taken about the mean, so that large means do not cancel.
+    Raises ValueError where the group does not divide the batch.
+    """
+    n = x.shape[0]
+    group = n if group is None else group
+    if group < 1 or n % group:
+        raise ValueError(f"a statistics group of {group} does not divide the batch of {n} examples")
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32)).reshape(n // group, -1, x.shape[-1])
+    mean = x.mean(axis=1)
+    return mean, jnp.square(x - mean[:, None]).mean(axis=1)
+
+
+def normalise(
+    x: Float[Array, "n h w c"],
+    mean: Float[Array, "groups c"],
+    variance: Float[Array, "groups c"],
+    gain: Float[Array, " c"],
+    bias: Float[Array, " c"],
+    epsilon: float,
+) -> Float[Array, "n h w c"]:
+    """Gain (x - mean) / sqrt(variance + epsilon) + bias, in the type of x; the groups are of successive examples."""
+    factor = gain * lax.rsqrt(variance + epsilon)
+    grouped = x.astype(factor.dtype).reshape(mean.shape[0], -1, *x.shape[1:])
+    result = (grouped - mean[:, None, None, None]) * factor[:, None, None, None] + bias
+    return result.reshape(x.shape).astype(x.dtype)

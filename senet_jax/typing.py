@@ -1,0 +1,25 @@
+"""Array types with shapes, `Float[Array, "n h w c"]`: jaxtyping's where it is installed, otherwise plain arrays.
+
+The tests install jaxtyping and check every annotation at run time; a user of the modules does not need it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from jax import Array
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int, UInt8
+else:
+    try:
+        from jaxtyping import Bool, Float, Int, UInt8
+    except ModuleNotFoundError:
+
+        class Float:
+            """Stands for `Float[kind, shape]` and means `kind`."""
+
+            def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
+                return item[0]
+
+        Bool = Int = UInt8 = Float
+
+__all__ = ["Array", "Bool", "Float", "Int", "UInt8"]

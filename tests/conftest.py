@@ -1,0 +1,21 @@
+import jax
+import pytest
+from absl import flags
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 4)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _parsed_flags():
+    flags.FLAGS.mark_as_parsed()
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,132 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from senet_jax import SqueezeExcite
+
+KEY = jax.random.key(0)
+
+
+def keras_in_numpy(x, params):
+    """GlobalAveragePooling2D, Dense(ch // ratio, relu), Dense(ch, sigmoid), multiply, as loops over numbers."""
+    n, h, w, channels = x.shape
+    hidden = params["reduce"]["kernel"].shape[1]
+    out = np.empty_like(x)
+    for i in range(n):
+        pooled = [sum(x[i, a, b, c] for a in range(h) for b in range(w)) / (h * w) for c in range(channels)]
+        reduced = [
+            max(
+                0.0,
+                params["reduce"]["bias"][k]
+                + sum(pooled[c] * params["reduce"]["kernel"][c, k] for c in range(channels)),
+            )
+            for k in range(hidden)
+        ]
+        for c in range(channels):
+            logit = params["expand"]["bias"][c] + sum(
+                reduced[k] * params["expand"]["kernel"][k, c] for k in range(hidden)
+            )
+            out[i, :, :, c] = x[i, :, :, c] / (1 + np.exp(-logit))
+    return out
+
+
+def test_is_what_four_lines_of_keras_define(x64):
+    x = np.random.default_rng(0).normal(size=(2, 4, 3, 16))
+    block = SqueezeExcite(ratio=4, param_dtype=jnp.float64)
+    variables = block.init(KEY, jnp.array(x))
+    params = jax.tree.map(lambda p: jnp.array(np.random.default_rng(p.size).normal(size=p.shape)), variables["params"])
+    y = block.apply({"params": params}, jnp.array(x))
+    assert y.dtype == jnp.float64
+    np.testing.assert_allclose(y, keras_in_numpy(x, params), rtol=1e-12)
+
+
+def test_parameters_are_reduce_and_expand():
+    params = SqueezeExcite().init(KEY, jnp.zeros((1, 2, 2, 64)))["params"]
+    assert jax.tree.map(jnp.shape, params) == {
+        "reduce": {"kernel": (64, 4), "bias": (4,)},
+        "expand": {"kernel": (4, 64), "bias": (64,)},
+    }
+
+
+def test_without_biases():
+    params = SqueezeExcite(use_bias=False).init(KEY, jnp.zeros((1, 2, 2, 64)))["params"]
+    assert jax.tree.map(jnp.shape, params) == {"reduce": {"kernel": (64, 4)}, "expand": {"kernel": (4, 64)}}
+
+
+@pytest.mark.parametrize(
+    ("channels", "fields", "hidden"),
+    [
+        (64, {}, 4),
+        (64, {"ratio": 8}, 8),
+        (60, {"ratio": 16}, 3),
+        (8, {"ratio": 16}, 1),
+        (64, {"ratio": 0.5}, 128),
+        (64, {"hidden": 5}, 5),
+        (64, {"hidden": 5, "ratio": 2}, 5),
+        (64, {"ratio": 16, "divisor": 8}, 8),
+        (320, {"ratio": 16, "divisor": 8}, 24),
+        (288, {"ratio": 16, "divisor": 8}, 16),
+    ],
+)
+def test_hidden_channels(channels, fields, hidden):
+    shapes = jax.eval_shape(SqueezeExcite(**fields).init, KEY, jnp.zeros((1, 2, 2, channels)))
+    assert shapes["params"]["reduce"]["kernel"].shape == (channels, hidden)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("ratio", 0), ("ratio", -2), ("ratio", float("nan")), ("hidden", 0), ("divisor", 0)]
+)
+def test_a_field_that_is_not_positive_is_an_error(field, value):
+    with pytest.raises(ValueError, match=f"{field} is {value}; it must be a positive number"):
+        SqueezeExcite(**{field: value}).init(KEY, jnp.zeros((1, 2, 2, 8)))
+
+
+def test_an_input_without_positions_is_an_error():
+    with pytest.raises(ValueError, match=r"takes inputs \(..., height, width, channels\); given one of shape \(2, 8\)"):
+        SqueezeExcite().init(KEY, jnp.zeros((2, 8)))
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 8), (2, 4, 5, 8), (3, 2, 4, 5, 8)])
+def test_leading_dimensions_are_a_batch(shape):
+    x = jax.random.normal(KEY, shape)
+    block = SqueezeExcite(ratio=2)
+    variables = block.init(KEY, x)
+    y = block.apply(variables, x)
+    one_by_one = [block.apply(variables, image) for image in x.reshape(-1, 4, 5, 8)]
+    np.testing.assert_allclose(y, jnp.stack(one_by_one).reshape(shape), rtol=1e-6)
+
+
+def test_bfloat16_data_have_float32_gates_and_parameters():
+    gates = []
+
+    def gate(logits):
+        gates.append(logits.dtype)
+        return jax.nn.sigmoid(logits)
+
+    x = jnp.ones((1, 2, 2, 16), jnp.bfloat16)
+    y, variables = SqueezeExcite(gate=gate).init_with_output(KEY, x)
+    assert y.dtype == jnp.bfloat16
+    assert gates == [jnp.float32]
+    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+def test_squeeze_activation_and_gate_are_fields():
+    x = jax.random.normal(KEY, (2, 3, 3, 4))
+    block = SqueezeExcite(2, squeeze=partial(jnp.max, axis=(-3, -2)), activation=jnp.tanh, gate=jnp.cos)
+    variables = block.init(KEY, x)
+    p = variables["params"]
+    hidden = jnp.tanh(x.max((1, 2)) @ p["reduce"]["kernel"] + p["reduce"]["bias"])
+    s = jnp.cos(hidden @ p["expand"]["kernel"] + p["expand"]["bias"])
+    np.testing.assert_allclose(block.apply(variables, x), x * s[:, None, None], rtol=1e-5)
+
+
+def test_serves_in_an_nnx_network():
+    x = jax.random.normal(KEY, (2, 3, 3, 8))
+    block = SqueezeExcite(ratio=2)
+    wrapped = nnx.bridge.ToNNX(block, rngs=nnx.Rngs(0)).lazy_init(x)
+    params = {name: {k: v[...] for k, v in getattr(wrapped, name).items()} for name in ("reduce", "expand")}
+    np.testing.assert_array_equal(wrapped(x), block.apply({"params": params}, x))
