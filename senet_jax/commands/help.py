@@ -1,0 +1,70 @@
+"""`launch.py --help`: the commands, the flags and every field of a configuration."""
+
+import ast
+import inspect
+import itertools
+import os
+import textwrap
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from senet_jax import config as configuration
+from senet_jax.commands.command_line import COMMANDS, Request
+from senet_jax.config import Experiment, describe, field_types, flatten
+
+_USAGE = f"usage: launch.py [{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
+_FLAGS = {
+    "--config=FILE": "a Python file whose get_config() returns an Experiment, experiments/digits.py where it is not "
+    "given; FILE:ARGUMENT calls get_config(ARGUMENT)",
+    "--config.FIELD=VALUE": "overrides a field, as in --config.model.ratio=8 (or =none), "
+    "--config.data.mean=0.5,0.4,0.3, --config.data.flip and --noconfig.data.flip",
+    "--workdir=DIRECTORY": "where a run keeps its configuration, checkpoints, logs and results",
+    "--help": "prints this, with the fields of --config where it is given",
+}
+
+
+def prepare(request: Request) -> Callable[[], None]:
+    """What prints the help."""
+    return lambda: print(_text(request))
+
+
+def _text(request: Request) -> str:
+    kinds, documentation = field_types(), _documentation()
+    fields = {
+        f"{name}={_written(value)}": f"{documentation.get(name, '')} ({describe(kinds[name])})"
+        for name, value in flatten(request.config).items()
+    }
+    origin = f" of {os.path.relpath(request.config_path)}" if request.config_path else ""
+    sections = {"commands": COMMANDS, "flags": _FLAGS, f"fields, with the values{origin}": fields}
+    return "\n\n".join([_USAGE, *(f"{title}:\n{_entries(entries)}" for title, entries in sections.items())])
+
+
+def _entries(entries: dict[str, str]) -> str:
+    return "\n".join(
+        textwrap.fill(text, 110, initial_indent=f"  {name:<32}  ", subsequent_indent=" " * 36)
+        for name, text in entries.items()
+    )
+
+
+def _written(value: Any) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _documentation() -> dict[str, str]:
+    """The string under each field in the source of the configuration, by its dotted name."""
+    classes = {
+        item.name: item.body
+        for item in ast.parse(inspect.getsource(configuration)).body
+        if isinstance(item, ast.ClassDef)
+    }
+    sections = {"Experiment": ""} | {hint.__name__: f"{name}." for name, hint in get_type_hints(Experiment).items()}
+    found: dict[str, str] = {}
+    for name, prefix in sections.items():
+        for statement, following in itertools.pairwise(classes.get(name, [])):
+            match statement, following:
+                case ast.AnnAssign(target=ast.Name(id=leaf)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[prefix + leaf] = text
+    return found

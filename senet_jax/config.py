@@ -1,0 +1,283 @@
+"""The typed configuration of an experiment: what a file in `experiments/` returns and `--config.x.y=z` overrides.
+
+Standard library only, so that a wrong value is refused before anything slow is imported.
+"""
+
+import dataclasses
+import difflib
+import operator
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+
+@dataclass(slots=True)
+class ModelConfig:
+    """Which network is built, and how it computes."""
+
+    name: str = "se_resnet20_cifar"
+    """A registered network; `launch.py list` prints them."""
+    ratio: float | None = None
+    """Reduction ratio of the squeeze-and-excitation blocks; None: the network's own."""
+    dtype: str = "float32"
+    """Compute type, "float32" or "bfloat16"; parameters, statistics, gates and logits stay float32."""
+    statistics_group: int | None = None
+    """Examples over which batch normalisation takes its statistics; None: the whole global batch."""
+
+
+@dataclass(slots=True)
+class DataConfig:
+    """Which images are read, and what is done to them."""
+
+    name: str = "digits"
+    """"digits", "folder", or the name of any TFDS image classification dataset."""
+    path: str | None = None
+    """For "folder": the directory that holds `<split>/<class>/<image>`."""
+    data_dir: str | None = None
+    """Where prepared datasets are kept; None: TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
+    train_split: str = "train"
+    """The split that is trained on, by its name in the dataset."""
+    test_split: str = "test"
+    """The split that is evaluated."""
+    image_size: int = 8
+    """Height and width of the images that the network sees, in pixels."""
+    mean: tuple[float, ...] = (0.5,)
+    """Subtracted from pixels in [0, 1]: one value, or one for each channel."""
+    deviation: tuple[float, ...] = (0.25,)
+    """Divides what is left: one value, or one for each channel."""
+    random_resized_crop: bool = False
+    """Train on crops of 8 to 100 % of the area and 3/4 to 4/3 in aspect, resized to image_size (paper, section 5.1)."""
+    crop_padding: int = 0
+    """Train on random crops of the image padded with this many zero pixels on each side; 0: off."""
+    flip: bool = False
+    """Train on images mirrored left to right with probability 1/2."""
+    center_crop: float = 1.0
+    """Share of the shorter side that is kept, where no crop is random; the paper tests at 224 of 256, 0.875."""
+    workers: int = 0
+    """Processes that decode images; 0: threads of this one. Not used for a dataset kept in memory."""
+    memory_limit_gib: float = 1.0
+    """A split whose decoded images need no more than this is decoded once and kept in memory."""
+
+
+@dataclass(slots=True)
+class OptimizerConfig:
+    """Stochastic gradient descent and its schedule."""
+
+    learning_rate: float = 0.1
+    """Its peak, for the whole batch."""
+    momentum: float = 0.9
+    """Share of the last update that is kept in the next."""
+    nesterov: bool = True
+    """Nesterov's momentum: the gradient is taken where the momentum leads."""
+    weight_decay: float = 1e-4
+    """L2 decay added to the gradient of kernels only, never of biases and normalisation parameters."""
+    clip_norm: float | None = None
+    """Largest global norm of the gradient; None: no clipping."""
+    schedule: str = "cosine"
+    """"cosine" to zero, "step" (times decay_factor at each of decay_at) or "constant"."""
+    warmup: str = "0 steps"
+    """Linear warm-up from zero."""
+    decay_at: tuple[str, ...] = ()
+    """For "step": the times of the decays, from the start of training."""
+    decay_factor: float = 0.1
+    """For "step": what the learning rate is multiplied by at each decay."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread evenly over all classes."""
+    ema_decay: float | None = None
+    """Decay of the exponential moving average of parameters and statistics, which is then evaluated; None: off."""
+
+
+@dataclass(slots=True)
+class Experiment:
+    """One experiment, whole. Durations are a number and its unit: "500 steps", "30 epochs", "0.5 epochs"."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    duration: str = "10 epochs"
+    """How long is trained."""
+    batch_size: int = 128
+    """Images in one training step, over all devices."""
+    eval_batch_size: int = 500
+    """Images in one evaluation step, over all devices; the result does not depend on it."""
+    seed: int = 0
+    """Of the parameters, the order of the images and their augmentation."""
+    log_every: str = "50 steps"
+    """Time between two records of the training loss."""
+    eval_every: str = "1 epochs"
+    """Time between two evaluations on the test split."""
+    checkpoint_every: str = "1 epochs"
+    """Time between two checkpoints."""
+    keep_checkpoints: int = 2
+    """The newest checkpoints that are kept."""
+
+
+def to_steps(duration: str, steps_per_epoch: float) -> int:
+    """Steps in a duration such as "30 epochs" or "500 steps", rounded to the nearest whole step.
+
+    Raises ValueError where the duration is not a number and a unit.
+    """
+    parsed = _parse_duration(duration)
+    if parsed is None:
+        raise ValueError(f"the duration is {duration!r}; it must be {_A_DURATION}")
+    number, unit = parsed
+    return round(number * steps_per_epoch) if unit == "epochs" else round(number)
+
+
+_A_DURATION = "a number and its unit, such as '30 epochs', '0.5 epochs' or '500 steps'"
+
+
+def _parse_duration(duration: str) -> tuple[float, str] | None:
+    number, _, unit = duration.strip().partition(" ")
+    unit = {"step": "steps", "epoch": "epochs"}.get(unit.strip(), unit.strip())
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    whole = value % 1 == 0
+    return (value, unit) if 0 <= value < inf and (unit == "epochs" or (unit == "steps" and whole)) else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names as the end of a message, "; did you mean 'x'?", or "" where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=2)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def field_types(kind: type = Experiment) -> dict[str, Any]:
+    """The type of every leaf of a configuration under its dotted name, such as "optimizer.learning_rate"."""
+    leaves: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            leaves |= {f"{name}.{leaf}": leaf_type for leaf, leaf_type in field_types(typing.cast(type, hint)).items()}
+        else:
+            leaves[name] = hint
+    return leaves
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """The value of every leaf of a configuration under its dotted name."""
+    return {name: operator.attrgetter(name)(config) for name in field_types(type(config))}
+
+
+def describe(kind: Any) -> str:
+    """What a field of this type takes, in words."""
+    if isinstance(kind, types.UnionType):
+        return " or ".join(map(describe, typing.get_args(kind)))
+    if typing.get_origin(kind) is tuple:
+        return f"a tuple, each element {describe(typing.get_args(kind)[0])}"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, "none")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The configuration as nested dictionaries of what JSON can hold."""
+    return dataclasses.asdict(
+        config, dict_factory=lambda items: {name: list(x) if isinstance(x, tuple) else x for name, x in items}
+    )
+
+
+def from_dict(values: Any, kind: type = Experiment) -> Any:
+    """The configuration that `to_dict` gave. Raises ValueError on a field that is not known."""
+    hints = typing.get_type_hints(kind)
+    if not isinstance(values, dict):
+        raise ValueError(f"{kind.__name__} is {values!r}; it must be an object with the fields {', '.join(hints)}")
+    config = kind()
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f"{kind.__name__} has no field {name!r}{did_you_mean(name, hints)}")
+        if dataclasses.is_dataclass(hints[name]):
+            setattr(config, name, from_dict(value, hints[name]))
+        else:
+            setattr(config, name, tuple(value) if isinstance(value, list) else value)
+    return config
+
+
+def validate(config: Experiment) -> None:
+    """Raises ValueError for the first impossible value, with its field, what was given and what is allowed."""
+    _check_types(config)
+    for name, allowed, possible in _rules(config):
+        if not possible:
+            raise ValueError(f"config.{name} is {flatten(config)[name]!r}; it must be {allowed}")
+
+
+def _check_types(config: Any, prefix: str = "config.") -> None:
+    for name, kind in typing.get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if not dataclasses.is_dataclass(kind):
+            if not _is_a(value, kind):
+                raise ValueError(f"{prefix}{name} is {value!r}; it must be {describe(kind)}")
+        elif isinstance(value, typing.cast(type, kind)):
+            _check_types(value, f"{prefix}{name}.")
+        else:
+            raise ValueError(f"{prefix}{name} is {value!r}; it must be a {typing.cast(type, kind).__name__}")
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if isinstance(kind, types.UnionType):
+        return any(_is_a(value, member) for member in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_a(item, typing.get_args(kind)[0]) for item in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
+    """(field, what is allowed, whether its value is) for every value that its type alone does not bound.
+
+    A rule may rely on those before it: the first that does not hold ends the validation.
+    """
+    model, data, optimizer = config.model, config.data, config.optimizer
+    for name in ("model.name", "data.name", "data.train_split", "data.test_split"):
+        yield name, "a name, which cannot be empty", bool(flatten(config)[name])
+    yield "model.ratio", "a positive number, or none", model.ratio is None or 0 < model.ratio < inf
+    yield "model.dtype", "'float32' or 'bfloat16'", model.dtype in ("float32", "bfloat16")
+    for name in ("batch_size", "eval_batch_size", "keep_checkpoints"):
+        yield name, "1 or more", getattr(config, name) >= 1
+    group = model.statistics_group
+    divides = f"a positive number that divides config.batch_size, {config.batch_size}, or none"
+    yield "model.statistics_group", divides, group is None or (group > 0 and config.batch_size % group == 0)
+    folder = "the directory that holds <split>/<class>/<image> where config.data.name is 'folder', and else none"
+    yield "data.path", folder, bool(data.path) if data.name == "folder" else data.path is None
+    yield "data.image_size", "a positive number of pixels", data.image_size > 0
+    yield "data.mean", "one or more finite numbers", data.mean != () and all(-inf < x < inf for x in data.mean)
+    deviations = "positive numbers, one or as many as config.data.mean has"
+    positive = all(0 < x < inf for x in data.deviation)
+    yield "data.deviation", deviations, positive and len(data.deviation) in (1, len(data.mean))
+    yield "data.crop_padding", "0 or more pixels", data.crop_padding >= 0
+    no_padding = "0 where config.data.random_resized_crop is true"
+    yield "data.crop_padding", no_padding, not (data.random_resized_crop and data.crop_padding)
+    yield "data.center_crop", "more than 0 and at most 1", 0 < data.center_crop <= 1
+    yield "data.workers", "0 or more", data.workers >= 0
+    yield "data.memory_limit_gib", "0 or more", data.memory_limit_gib >= 0
+    yield "optimizer.learning_rate", "a positive number", 0 < optimizer.learning_rate < inf
+    yield "optimizer.momentum", "at least 0 and less than 1", 0 <= optimizer.momentum < 1
+    yield "optimizer.weight_decay", "0 or more", 0 <= optimizer.weight_decay < inf
+    clip = optimizer.clip_norm
+    yield "optimizer.clip_norm", "a positive number, or none", clip is None or 0 < clip < inf
+    schedules = ("cosine", "step", "constant")
+    yield "optimizer.schedule", "'cosine', 'step' or 'constant'", optimizer.schedule in schedules
+    decays = (
+        f"{'one or more durations' if optimizer.schedule == 'step' else 'empty'} for schedule {optimizer.schedule!r}"
+    )
+    yield "optimizer.decay_at", decays, (optimizer.decay_at != ()) == (optimizer.schedule == "step")
+    yield "optimizer.decay_factor", "more than 0 and at most 1", 0 < optimizer.decay_factor <= 1
+    yield "optimizer.label_smoothing", "at least 0 and less than 1", 0 <= optimizer.label_smoothing < 1
+    ema = optimizer.ema_decay
+    yield "optimizer.ema_decay", "more than 0 and less than 1, or none", ema is None or 0 < ema < 1
+    yield "seed", "0 or more, and less than 2**31", 0 <= config.seed < 2**31
+    for name in ("duration", "log_every", "eval_every", "checkpoint_every"):
+        parsed = _parse_duration(getattr(config, name))
+        yield name, _A_DURATION, parsed is not None
+        yield name, f"more than 0 {parsed and parsed[1]}", bool(parsed and parsed[0])
+    total, warmup = _parse_duration(config.duration), _parse_duration(optimizer.warmup)
+    yield "optimizer.warmup", _A_DURATION, warmup is not None
+    if total and warmup and total[1] == warmup[1]:
+        yield "optimizer.warmup", f"less than config.duration, {config.duration!r}", warmup[0] < total[0]
+    times = [_parse_duration(time) for time in optimizer.decay_at]
+    yield "optimizer.decay_at", f"durations, each {_A_DURATION}", None not in times
+    distinct = len(set(times)) == len(times) and all(time and time[0] for time in times)
+    yield "optimizer.decay_at", "durations of more than 0, none of them twice", distinct

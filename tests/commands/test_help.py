@@ -1,0 +1,19 @@
+"""`launch.py --help`."""
+
+import pytest
+
+from senet_jax.commands.command_line import COMMANDS, main
+from senet_jax.config import field_types
+
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # Of config_flags.
+
+
+@pytest.mark.parametrize("words", ["--help", "-h", "eval --help", "list --help --config.batch_size=8"])
+def test_help(words, capsys):
+    main(words.split())
+    text = capsys.readouterr().out
+    assert text.startswith("usage: launch.py [train|eval|list] [--config=FILE]")
+    assert all(f"\n  {name}=" in text for name in field_types())
+    assert all(name in text for name in COMMANDS)
+    assert "Reduction ratio of the squeeze-and-excitation blocks" in text
+    assert ("batch_size=8 " in text) == ("=8" in words)

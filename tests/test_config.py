@@ -1,0 +1,168 @@
+"""The typed configuration: durations, dictionaries, and every value that is refused."""
+
+import json
+import operator
+
+import pytest
+
+from senet_jax import config as configuration
+from senet_jax.config import Experiment, OptimizerConfig
+
+
+def changed(**values) -> Experiment:
+    """The default experiment with some leaves changed; `__` stands for the dot."""
+    config = Experiment()
+    for name, value in values.items():
+        *section, leaf = name.split("__")
+        setattr(operator.attrgetter(".".join(section))(config) if section else config, leaf, value)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("duration", "steps"),
+    [("500 steps", 500), ("1 step", 1), ("30 epochs", 300), ("0.5 epochs", 5), (" 2  epoch ", 20), ("0 steps", 0)],
+)
+def test_to_steps(duration, steps):
+    assert configuration.to_steps(duration, steps_per_epoch=10) == steps
+
+
+@pytest.mark.parametrize(
+    "duration", ["", "30", "epochs", "30 days", "-1 epochs", "nan epochs", "inf steps", "1.5 steps"]
+)
+def test_what_is_no_duration_is_refused(duration):
+    with pytest.raises(ValueError, match=f"the duration is '{duration}'; it must be a number and its unit"):
+        configuration.to_steps(duration, 10)
+    with pytest.raises(ValueError, match=f"config.eval_every is '{duration}'; it must be a number and its unit"):
+        configuration.validate(changed(eval_every=duration))
+
+
+def test_dictionaries_and_json_keep_everything():
+    config = changed(
+        model__ratio=8, data__mean=(0.1, 0.2), data__flip=True, optimizer__decay_at=("1 epochs", "5 steps"), seed=3
+    )
+    assert configuration.from_dict(json.loads(json.dumps(configuration.to_dict(config)))) == config
+    assert configuration.from_dict({}) == Experiment()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sead": 1}, "Experiment has no field 'sead'; did you mean 'seed'?"),
+        ({"model": {"ratoi": 8}}, "ModelConfig has no field 'ratoi'; did you mean 'ratio'?"),
+        ({"model": 8}, "ModelConfig is 8; it must be an object with the fields name, ratio, dtype, statistics_group"),
+        ([], "Experiment is []; it must be an object with the fields model, data, optimizer, duration"),
+    ],
+)
+def test_unknown_fields_of_a_dictionary_are_refused(values, message):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        configuration.from_dict(values)
+    assert message in str(raised.value)
+
+
+def test_flatten_names_every_leaf():
+    leaves = configuration.flatten(changed(model__ratio=8))
+    assert leaves["model.ratio"] == 8
+    assert leaves["batch_size"] == 128
+    assert list(leaves) == list(configuration.field_types())
+    assert configuration.flatten(OptimizerConfig())["learning_rate"] == 0.1
+
+
+def test_a_misspelt_attribute_is_refused():
+    with pytest.raises(AttributeError, match="'ModelConfig' object has no attribute 'ratoi'"):
+        Experiment().model.ratoi = 8  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"model__ratio": 8},
+        {"model__ratio": 0.5, "model__dtype": "bfloat16", "model__statistics_group": 32},
+        {"data__name": "folder", "data__path": "images"},
+        {"data__mean": (0.5, 0.4, 0.3), "data__deviation": (0.2, 0.2, 0.2)},
+        {"optimizer__schedule": "step", "optimizer__decay_at": ("3 epochs", "6 epochs")},
+        {"optimizer__warmup": "100 steps", "optimizer__clip_norm": 1, "optimizer__ema_decay": 0.999},
+    ],
+)
+def test_possible_values(values):
+    configuration.validate(changed(**values))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": "resnet"}, "config.model is 'resnet'; it must be a ModelConfig"),
+        ({"batch_size": 8.0}, "config.batch_size is 8.0; it must be a whole number"),
+        ({"batch_size": True}, "config.batch_size is True; it must be a whole number"),
+        ({"data__flip": 1}, "config.data.flip is 1; it must be true or false"),
+        ({"model__ratio": "8"}, "config.model.ratio is '8'; it must be a number or none"),
+        ({"data__mean": [0.5]}, "config.data.mean is [0.5]; it must be a tuple, each element a number"),
+        ({"optimizer__decay_at": (3,)}, "config.optimizer.decay_at is (3,); it must be a tuple, each element text"),
+        ({"duration": 5}, "config.duration is 5; it must be text"),
+        ({"model__name": ""}, "config.model.name is ''; it must be a name"),
+        ({"data__test_split": ""}, "config.data.test_split is ''; it must be a name"),
+        ({"model__ratio": 0}, "config.model.ratio is 0; it must be a positive number, or none"),
+        ({"model__ratio": float("nan")}, "config.model.ratio is nan; it must be a positive number"),
+        ({"model__dtype": "float16"}, "config.model.dtype is 'float16'; it must be 'float32' or 'bfloat16'"),
+        ({"model__statistics_group": 48}, "is 48; it must be a positive number that divides config.batch_size, 128"),
+        ({"model__statistics_group": 0}, "config.model.statistics_group is 0; it must be a positive number"),
+        ({"batch_size": 0, "model__statistics_group": 32}, "config.batch_size is 0; it must be 1 or more"),
+        ({"eval_batch_size": -1}, "config.eval_batch_size is -1; it must be 1 or more"),
+        ({"keep_checkpoints": 0}, "config.keep_checkpoints is 0; it must be 1 or more"),
+        ({"data__name": "folder"}, "config.data.path is None; it must be the directory that holds <split>"),
+        ({"data__path": "images"}, "config.data.path is 'images'; it must be the directory"),
+        ({"data__image_size": 0}, "config.data.image_size is 0; it must be a positive number of pixels"),
+        ({"data__mean": ()}, "config.data.mean is (); it must be one or more finite numbers"),
+        ({"data__deviation": (0.0,)}, "config.data.deviation is (0.0,); it must be positive numbers"),
+        ({"data__deviation": (1.0, 1.0)}, "one or as many as config.data.mean has"),
+        ({"data__crop_padding": -4}, "config.data.crop_padding is -4; it must be 0 or more pixels"),
+        (
+            {"data__crop_padding": 4, "data__random_resized_crop": True},
+            "config.data.crop_padding is 4; it must be 0 where config.data.random_resized_crop is true",
+        ),
+        ({"data__center_crop": 1.5}, "config.data.center_crop is 1.5; it must be more than 0 and at most 1"),
+        ({"data__workers": -1}, "config.data.workers is -1; it must be 0 or more"),
+        ({"data__memory_limit_gib": -1.0}, "config.data.memory_limit_gib is -1.0; it must be 0 or more"),
+        ({"optimizer__learning_rate": -0.1}, "config.optimizer.learning_rate is -0.1; it must be a positive number"),
+        ({"optimizer__learning_rate": float("inf")}, "config.optimizer.learning_rate is inf; it must be a positive"),
+        ({"optimizer__momentum": 1.0}, "config.optimizer.momentum is 1.0; it must be at least 0 and less than 1"),
+        ({"optimizer__weight_decay": -1e-4}, "config.optimizer.weight_decay is -0.0001; it must be 0 or more"),
+        ({"optimizer__clip_norm": 0}, "config.optimizer.clip_norm is 0; it must be a positive number, or none"),
+        ({"optimizer__schedule": "cosin"}, "config.optimizer.schedule is 'cosin'; it must be 'cosine', 'step' or"),
+        ({"optimizer__schedule": "step"}, "decay_at is (); it must be one or more durations for schedule 'step'"),
+        ({"optimizer__decay_at": ("1 epochs",)}, "is ('1 epochs',); it must be empty for schedule 'cosine'"),
+        (
+            {"optimizer__decay_factor": 2.0},
+            "config.optimizer.decay_factor is 2.0; it must be more than 0 and at most 1",
+        ),
+        ({"optimizer__label_smoothing": 1}, "config.optimizer.label_smoothing is 1; it must be at least 0 and less"),
+        ({"optimizer__ema_decay": 1.0}, "config.optimizer.ema_decay is 1.0; it must be more than 0 and less than 1"),
+        ({"seed": -1}, "config.seed is -1; it must be 0 or more, and less than 2**31"),
+        ({"duration": "0 epochs"}, "config.duration is '0 epochs'; it must be more than 0 epochs"),
+        ({"checkpoint_every": "0 step"}, "config.checkpoint_every is '0 step'; it must be more than 0 steps"),
+        ({"optimizer__warmup": "long"}, "config.optimizer.warmup is 'long'; it must be a number and its unit"),
+        (
+            {"optimizer__warmup": "10 epochs"},
+            "config.optimizer.warmup is '10 epochs'; it must be less than config.duration, '10 epochs'",
+        ),
+        (
+            {"optimizer__schedule": "step", "optimizer__decay_at": ("3 epochs", "6")},
+            "config.optimizer.decay_at is ('3 epochs', '6'); it must be durations, each a number and its unit",
+        ),
+        (
+            {"optimizer__schedule": "step", "optimizer__decay_at": ("3 epochs", "3 epoch")},
+            "it must be durations of more than 0, none of them twice",
+        ),
+    ],
+)
+def test_impossible_values_are_refused(values, message):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        configuration.validate(changed(**values))
+    assert str(raised.value).startswith("config.")
+    assert message in str(raised.value)
+
+
+def test_every_bounded_field_has_a_rule():
+    ruled = {name for name, _, _ in configuration._rules(changed(optimizer__schedule="step"))}
+    unbounded = {"data.data_dir", "data.random_resized_crop", "data.flip", "optimizer.nesterov"}
+    assert set(configuration.field_types()) - ruled == unbounded
