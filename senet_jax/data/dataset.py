@@ -1,0 +1,233 @@
+"""Finds a dataset, or prepares it, and opens it for reading in any order."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.pool import ThreadPool
+from typing import Any, Protocol, runtime_checkable
+
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from PIL import Image
+
+from senet_jax.config import DataConfig, did_you_mean
+from senet_jax.data import images
+from senet_jax.data.digits import Digits
+from senet_jax.data.folder import folder_builder
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Examples to be read in any order, each {"image": the bytes of a file, "label": its class}."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, keys: Sequence[int]) -> Sequence[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The examples of one split, still encoded; their decoded pixels are kept once they were asked for."""
+
+    name: str
+    source: Source = field(repr=False)
+    num_classes: int
+    channels: int
+    _decoded: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, indices: Sequence[int]) -> Iterator[tuple[Image.Image, int]]:
+        """The decoded image at each of these indices, in its own size, and its class.
+
+        Raises ValueError, naming the example, where it cannot be decoded or where its label is none of the classes.
+        """
+        examples = self.source.__getitems__(indices)
+        for index, example in zip(indices, examples, strict=True):
+            label = int(example["label"])
+            try:
+                if not 0 <= label < self.num_classes:
+                    raise ValueError(f"label {label}, which must be one of 0 to {self.num_classes - 1}")
+                image = images.decode(example["image"], self.channels)
+            except ValueError as error:
+                raise ValueError(f"example {index} of split {self.name!r} has {error}") from error
+            yield image, label
+
+    def decoded(self, size: int, center_crop: float) -> tuple[np.ndarray, np.ndarray]:
+        """All images, uint8 (n, size, size, c), by `images.center_crop`, and labels, int32 (n,); read-only."""
+        key = size, center_crop
+        if key not in self._decoded:
+            pixels = np.empty((len(self), size, size, self.channels), np.uint8)
+            labels = np.empty(len(self), np.int32)
+
+            def fill(indices: range) -> None:
+                for index, (image, label) in zip(indices, self.read(indices), strict=True):
+                    pixels[index], labels[index] = images.center_crop(image, size, center_crop), label
+
+            starts = range(0, len(self), 256)
+            with ThreadPool() as pool:
+                pool.map(fill, [range(start, min(start + 256, len(self))) for start in starts], chunksize=1)
+            pixels.setflags(write=False)
+            labels.setflags(write=False)
+            self._decoded[key] = pixels, labels
+        return self._decoded[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_decoded": {}}  # processes that decode need no copy of what is decoded
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An image classification dataset, open for reading."""
+
+    name: str
+    num_classes: int
+    class_names: tuple[str, ...]
+    channels: int
+    """1 (grey) or 3 (RGB)."""
+    train: Split
+    test: Split
+
+
+def open_dataset(config: DataConfig) -> Dataset:
+    """Opens the dataset that is configured, prepared as array_record files in config.data_dir if it was not yet.
+
+    Raises ValueError where the dataset is unknown, cannot be prepared, is of another file format, is not one of images
+    with labels, lacks a split or lacks examples of it, and where mean and deviation do not fit its channels.
+    """
+    with _quiet():
+        found = _find(config)
+        builder = tfds.builder_from_directory(found.data_dir)
+    if tfds.core.FileFormat.ARRAY_RECORD not in builder.info.available_file_formats():
+        raise ValueError(
+            f"dataset {config.name!r} in {builder.data_dir} is not stored as array_record, the one format read here; "
+            f"give another --config.data.data_dir to prepare it anew, or, where TensorFlow is installed, run `tfds "
+            f"convert_format --dataset_version_dir={builder.data_dir} --out_file_format=array_record`"
+        )
+    channels, names = _features(config, builder)
+    for name in ("mean", "deviation"):
+        values = getattr(config, name)
+        if len(values) not in (1, channels):
+            raise ValueError(
+                f"config.data.{name} is {values}; give one, or one for each channel: {config.name!r} has {channels}"
+            )
+    train, test = (
+        Split(name=split, source=_source(config, builder, split), num_classes=len(names), channels=channels)
+        for split in (config.train_split, config.test_split)
+    )
+    for split in (train, test):
+        next(split.read([0]))
+    return Dataset(config.name, len(names), names, channels, train, test)
+
+
+def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
+    """A builder of the dataset, prepared."""
+    data_dir = config.data_dir and os.path.expanduser(config.data_dir)
+    if config.name == "digits":
+        return _prepared(Digits(data_dir=data_dir))
+    if config.name == "folder":
+        if config.path is None:
+            raise ValueError("config.data.path is None; give the directory that holds <split>/<class>/<file>")
+        splits = re.findall(r"(?:^|\+)\s*([\w-]+)", f"{config.train_split}+{config.test_split}")
+        return _prepared(folder_builder(config.path, splits, data_dir))
+    try:
+        builder = tfds.builder(config.name, data_dir=data_dir)
+    except ValueError as error:
+        known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
+        raise ValueError(
+            f"config.data.name is {config.name!r}, which TFDS does not know{did_you_mean(config.name, known)}"
+        ) from error
+    try:
+        return _prepared(builder)
+    except Exception as error:  # whatever downloads and other people's builders run into
+        cause = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"dataset {config.name!r} is not in {builder.data_dir} and could not be prepared there "
+            f"({type(error).__name__}: {cause}); on a machine that has network and "
+            f"TensorFlow run `tfds build {config.name} --file_format=array_record --data_dir=DIR`, then give "
+            "--config.data.data_dir=DIR here"
+        ) from error
+
+
+def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
+    if not builder.is_prepared():
+        try:
+            builder.download_and_prepare(file_format="array_record")
+        except OSError:
+            if not builder.is_prepared():  # else another process was faster
+                raise
+    return builder
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lets TFDS show its progress on a terminal, and otherwise be silent."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _features(config: DataConfig, builder: tfds.core.DatasetBuilder) -> tuple[int, tuple[str, ...]]:
+    """Channels of the images, and names of the classes."""
+    image = _feature(config, builder, "image", tfds.features.Image)
+    label = _feature(config, builder, "label", tfds.features.ClassLabel)
+    if image.shape[-1] not in (1, 3) or image.np_dtype != np.uint8:
+        raise ValueError(
+            f"images of dataset {config.name!r} have shape {image.shape} and type {np.dtype(image.np_dtype)}; "
+            "they must have 1 or 3 channels of uint8"
+        )
+    if not label.num_classes:
+        raise ValueError(f"dataset {config.name!r} does not say how many classes it has")
+    return image.shape[-1], tuple(label.names)
+
+
+def _feature(config: DataConfig, builder: tfds.core.DatasetBuilder, name: str, kind: type) -> Any:
+    features: Any = builder.info.features
+    if name in features and isinstance(features[name], kind):
+        return features[name]
+    there = ", ".join(f"{key!r} ({type(value).__name__})" for key, value in features.items())
+    raise ValueError(f"dataset {config.name!r} has no feature {name!r} of type {kind.__name__}; it has {there}")
+
+
+def _source(config: DataConfig, builder: tfds.core.DatasetBuilder, split: str) -> Source:
+    """The examples of a split, with their images still encoded."""
+    try:
+        shards = builder.info.splits[split].file_instructions
+    except (KeyError, ValueError, AssertionError) as error:
+        there = ", ".join(
+            f"{name!r} ({info.num_examples} examples)" for name, info in sorted(builder.info.splits.items())
+        )
+        raise ValueError(
+            f"dataset {config.name!r} has no split {split!r}; it has {there}, and slices of them"
+        ) from error
+    if not shards:
+        raise ValueError(f"split {split!r} of dataset {config.name!r} has no examples")
+    again = "remove that directory, and it is prepared anew"
+    promised = {str(shard.filename): shard.examples_in_shard for shard in shards}
+    try:
+        records: Any = grain.sources.ArrayRecordDataSource(list(promised))
+    except Exception as error:
+        raise ValueError(f"split {split!r} in {builder.data_dir} cannot be read ({error}); {again}") from error
+    if len(records) != sum(promised.values()):
+        raise ValueError(
+            f"split {split!r} in {builder.data_dir} has {len(records)} readable examples of {sum(promised.values())}; "
+            f"{again}"
+        )
+    features: Any = builder.info.features
+    encoded = [name for name, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    as_bytes = dict.fromkeys(encoded, tfds.decode.SkipDecoding())
+    sources: Any = builder.as_data_source
+    return sources(split, decoders=as_bytes, file_format="array_record")

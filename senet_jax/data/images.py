@@ -1,0 +1,74 @@
+"""From the bytes of an image file to a square of uint8 pixels, on the host, with Pillow."""
+
+import io
+import math
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+_GREY = ("1", "L")
+
+
+def read(data: bytes) -> Image.Image:
+    """The image in the bytes of a file, read to its last pixel; of several frames the first, and not turned by EXIF.
+
+    Raises ValueError where the bytes are no image, are cut short or hold more than 8 bits a channel.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except UnidentifiedImageError:
+        raise ValueError("not an image that Pillow can read") from None
+    except Exception as error:  # each of Pillow's formats fails in its own way
+        raise ValueError(f"a broken image: {error}") from error
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"an image of mode {image.mode}, which has more than 8 bits a channel")
+    return image
+
+
+def channels(data: bytes) -> int:
+    """1 where the bytes of a file are an image in grey, else 3. Raises ValueError as `read` does."""
+    return 1 if read(data).mode in _GREY else 3
+
+
+def decode(data: bytes, channels: int) -> Image.Image:
+    """The image in the bytes of a file, in grey (1 channel) or RGB (3), as Pillow converts it: alpha is dropped.
+
+    Raises ValueError as `read` does.
+    """
+    image, mode = read(data), "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def center_crop(image: Image.Image, size: int, share: float = 1.0) -> np.ndarray:
+    """The central (size, size, c) pixels after the shorter side was resized, bilinearly, to round(size / share)."""
+    shorter = round(size / share)
+    width, height = (max(shorter, round(side * shorter / min(image.size))) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    return _pixels(_resize(image, width, height).crop((left, top, left + size, top + size)))
+
+
+def random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A random part of the image, resized bilinearly to (size, size, c): the paper's training crop (section 5.1).
+
+    The part has 8 to 100 % of the area and, log-uniformly, 3/4 to 4/3 times as much width as height. Where ten such
+    parts do not fit into the image, it is the largest central square (Szegedy et al., arXiv:1409.4842, section 6).
+    """
+    for _ in range(10):
+        area = image.width * image.height * rng.uniform(0.08, 1.0)
+        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < width <= image.width and 0 < height <= image.height:
+            left = int(rng.integers(image.width - width, endpoint=True))
+            top = int(rng.integers(image.height - height, endpoint=True))
+            return _pixels(_resize(image.crop((left, top, left + width, top + height)), size, size))
+    return center_crop(image, size)
+
+
+def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -1,0 +1,159 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from senet_jax import data
+from senet_jax.config import DataConfig
+from senet_jax.data import images
+
+MODES = {"memory": {}, "threads": {"memory_limit_gib": 0.0}, "processes": {"memory_limit_gib": 0.0, "workers": 2}}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, write_images):
+    root = tmp_path_factory.mktemp("photos")
+    for split, count in (("train", 9), ("test", 3)):
+        for label in ("cat", "dog"):
+            write_images(root, split, label, count, size=(30, 24), suffix="jpg")
+    config = DataConfig(name="folder", path=str(root), data_dir=str(root / ".prepared"), image_size=16, center_crop=0.8)
+    return data.open_dataset(config), config
+
+
+def take(batches, count):
+    try:
+        return list(itertools.islice(batches, count))
+    finally:
+        batches.close()
+
+
+def assert_equal(actual, expected):
+    assert len(actual) == len(expected)
+    for one, other in zip(actual, expected, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            assert one[name].dtype == other[name].dtype
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("crop", [False, True])
+def test_resumes_exactly_however_it_is_read(photos, mode, crop):
+    opened, config = photos
+    config = dataclasses.replace(config, random_resized_crop=crop)
+    whole = take(data.train_batches(opened.train, config, batch_size=4, seed=3), 12)
+    config = dataclasses.replace(config, **MODES[mode])
+    for start in (0, 5) if mode != "processes" else (5,):
+        rest = take(data.train_batches(opened.train, config, batch_size=4, seed=3, start=start), 12 - start)
+        assert_equal(rest, whole[start:])
+    assert {name: (value.shape, value.dtype.name) for name, value in whole[0].items()} == {
+        "image": ((4, 16, 16, 3), "uint8"),
+        "label": ((4,), "int32"),
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_evaluation_is_the_same_however_it_is_read(photos, mode):
+    opened, config = photos
+    streamed = dataclasses.replace(config, **MODES[mode])
+    expected = list(data.evaluation_batches(opened.test, config, batch_size=4))
+    assert_equal(list(data.evaluation_batches(opened.test, streamed, batch_size=4)), expected)
+
+
+@pytest.mark.parametrize("process_count", [1, 2, 4])
+def test_processes_share_the_global_batches(digits, digits_config, process_count):
+    for make, options in (
+        (data.train_batches, {"batch_size": 8, "seed": 0}),
+        (data.evaluation_batches, {"batch_size": 8}),
+    ):
+        whole = take(make(digits.test, digits_config, **options), 50)
+        parts = [
+            take(make(digits.test, digits_config, process_index=index, process_count=process_count, **options), 50)
+            for index in range(process_count)
+        ]
+        steps = zip(*parts, strict=True)
+        joined = [{name: np.concatenate([part[name] for part in step]) for name in step[0]} for step in steps]
+        assert_equal(joined, whole)
+
+
+def test_every_epoch_has_every_example_once_in_another_order(digits, digits_config):
+    examples, batch_size = len(digits.test), 50
+    batches = take(data.train_batches(digits.test, digits_config, batch_size=batch_size, seed=0), 3 * examples // 50)
+    stream = [image.tobytes() for batch in batches for image in batch["image"]]
+    first, second = stream[:examples], stream[examples : 2 * examples]
+    assert first != second
+    assert sorted(first) == sorted(second) == sorted(image.tobytes() for image in digits.test.decoded(8, 1.0)[0])
+
+
+def test_seeds_differ(digits, digits_config):
+    first, again, other = (
+        next(data.train_batches(digits.train, digits_config, batch_size=64, seed=seed)) for seed in (0, 0, 1)
+    )
+    assert_equal([first], [again])
+    assert not np.array_equal(first["image"], other["image"])
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 359, 360, 1000])
+def test_evaluation_pads_and_masks_the_last_batch(digits, digits_config, batch_size):
+    batches = list(data.evaluation_batches(digits.test, digits_config, batch_size=batch_size))
+    images, labels = digits.test.decoded(8, 1.0)
+    assert len(batches) == -(-359 // batch_size)
+    assert all(batch["image"].shape == (batch_size, 8, 8, 1) for batch in batches)
+    together = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    assert together["mask"].dtype == bool
+    np.testing.assert_array_equal(together["mask"], np.arange(len(together["mask"])) < 359)
+    np.testing.assert_array_equal(together["image"][:359], images)
+    np.testing.assert_array_equal(together["label"][:359], labels)
+    assert not together["image"][359:].any()
+    assert not together["label"][359:].any()
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.0])
+def test_a_process_without_examples_gets_masked_batches_too(photos, limit):
+    opened, config = photos
+    config = dataclasses.replace(config, memory_limit_gib=limit)
+    first, last = (
+        list(data.evaluation_batches(opened.test, config, batch_size=64, process_index=index, process_count=2))
+        for index in (0, 1)
+    )
+    assert [len(batches) for batches in (first, last)] == [1, 1]
+    assert first[0]["mask"].sum() == 6
+    assert not last[0]["mask"].any()
+
+
+def test_what_cannot_be_shared_evenly_is_refused(digits, digits_config):
+    with pytest.raises(ValueError, match=r"a batch of 10 cannot be split evenly over 4 process\(es\)"):
+        data.train_batches(digits.train, digits_config, batch_size=10, seed=0, process_count=4)
+    with pytest.raises(ValueError, match="process_index is 2; it must be one of 0 to 1"):
+        data.evaluation_batches(digits.train, digits_config, batch_size=10, process_index=2, process_count=2)
+
+
+def test_center_crop_takes_the_centre_of_the_resized_image():
+    ramp = Image.fromarray(np.tile(np.arange(0, 120, dtype=np.uint8), (60, 1)))
+    np.testing.assert_array_equal(images.center_crop(ramp, 60)[0, :, 0], np.arange(30, 90))
+    np.testing.assert_array_equal(images.center_crop(ramp, 30, 0.5)[0, :, 0], np.arange(45, 75))
+    assert images.center_crop(ramp, 7, 0.875).shape == (7, 7, 1)
+
+
+def test_random_crops_have_the_share_and_the_aspect_of_the_paper():
+    height, width = 120, 200
+    rows, columns = np.mgrid[:height, :width]
+    image = Image.fromarray(np.stack([columns, rows, rows], -1).astype(np.uint8))
+    shares, aspects = [], []
+    for seed in range(300):
+        crop = images.random_resized_crop(image, 64, np.random.default_rng(seed)).astype(float)
+        across, down = (np.ptp(crop[..., channel]) * 64 / 63 for channel in (0, 1))
+        shares.append(across * down / (height * width))
+        aspects.append(across / down)
+    assert 0.06 < min(shares) < 0.12
+    assert 0.7 < max(shares) < 1.01
+    assert 0.68 < min(aspects) < 0.8
+    assert 1.25 < max(aspects) < 1.45
+
+
+def test_the_random_crop_of_a_narrow_image_is_its_centre():
+    image = Image.fromarray(np.tile(np.arange(250, dtype=np.uint8), (2, 1)))
+    crop = images.random_resized_crop(image, 2, np.random.default_rng(0))
+    assert crop.shape == (2, 2, 1)

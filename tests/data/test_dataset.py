@@ -1,0 +1,160 @@
+import dataclasses
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from senet_jax import data
+from senet_jax.config import DataConfig
+from senet_jax.data.dataset import Split
+
+
+class SenetJaxTestDataset(tfds.core.GeneratorBasedBuilder):
+    """A dataset whose features and whose fate a test sets."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    features: ClassVar = {}
+    failure = None
+
+    def _info(self):
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(self.features))
+
+    def _split_generators(self, dl_manager):
+        if self.failure:
+            raise self.failure
+        return {"train": self._generate_examples(), "test": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {name: "0" if name == "label" else b"bytes" for name in self.features}
+
+
+def config_of(tmp_path, **values):
+    return DataConfig(name="senet_jax_test_dataset", data_dir=str(tmp_path), **values)
+
+
+@pytest.mark.parametrize("field", ["train_split", "test_split"])
+def test_a_missing_split_lists_what_is_there(digits_config, field):
+    message = (
+        r"'digits' has no split 'val'; it has 'test' \(359 examples\), 'train' \(1438 examples\), and slices of them"
+    )
+    with pytest.raises(ValueError, match=message):
+        data.open_dataset(dataclasses.replace(digits_config, **{field: "val"}))
+
+
+def test_slices(digits_config):
+    opened = data.open_dataset(dataclasses.replace(digits_config, train_split="train[:90%]", test_split="train[90%:]"))
+    assert (len(opened.train), len(opened.test)) == (1294, 144)
+    with pytest.raises(ValueError, match=r"split 'train\[:0\]' of dataset 'digits' has no examples"):
+        data.open_dataset(dataclasses.replace(digits_config, train_split="train[:0]"))
+    with pytest.raises(ValueError, match=r"'digits' has no split 'train\[:half\]'"):
+        data.open_dataset(dataclasses.replace(digits_config, train_split="train[:half]"))
+
+
+@pytest.mark.parametrize("field", ["mean", "deviation"])
+def test_mean_and_deviation_must_fit_the_channels(digits_config, field):
+    message = rf"config.data.{field} is \(0.1, 0.2, 0.3\); give one, or one for each channel: 'digits' has 1"
+    with pytest.raises(ValueError, match=message):
+        data.open_dataset(dataclasses.replace(digits_config, **{field: (0.1, 0.2, 0.3)}))
+
+
+def test_an_unknown_name_gets_a_suggestion(tmp_path):
+    with pytest.raises(ValueError, match=r"'cifr10', which TFDS does not know; did you mean 'cifar10"):
+        data.open_dataset(DataConfig(name="cifr10", data_dir=str(tmp_path)))
+    with pytest.raises(ValueError, match=r"'digit', which TFDS does not know; did you mean 'digits'"):
+        data.open_dataset(DataConfig(name="digit", data_dir=str(tmp_path)))
+
+
+def test_folder_needs_a_path(tmp_path):
+    with pytest.raises(ValueError, match=r"config.data.path is None; give the directory"):
+        data.open_dataset(DataConfig(name="folder", data_dir=str(tmp_path)))
+
+
+def test_what_cannot_be_prepared_says_where_it_was_looked_for_and_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(SenetJaxTestDataset, "failure", ConnectionError("no route\nto host"))
+    message = (
+        r"'senet_jax_test_dataset' is not in .*senet_jax_test_dataset.1.0.0 and could not be prepared there "
+        r"\(ConnectionError: no route\); .* `tfds build senet_jax_test_dataset --file_format=array_record "
+        r"--data_dir=DIR`, then give --config.data.data_dir=DIR"
+    )
+    with pytest.raises(ValueError, match=message):
+        data.open_dataset(config_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"text": tfds.features.Text()}, r"no feature 'image' of type Image; it has 'text' \(Text\)"),
+        ({"image": tfds.features.Image()}, r"no feature 'label' of type ClassLabel; it has 'image' \(Image\)"),
+        (
+            {"image": tfds.features.Image(shape=(None, None, 4)), "label": tfds.features.ClassLabel(num_classes=2)},
+            r"shape \(None, None, 4\) and type uint8; they must have 1 or 3 channels of uint8",
+        ),
+        (
+            {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)},
+            r"example 0 of split 'train' has not an image that Pillow can read",
+        ),
+    ],
+)
+def test_what_is_no_classification_of_images_is_refused(tmp_path, monkeypatch, features, message):
+    monkeypatch.setattr(SenetJaxTestDataset, "features", features)
+    with pytest.raises(ValueError, match=message):
+        data.open_dataset(config_of(tmp_path))
+
+
+def test_another_file_format_is_refused(tmp_path, monkeypatch, digits_config):
+    data.open_dataset(digits_config)
+    copy = tmp_path / "digits" / "1.0.0"
+    copy.mkdir(parents=True)
+    for file in (Path(digits_config.data_dir) / "digits" / "1.0.0").iterdir():
+        text = (
+            file.read_bytes().replace(b'"array_record"', b'"tfrecord"') if file.suffix == ".json" else file.read_bytes()
+        )
+        (copy / file.name).write_bytes(text)
+    with pytest.raises(ValueError, match=r"digits.1.0.0 is not stored as array_record, .* `tfds convert_format"):
+        data.open_dataset(dataclasses.replace(digits_config, data_dir=str(tmp_path)))
+
+
+def test_missing_examples_are_noticed(folder_config):
+    data.open_dataset(folder_config)
+    (train,) = Path(folder_config.data_dir).glob("folder/*/1.0.0/*-train.array_record-*")
+    (test,) = Path(folder_config.data_dir).glob("folder/*/1.0.0/*-test.array_record-*")
+    train.write_bytes(test.read_bytes())
+    with pytest.raises(ValueError, match=r"split 'train' in .* has 4 readable examples of 12; remove that directory"):
+        data.open_dataset(folder_config)
+    train.unlink()
+    with pytest.raises(ValueError, match=r"split 'train' in .* cannot be read"):
+        data.open_dataset(folder_config)
+
+
+class FakeSource:
+    def __init__(self, split, label):
+        (self.example,) = split.source.__getitems__([0])
+        self.label = label
+
+    def __len__(self):
+        return 1
+
+    def __getitems__(self, keys):
+        return [self.example | {"label": self.label} for _ in keys]
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_a_label_out_of_range_is_refused(digits, label):
+    split = Split("test", FakeSource(digits.test, label), num_classes=10, channels=1)
+    with pytest.raises(ValueError, match=rf"example 0 of split 'test' has label {label}, which must be one of 0 to 9"):
+        split.decoded(8, 1.0)
+
+
+def test_decoded_pixels_are_kept_and_cannot_be_changed(digits):
+    images, labels = digits.test.decoded(8, 1.0)
+    assert images is digits.test.decoded(8, 1.0)[0]
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+    assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
+
+
+def test_is_silent(tmp_path, capfd):
+    data.open_dataset(DataConfig(data_dir=str(tmp_path)))
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,140 @@
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from senet_jax import data
+
+
+def prepared(config):
+    return sorted(path.parent.name for path in Path(config.data_dir).glob("folder/*/1.0.0"))
+
+
+def test_bytes_pass_through_untouched(folder, folder_config, write_images):
+    shutil.rmtree(folder)
+    for split in ("train", "test"):
+        write_images(folder, split, "cat", 3, suffix="jpg")
+        write_images(folder, split, "dog", 3, suffix="webp")
+    opened = data.open_dataset(folder_config)
+    examples = opened.train.source.__getitems__(range(6))
+    files = {(path.read_bytes(), ["cat", "dog"].index(path.parent.name)) for path in folder.glob("train/*/*")}
+    assert {(example["image"], int(example["label"])) for example in examples} == files
+    assert opened.class_names == ("cat", "dog")
+
+
+def test_an_unchanged_folder_is_reused_and_a_changed_one_prepared_anew(folder, folder_config):
+    data.open_dataset(folder_config)
+    first = prepared(folder_config)
+    (folder / "train" / "cat" / ".DS_Store").touch()
+    data.open_dataset(folder_config)
+    assert prepared(folder_config) == first
+    os.utime(folder / "train" / "cat" / "0.png", (1, 1))
+    data.open_dataset(folder_config)
+    assert len(prepared(folder_config)) == 2
+    (folder / "train" / "cat" / "5.png").unlink()
+    assert len(data.open_dataset(folder_config).train) == 11
+
+
+def test_slices_of_splits(folder_config):
+    folder_config.train_split, folder_config.test_split = "train[:75%]", "train[75%:]+test"
+    opened = data.open_dataset(folder_config)
+    assert (len(opened.train), len(opened.test)) == (9, 7)
+
+
+def test_grey_only_where_all_files_are(folder, folder_config, write_images):
+    shutil.rmtree(folder)
+    for split in ("train", "test"):
+        write_images(folder, split, "cat", 2, mode="L")
+    assert data.open_dataset(folder_config).channels == 1
+    assert data.open_dataset(folder_config).channels == 1
+    for mode in ("RGBA", "CMYK"):
+        write_images(folder, "train", "cat", 1, mode=mode, suffix="tiff")
+        opened = data.open_dataset(folder_config)
+        assert opened.channels == 3
+        assert opened.train.decoded(8, 1.0)[0].shape == (3, 8, 8, 3)
+
+
+def nest(root):
+    shutil.copytree(root / "train" / "dog", root / "train" / "cat" / "tabby")
+
+
+def put_text(root):
+    (root / "train" / "README.txt").touch()
+
+
+def empty(root):
+    for path in (root / "train" / "cat").iterdir():
+        path.unlink()
+
+
+def break_seven(root):
+    for index in range(6):
+        path = root / "train" / "cat" / f"{index}.png"
+        path.write_bytes(path.read_bytes()[:100])
+    (root / "test" / "dog" / "0.png").write_text("no image")
+
+
+def deepen(root):
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(root / "train" / "cat" / "0.png")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            shutil.rmtree,
+            r"config.data.path is '.*pets', which does not exist; give one that holds <split>",
+        ),
+        (lambda root: (shutil.rmtree(root), root.touch()), "pets', which is not a directory"),
+        (
+            lambda root: (root / "test").rename(root / "val"),
+            r"no split directory 'test'; it has 'train', 'val': .* --config.data.train_split or --config.data.test",
+        ),
+        (empty, r"class folder .*train.cat is empty; put images into it"),
+        (lambda root: shutil.rmtree(root / "test" / "dog"), r"test has no class dog, which another split has"),
+        (
+            lambda root: shutil.copytree(root / "test" / "dog", root / "test" / "emu"),
+            r"train has no class emu, .* 'test' and 'train' must have",
+        ),
+        (nest, r"cat.tabby is a directory inside a class folder; put its images into .*cat itself"),
+        (put_text, r"README.txt is not a class folder"),
+        (
+            lambda root: [shutil.rmtree(path) for path in root.glob("test/*")],
+            "test has no class folders; images belong",
+        ),
+        (
+            break_seven,
+            r"7 of the 16 files in .*pets cannot be used: .*0.png \((not an image that Pillow|a broken image: )"
+            r".* and 2 more; repair or remove",
+        ),
+        (deepen, r"1 of the 16 files .*cat.0.png \(an image of mode I;16, which has more than 8 bits a channel\)"),
+    ],
+)
+def test_what_is_wrong_is_named_and_can_be_repaired(folder, folder_config, damage, message):
+    kept = folder.with_name("kept")
+    shutil.copytree(folder, kept)
+    damage(folder)
+    with pytest.raises(ValueError, match=message):
+        data.open_dataset(folder_config)
+    assert not prepared(folder_config)
+    shutil.rmtree(folder) if folder.is_dir() else folder.unlink(missing_ok=True)
+    kept.rename(folder)
+    assert len(data.open_dataset(folder_config).train) == 12
+
+
+def test_a_preparation_that_is_interrupted_leaves_nothing_that_looks_prepared(folder_config, monkeypatch):
+    from senet_jax.data.folder import Folder
+
+    def interrupt(self, classes):
+        yield "cat/0.png", {"image": b"", "label": "cat"}
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "_generate_examples", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            data.open_dataset(folder_config)
+    assert not prepared(folder_config)
+    assert len(data.open_dataset(folder_config).train) == 12
