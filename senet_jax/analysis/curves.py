@@ -1,0 +1,30 @@
+"""Training curves as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+
+def plot_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Draws loss, accuracy and learning rate over epochs, of training and test, and saves them at the path."""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    axes = figure.subplots(1, 3)
+    figure.suptitle(title)
+    panels = (("loss", "loss (nats)"), ("accuracy", "accuracy"), ("learning_rate", "learning rate"))
+    for axis, (name, label) in zip(axes, panels, strict=True):
+        for split, colour in (("train", "tab:blue"), ("test", "tab:orange")):
+            points = [
+                (record["epoch"], record[name]) for record in records if record["split"] == split and name in record
+            ]
+            if points:
+                axis.plot(*zip(*points, strict=True), color=colour, label=split, linewidth=1.2)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_yscale("log")
+    axes[0].legend()
+    axes[1].yaxis.set_major_formatter(PercentFormatter(1.0))
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,55 @@
+"""What a command leaves behind when it is done: the table on the terminal, and where a result comes from."""
+
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_LIBRARIES = ("jax", "flax", "optax")
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, command, hardware, versions and time of a result."""
+    return {
+        "commit": _commit(),
+        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "hardware": _hardware(),
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES},
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def print_table(rows: dict[str, str]) -> None:
+    """Prints a name and a value in each line, below each other."""
+    width = max(map(len, rows))
+    print("\n".join(["", *(f"{name:<{width}}  {value}" for name, value in rows.items())]), flush=True)
+
+
+def accuracy_rows(results: dict[str, float], classes: int) -> dict[str, str]:
+    """Rows of the test metrics; top-5 accuracy where there are enough classes for it to say something."""
+    rows = {"test accuracy": f"{results['accuracy']:.2%}", "test loss": f"{results['loss']:.4f} nats"}
+    return rows | ({"top-5 accuracy": f"{results['top5_accuracy']:.2%}"} if classes > 10 else {})
+
+
+def _commit() -> str:
+    """The commit of the code, with "+" where files were changed since; "unknown" outside a git checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + ("+" if changed else "")
+
+
+def _hardware() -> str:
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    return f"{jax.device_count()} x {device.device_kind}"

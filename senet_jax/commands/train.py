@@ -1,0 +1,83 @@
+"""`launch.py train`: trains an experiment, or goes on with the one in its workdir."""
+
+import datetime
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from senet_jax.analysis.curves import plot_curves
+from senet_jax.analysis.parameters import count_parameters
+from senet_jax.commands.command_line import CONFIG, Request
+from senet_jax.commands.results import accuracy_rows, print_table, provenance
+from senet_jax.config import Experiment, flatten, from_dict, to_dict
+from senet_jax.data import open_dataset
+from senet_jax.training import logs
+from senet_jax.training.loop import train
+from senet_jax.training.plan import Plan, build_model, check_devices, make_plan
+
+_WITHOUT_EFFECT = {
+    "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size", "keep_checkpoints"
+}  # fmt: skip
+"""Fields that may change when a run goes on, because nothing that it learns depends on them."""
+
+
+def prepare(request: Request) -> Callable[[], None]:
+    """Checks all that can be refused, the quickest first. Raises ValueError for what cannot be done."""
+    config = request.config
+    build_model(config.model, num_classes=1)
+    check_devices(config)
+    workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
+    _check_workdir(workdir, config)
+    plan = make_plan(config, open_dataset(config.data))
+    return lambda: _run(plan, workdir)
+
+
+def _check_workdir(workdir: Path, config: Experiment) -> None:
+    """Raises ValueError where the workdir holds the run of another configuration."""
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"--workdir={workdir} is a file; give a directory, new or of an earlier run")
+    if not (workdir / CONFIG).exists():
+        return
+    before, now = flatten(from_dict(json.loads((workdir / CONFIG).read_text()))), flatten(config)
+    differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in now if now[name] != before[name]]
+    differ = [line for line in differ if line.split()[0] not in _WITHOUT_EFFECT]
+    if differ:
+        raise ValueError(
+            f"--workdir={workdir} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
+            "or the same configuration to go on"
+        )
+
+
+def _run(plan: Plan, workdir: Path) -> None:
+    config, dataset = plan.config, plan.dataset
+    parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / CONFIG).write_text(json.dumps(to_dict(config), indent=2) + "\n")
+    print(
+        f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {len(dataset.train):,} images to train, "
+        f"{len(dataset.test):,} to test, {dataset.num_classes} classes\n"
+        f"{plan.total_steps:,} steps of {config.batch_size} images, logged in {workdir}",
+        flush=True,
+    )
+    try:
+        results = train(plan, workdir)
+    except KeyboardInterrupt:
+        print(f"\nstopped; --workdir={workdir} with the same configuration goes on from its newest checkpoint")
+        sys.exit(130)
+    except FloatingPointError as error:
+        sys.exit(f"launch.py: error: {error}")
+    curves = workdir / "curves.png"
+    plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")
+    record = {"steps": plan.total_steps, "seed": config.seed, "parameters": parameters} | results | provenance()
+    (workdir / "result.json").write_text(json.dumps(record, indent=2) + "\n")
+    speed = f" at {results['images_per_second']:,.0f} images/s" if "images_per_second" in results else ""
+    print_table(
+        {"network": f"{config.model.name}, {parameters:,} parameters", "dataset": dataset.name}
+        | accuracy_rows(results, dataset.num_classes)
+        | {
+            "trained": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:.1f} epochs{speed}",
+            "curves": str(curves),
+            "evaluate": f"python launch.py eval --workdir={workdir}",
+        }
+    )

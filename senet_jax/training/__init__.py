@@ -1,0 +1,1 @@
+"""Training and evaluation: pure steps, and the loop that runs them."""

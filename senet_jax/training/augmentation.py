@@ -1,0 +1,27 @@
+"""What is done to images on the device: pure functions of a key and a batch."""
+
+import jax
+import jax.numpy as jnp
+
+from senet_jax.typing import Array, Float, UInt8
+
+
+def normalise(
+    images: UInt8[Array, "n h w c"], mean: tuple[float, ...], deviation: tuple[float, ...]
+) -> Float[Array, "n h w c"]:
+    """Pixels from 0..255 to [0, 1], less the mean, over the deviation; float32."""
+    return (images.astype(jnp.float32) / 255 - jnp.array(mean)) / jnp.array(deviation)
+
+
+def random_crop(key: Array, images: UInt8[Array, "n h w c"], padding: int) -> UInt8[Array, "n h w c"]:
+    """A crop of the images' own size, anywhere in the images padded by that many zero pixels on each side."""
+    n, h, w, c = images.shape
+    padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    corners = jax.random.randint(key, (n, 2), 0, 2 * padding + 1)
+    return jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (h, w, c)))(padded, corners)
+
+
+def random_flip(key: Array, images: UInt8[Array, "n h w c"]) -> UInt8[Array, "n h w c"]:
+    """Each image mirrored left to right with probability 1/2."""
+    flipped = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
+    return jnp.where(flipped, images[:, :, ::-1], images)

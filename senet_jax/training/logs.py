@@ -1,0 +1,66 @@
+"""Where a run's figures go: `metrics.jsonl`, TensorBoard event files, and the terminal."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+METRICS = "metrics.jsonl"
+
+
+class Logs:
+    """Writes records of a step; on a terminal a progress bar stands below them, elsewhere they are plain lines."""
+
+    def __init__(self, workdir: Path, *, start: int, total: int, steps_per_epoch: float):
+        """Continues after step `start`: what an interrupted run wrote beyond it is dropped, for it will come again."""
+        self._path = workdir / METRICS
+        kept = [record for record in read(workdir) if record["step"] <= start]
+        self._path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        self._file = self._path.open("a")
+        self._events = SummaryWriter(str(workdir), purge_step=start + 1, flush_secs=10)
+        self._steps_per_epoch = steps_per_epoch
+        self._total = total
+        self._bar = tqdm(
+            total=total, initial=start, unit="step", disable=None, dynamic_ncols=True, smoothing=0.05, leave=False,
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}",
+        )  # fmt: skip
+
+    def advance(self) -> None:
+        """One more step is on its way."""
+        self._bar.update()
+
+    def write(self, split: str, step: int, values: dict[str, float]) -> None:
+        """Records the values that a split ("train" or "test") had at a step."""
+        epoch = step / self._steps_per_epoch
+        self._file.write(json.dumps({"split": split, "step": step, "epoch": round(epoch, 4), **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._events.add_scalar(f"{split}/{name}", value, step)
+        line = f"loss {values['loss']:.4f}, accuracy {values['accuracy']:7.2%}"
+        if "images_per_second" in values:
+            line += f", {values['images_per_second']:,.0f} images/s"
+        if split == "train" and not self._bar.disable:
+            self._bar.set_postfix_str(line)
+        else:
+            self.say(f"step {step:>{len(str(self._total))}}/{self._total}  epoch {epoch:6.1f}  {split:5}  {line}")
+
+    def say(self, text: str) -> None:
+        """Prints a line, above the progress bar where there is one."""
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Writes what is still buffered."""
+        self._bar.close()
+        self._events.close()
+        self._file.close()
+
+
+def read(workdir: Path) -> list[dict[str, Any]]:
+    """The records of a run, in the order of writing; a last line that a kill cut short is left out."""
+    path = workdir / METRICS
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]

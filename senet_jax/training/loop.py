@@ -1,0 +1,144 @@
+"""The loop: steps, log lines, evaluations and checkpoints, in an order that a restart repeats exactly."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from senet_jax.config import Experiment
+from senet_jax.data import Dataset, evaluation_batches, train_batches
+from senet_jax.training import metrics, parallel
+from senet_jax.training.checkpoints import Checkpoints
+from senet_jax.training.logs import Logs
+from senet_jax.training.plan import Plan
+from senet_jax.training.state import TrainState, init_state
+from senet_jax.training.step import make_eval_step, make_train_step
+
+
+def train(plan: Plan, workdir: Path) -> dict[str, float]:
+    """Trains to the end, from the workdir's newest checkpoint where it has one.
+
+    Returns the test metrics at the end, and images_per_second and seconds of this process's training.
+    Raises FloatingPointError where the loss is no longer finite; the newest checkpoint is then from before.
+    """
+    config, mesh = plan.config, parallel.data_mesh()
+    checkpoints = Checkpoints(workdir, config.keep_checkpoints)
+    state, start = initial_state(plan, checkpoints, mesh)
+    train_step = jax.jit(
+        make_train_step(plan.model, plan.optimizer, config), donate_argnums=0, out_shardings=parallel.replicated(mesh)
+    )
+    evaluate = make_evaluate(plan.model, plan.dataset, config, mesh)
+    batches = train_batches(
+        plan.dataset.train,
+        config.data,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start=start,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    batches = parallel.to_devices(batches, mesh)
+    logs = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+    results: dict[str, float] = {}
+    whole, interval = _Speed(), _Speed()
+    with closing(checkpoints), closing(logs):
+        if start:
+            logs.say(f"goes on after step {start} of {plan.total_steps}")
+        for step in range(start + 1, plan.total_steps + 1):
+            last = step == plan.total_steps
+            log, test, save = (
+                last or step % every == 0 for every in (plan.log_every, plan.eval_every, plan.checkpoint_every)
+            )
+            compiles = step == start + 1
+            with interval.measure(0 if compiles else config.batch_size):
+                state = train_step(state, next(batches))
+                if log or test or save or compiles:
+                    jax.block_until_ready(state)
+            logs.advance()
+            if log or test or save:
+                _check_finite(state, step)
+            if log:
+                values = metrics.means([state.sums]) | {"learning_rate": float(plan.schedule(step - 1))}
+                logs.write("train", step, values | interval.images_per_second)
+                state = state.replace(sums=jax.device_put(metrics.zeros(), parallel.replicated(mesh)))
+                whole, interval = whole + interval, _Speed()
+            if test:
+                results = evaluate(state.evaluated)
+                logs.write("test", step, results)
+            if save:
+                checkpoints.save(step, state, config)
+        return (results or evaluate(state.evaluated)) | whole.images_per_second | {"seconds": whole.seconds}
+
+
+def make_evaluate(
+    model: nn.Module, dataset: Dataset, config: Experiment, mesh: Mesh
+) -> Callable[[dict[str, Any]], dict[str, float]]:
+    """Variables -> loss, accuracy and top-5 accuracy on every test example, each counted once."""
+    eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
+
+    def evaluate(variables: dict[str, Any]) -> dict[str, float]:
+        batches = evaluation_batches(
+            dataset.test,
+            config.data,
+            batch_size=config.eval_batch_size,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        return metrics.means([eval_step(variables, batch) for batch in parallel.to_devices(batches, mesh)])
+
+    return evaluate
+
+
+def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
+    """The state to go on from, on all devices, and the number of batches that it has seen."""
+    config, everywhere = plan.config, parallel.replicated(mesh)
+    image_shape = (config.data.image_size, config.data.image_size, plan.dataset.channels)
+
+    def init() -> TrainState:
+        average = config.optimizer.ema_decay is not None
+        return init_state(plan.model, plan.optimizer, image_shape, seed=config.seed, average=average)
+
+    if checkpoints.latest is None:
+        return jax.jit(init, out_shardings=everywhere)(), 0
+    shapes = jax.eval_shape(init)
+    return checkpoints.restore(
+        jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
+    )
+
+
+def _check_finite(state: TrainState, step: int) -> None:
+    if not math.isfinite(state.sums["loss"]):
+        raise FloatingPointError(
+            f"the loss is no longer finite at step {step}; try a smaller config.optimizer.learning_rate, "
+            "a longer config.optimizer.warmup or config.optimizer.clip_norm"
+        )
+
+
+@dataclass
+class _Speed:
+    """Images and seconds of the training steps alone, without compilation, evaluation and checkpoints."""
+
+    images: int = 0
+    seconds: float = 0.0
+
+    @contextmanager
+    def measure(self, images: int) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        if images:
+            self.images += images
+            self.seconds += time.perf_counter() - began
+
+    @property
+    def images_per_second(self) -> dict[str, float]:
+        return {"images_per_second": self.images / self.seconds} if self.images else {}
+
+    def __add__(self, other: "_Speed") -> "_Speed":
+        return _Speed(self.images + other.images, self.seconds + other.seconds)

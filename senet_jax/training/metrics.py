@@ -1,0 +1,59 @@
+"""Loss and accuracy as sums and counts, so that no figure depends on how the examples were batched."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from senet_jax.typing import Array, Bool, Float, Int
+
+Sums = dict[str, Array]
+
+
+def zeros() -> Sums:
+    """Sums over no examples."""
+    counts = {name: jnp.zeros((), jnp.int32) for name in ("correct", "top5_correct", "count")}
+    return {"loss": jnp.zeros((), jnp.float32)} | counts
+
+
+def losses(
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"], label_smoothing: float = 0.0
+) -> Float[Array, " n"]:
+    """Cross entropy in nats; that share of the target is spread evenly over all classes (arXiv 1512.00567)."""
+    log_p = jax.nn.log_softmax(logits)
+    target = -jnp.take_along_axis(log_p, labels[:, None], axis=1)[:, 0]
+    return (1 - label_smoothing) * target - label_smoothing * log_p.mean(axis=1)
+
+
+def sums(
+    losses: Float[Array, " n"],
+    logits: Float[Array, "n classes"],
+    labels: Int[Array, " n"],
+    mask: Bool[Array, " n"] | None = None,
+) -> Sums:
+    """Sums over the examples that the mask does not leave out. A tie, or a logit that is no number, is wrong."""
+    mask = jnp.ones(labels.shape, bool) if mask is None else mask
+    own = jnp.take_along_axis(logits, labels[:, None], axis=1)
+    rank = jnp.where(jnp.isnan(own[:, 0]), logits.shape[1] + 5, (logits >= own).sum(axis=1))
+    return {
+        "loss": jnp.where(mask, losses, 0).sum(dtype=jnp.float32),
+        "correct": (mask & (rank == 1)).sum(),
+        "top5_correct": (mask & (rank <= 5)).sum(),
+        "count": mask.sum(),
+    }
+
+
+def add(a: Sums, b: Sums) -> Sums:
+    """Sums over the examples of both."""
+    return jax.tree.map(jnp.add, a, b)
+
+
+def means(parts: list[Sums]) -> dict[str, float]:
+    """Loss in nats, accuracy and top-5 accuracy in [0, 1] over the examples of all parts; waits for the device."""
+    parts = jax.device_get(parts)
+    total = {name: math.fsum(float(part[name]) for part in parts) for name in parts[0]}
+    return {
+        "loss": total["loss"] / total["count"],
+        "accuracy": total["correct"] / total["count"],
+        "top5_accuracy": total["top5_correct"] / total["count"],
+    }

@@ -1,0 +1,44 @@
+"""Stochastic gradient descent as the paper trains (section 5.1), from optax's parts."""
+
+from typing import Any
+
+import jax
+import optax
+
+from senet_jax.config import OptimizerConfig, to_steps
+
+
+def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch: float) -> optax.Schedule:
+    """Learning rate of each step, counted from 0: linear warm-up, then constant, cosine to zero, or steps.
+
+    Raises ValueError where the warm-up is not shorter than the training.
+    """
+    warmup = to_steps(config.warmup, steps_per_epoch)
+    if warmup >= total_steps:
+        raise ValueError(f"config.optimizer.warmup is {warmup} steps of {total_steps} in all; make it shorter")
+    peak = config.learning_rate
+    match config.schedule:
+        case "cosine":
+            schedule = optax.cosine_decay_schedule(peak, total_steps - warmup)
+        case "step":
+            times = [to_steps(time, steps_per_epoch) - warmup for time in config.decay_at]
+            schedule = optax.piecewise_constant_schedule(peak, dict.fromkeys(times, config.decay_factor))
+        case _:
+            schedule = optax.constant_schedule(peak)
+    if not warmup:
+        return schedule
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
+
+
+def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Clipping, L2 decay of the kernels, momentum: in this order the decay passes through the momentum, as in Caffe."""
+    return optax.chain(
+        optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm),
+        optax.add_decayed_weights(config.weight_decay, mask=kernels),
+        optax.sgd(schedule, momentum=config.momentum, nesterov=config.nesterov),
+    )
+
+
+def kernels(params: Any) -> Any:
+    """True for the kernels of convolutions and dense layers, False for biases and normalisation parameters."""
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -1,0 +1,38 @@
+"""Data parallelism: one mesh of all devices, the batch divided over it, everything else replicated."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from senet_jax.training.step import Batch
+
+
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """The devices, by default all of all processes, along the axis "data"."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def divided(mesh: Mesh) -> NamedSharding:
+    """The first dimension is divided over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:
+    """Each process's part of every batch as global arrays, on their way to the devices that many batches ahead."""
+    sharding = divided(mesh)
+    waiting: deque[Batch] = deque()
+    for batch in batches:
+        waiting.append({name: jax.make_array_from_process_local_data(sharding, part) for name, part in batch.items()})
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting

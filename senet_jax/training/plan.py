@@ -1,0 +1,75 @@
+"""An experiment made concrete: its network, its dataset, its durations in steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from senet_jax.config import Experiment, ModelConfig, to_steps
+from senet_jax.data import Dataset
+from senet_jax.models import create_model
+from senet_jax.modules import BatchNorm
+from senet_jax.training.optimizer import make_optimizer, make_schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything of an experiment that is known before its first step."""
+
+    config: Experiment
+    model: nn.Module
+    dataset: Dataset
+    steps_per_epoch: float
+    total_steps: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    schedule: Callable[[int], Any]
+    """Learning rate of a step, counted from 0."""
+    optimizer: optax.GradientTransformation
+
+
+def make_plan(config: Experiment, dataset: Dataset) -> Plan:
+    """Builds the network and turns durations into steps. Raises ValueError where one comes to no step at all."""
+    model = build_model(config.model, dataset.num_classes)
+    steps_per_epoch = len(dataset.train) / config.batch_size
+    steps = {}
+    for name in ("duration", "log_every", "eval_every", "checkpoint_every"):
+        steps[name] = to_steps(getattr(config, name), steps_per_epoch)
+        if steps[name] < 1:
+            raise ValueError(
+                f"config.{name} is {getattr(config, name)!r}, less than one step of {config.batch_size} images out of "
+                f"{len(dataset.train)}; it must be at least '1 steps'"
+            )
+    total_steps = steps.pop("duration")
+    schedule = make_schedule(config.optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    return Plan(config, model, dataset, steps_per_epoch, total_steps, schedule=schedule, optimizer=optimizer, **steps)
+
+
+def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
+    """The network of a configuration. Raises ValueError where there is none."""
+    return create_model(
+        config.name,
+        num_classes,
+        ratio=config.ratio,
+        dtype=jnp.dtype(config.dtype),
+        norm=partial(BatchNorm, group=config.statistics_group),
+    )
+
+
+def check_devices(config: Experiment) -> None:
+    """Raises ValueError where the devices do not divide a batch."""
+    devices = jax.device_count()
+    for name in ("batch_size", "eval_batch_size"):
+        size = getattr(config, name)
+        if size % devices:
+            nearest = max(1, round(size / devices)) * devices
+            raise ValueError(
+                f"config.{name} is {size}, which {devices} devices do not divide; the nearest that they do: {nearest}"
+            )

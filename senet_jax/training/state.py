@@ -1,0 +1,49 @@
+"""Everything that training changes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+from senet_jax.training import metrics, random
+
+
+@struct.dataclass
+class TrainState:
+    """The state of a run after `step` steps; a checkpoint holds exactly this.
+
+    A pytree, so that besides arrays its leaves can be their shapes or shardings.
+    """
+
+    step: Any
+    """int32 ()."""
+    variables: Any
+    """`params` and `batch_stats` of the network."""
+    optimizer_state: Any
+    """Of optax."""
+    average: Any
+    """Exponential moving average of the variables, or None where none is asked for."""
+    sums: Any
+    """`metrics.Sums` since the last log line, so that a resumed run logs what an uninterrupted one does."""
+
+    @property
+    def evaluated(self) -> Any:
+        """The variables that evaluation uses."""
+        return self.variables if self.average is None else self.average
+
+
+def init_state(
+    model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...], *, seed: int, average: bool
+) -> TrainState:
+    """The state before the first step, for images of shape (h, w, c)."""
+    variables = model.init(random.stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        variables=variables,
+        optimizer_state=optimizer.init(variables["params"]),
+        average=jax.tree.map(jnp.copy, variables) if average else None,
+        sums=metrics.zeros(),
+    )

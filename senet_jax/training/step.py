@@ -1,0 +1,68 @@
+"""One step of training and of evaluation, as pure functions of arrays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from senet_jax.config import Experiment
+from senet_jax.training import augmentation, metrics, random
+from senet_jax.training.state import TrainState
+from senet_jax.typing import Array
+
+Batch = dict[str, Array]
+"""`image` uint8 (n, h, w, c), `label` int32 (n,); for evaluation also `mask` bool (n,), False for padding."""
+
+
+def make_train_step(
+    model: nn.Module, optimizer: optax.GradientTransformation, config: Experiment
+) -> Callable[[TrainState, Batch], TrainState]:
+    """(state, batch) -> state: augmentation, gradient, update, moving average, metrics."""
+    data, decay = config.data, config.optimizer.ema_decay
+
+    def train_step(state: TrainState, batch: Batch) -> TrainState:
+        images = _augment(batch["image"], config, state.step)
+        images = augmentation.normalise(images, data.mean, data.deviation)
+
+        def loss(params: Any) -> tuple[Array, tuple[Any, metrics.Sums]]:
+            variables = state.variables | {"params": params}
+            logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
+            losses = metrics.losses(logits, batch["label"], config.optimizer.label_smoothing)
+            return losses.mean(), (updated, metrics.sums(losses, logits, batch["label"]))
+
+        params = state.variables["params"]
+        gradient, (updated, sums) = jax.grad(loss, has_aux=True)(params)
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, params)
+        variables = {"params": optax.apply_updates(params, updates), **updated}
+        average = None if decay is None else _move(state.average, variables, decay, state.step)
+        return TrainState(state.step + 1, variables, optimizer_state, average, metrics.add(state.sums, sums))
+
+    return train_step
+
+
+def make_eval_step(model: nn.Module, config: Experiment) -> Callable[[dict[str, Any], Batch], metrics.Sums]:
+    """(variables, batch) -> sums of loss and correct answers over the examples that are not padding."""
+
+    def eval_step(variables: dict[str, Any], batch: Batch) -> metrics.Sums:
+        images = augmentation.normalise(batch["image"], config.data.mean, config.data.deviation)
+        logits: Any = model.apply(variables, images, train=False)
+        return metrics.sums(metrics.losses(logits, batch["label"]), logits, batch["label"], batch["mask"])
+
+    return eval_step
+
+
+def _augment(images: Array, config: Experiment, step: Array) -> Array:
+    if config.data.crop_padding:
+        images = augmentation.random_crop(random.stream(config.seed, "crop", step), images, config.data.crop_padding)
+    if config.data.flip:
+        images = augmentation.random_flip(random.stream(config.seed, "flip", step), images)
+    return images
+
+
+def _move(average: Any, variables: Any, decay: float, step: Array) -> Any:
+    """The average moves faster at first, so that it soon forgets the initial values."""
+    keep = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, average, variables)

@@ -1,0 +1,55 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax.sharding import NamedSharding, PartitionSpec
+
+from senet_jax.modules import BatchNorm
+from senet_jax.training.parallel import data_mesh
+
+KEY = jax.random.key(0)
+X = 3 + 2 * jax.random.normal(KEY, (8, 4, 4, 3))
+RUNNING = {"mean": jnp.array([1.0, 2, 3]), "var": jnp.array([0.5, 1, 2])}
+VARIABLES = {"params": {"scale": jnp.array([1.0, 2, 3]), "bias": jnp.array([0.0, 1, 2])}, "batch_stats": RUNNING}
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_over_the_whole_batch_it_is_flax_batch_norm(train):
+    ours, updated = BatchNorm().apply(VARIABLES, X, train=train, mutable=["batch_stats"])
+    flax_norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, use_fast_variance=False)
+    theirs, expected = flax_norm.apply(VARIABLES, X, mutable=["batch_stats"])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    for name in ("mean", "var"):
+        np.testing.assert_allclose(updated["batch_stats"][name], expected["batch_stats"][name], rtol=1e-6)
+
+
+def test_each_group_is_normalised_alone_and_running_statistics_are_the_mean_over_groups():
+    y, updated = BatchNorm(group=2).apply(VARIABLES, X, train=True, mutable=["batch_stats"])
+    alone = [BatchNorm().apply(VARIABLES, X[i : i + 2], train=True, mutable=["batch_stats"]) for i in range(0, 8, 2)]
+    np.testing.assert_allclose(y, jnp.concatenate([part for part, _ in alone]), rtol=1e-5, atol=1e-5)
+    for name in ("mean", "var"):
+        expected = np.mean([stats["batch_stats"][name] for _, stats in alone], axis=0)
+        np.testing.assert_allclose(updated["batch_stats"][name], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("group", [1, 2, 4, None])
+def test_the_number_of_devices_changes_nothing(group):
+    def step(x):
+        return BatchNorm(group=group).apply(VARIABLES, x, train=True, mutable=["batch_stats"])
+
+    sharded = jax.device_put(X, NamedSharding(data_mesh(), PartitionSpec("data")))
+    assert len(sharded.addressable_shards) == 4
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), jax.jit(step)(sharded), step(X))
+
+
+def test_bfloat16_data_have_float32_statistics():
+    y, updated = BatchNorm().apply(VARIABLES, X.astype(jnp.bfloat16), train=True, mutable=["batch_stats"])
+    assert y.dtype == jnp.bfloat16
+    assert updated["batch_stats"]["mean"].dtype == jnp.float32
+
+
+def test_initialising_in_training_leaves_the_running_statistics():
+    stats = BatchNorm().init(KEY, X, train=True)["batch_stats"]
+    np.testing.assert_array_equal(stats["mean"], 0)
+    np.testing.assert_array_equal(stats["var"], 1)

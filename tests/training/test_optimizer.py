@@ -1,0 +1,64 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from senet_jax.config import OptimizerConfig
+from senet_jax.training.optimizer import kernels, make_optimizer, make_schedule
+
+
+def rates(config, steps, total=100):
+    schedule = make_schedule(config, total_steps=total, steps_per_epoch=10)
+    return [float(schedule(step)) for step in steps]
+
+
+def test_the_papers_schedule_divides_by_ten_every_30_epochs():
+    config = OptimizerConfig(learning_rate=0.6, schedule="step", decay_at=("30 epochs", "60 epochs", "90 epochs"))
+    steps = [0, 299, 301, 599, 601, 899, 901]
+    np.testing.assert_allclose(rates(config, steps, 1000), [0.6, 0.6, 0.06, 0.06, 6e-3, 6e-3, 6e-4], rtol=1e-6)
+
+
+def test_warm_up_is_linear_and_cosine_ends_at_zero():
+    config = OptimizerConfig(learning_rate=1.0, schedule="cosine", warmup="2 epochs")
+    expected = [0.0, 0.5, 1.0, 0.5 + 0.5 * np.cos(np.pi / 4), 0.5, 0.0]
+    np.testing.assert_allclose(rates(config, [0, 10, 20, 40, 60, 100]), expected, atol=1e-6)
+
+
+def test_decay_times_count_from_the_start_of_training():
+    config = OptimizerConfig(learning_rate=1.0, schedule="step", warmup="20 steps", decay_at=("50 steps",))
+    np.testing.assert_allclose(rates(config, [49, 51]), [1.0, 0.1], rtol=1e-6)
+
+
+def test_a_warm_up_as_long_as_the_training_is_an_error():
+    with pytest.raises(ValueError, match="warmup is 100 steps of 100 in all; make it shorter"):
+        rates(OptimizerConfig(warmup="10 epochs"), [0])
+
+
+PARAMS = {"conv": {"kernel": jnp.array([2.0, -1.0])}, "norm": {"scale": jnp.array([1.0]), "bias": jnp.array([3.0])}}
+GRADIENT = {"conv": {"kernel": jnp.array([0.5, 0.25])}, "norm": {"scale": jnp.array([1.0]), "bias": jnp.array([-2.0])}}
+
+
+def test_only_kernels_decay():
+    assert kernels(PARAMS) == {"conv": {"kernel": True}, "norm": {"scale": False, "bias": False}}
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_two_steps_by_hand(nesterov):
+    config = OptimizerConfig(learning_rate=0.1, momentum=0.9, nesterov=nesterov, weight_decay=0.01, schedule="constant")
+    optimizer = make_optimizer(config, lambda step: 0.1)
+    state, params = optimizer.init(PARAMS), PARAMS
+    theta, velocity = np.array([2.0, -1.0]), np.zeros(2)
+    for _ in range(2):
+        updates, state = optimizer.update(GRADIENT, state, params)
+        params = {k: {n: params[k][n] + updates[k][n] for n in params[k]} for k in params}
+        gradient = np.array([0.5, 0.25]) + 0.01 * theta
+        velocity = 0.9 * velocity + gradient
+        theta = theta - 0.1 * (gradient + 0.9 * velocity if nesterov else velocity)
+    np.testing.assert_allclose(params["conv"]["kernel"], theta, rtol=1e-6)
+
+
+def test_clipping_bounds_the_global_norm():
+    config = OptimizerConfig(learning_rate=1.0, momentum=0.0, nesterov=False, weight_decay=0.0, clip_norm=0.5)
+    optimizer = make_optimizer(config, lambda step: 1.0)
+    updates, _ = optimizer.update(GRADIENT, optimizer.init(PARAMS), PARAMS)
+    flat = np.concatenate([updates["conv"]["kernel"], updates["norm"]["scale"], updates["norm"]["bias"]])
+    assert np.linalg.norm(flat) == pytest.approx(0.5)

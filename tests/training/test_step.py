@@ -1,0 +1,126 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from senet_jax import create_model
+from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
+from senet_jax.training import metrics, parallel
+from senet_jax.training.plan import build_model
+from senet_jax.training.state import init_state
+from senet_jax.training.step import make_eval_step, make_train_step
+
+BATCH = {
+    "image": np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), np.uint8),
+    "label": np.arange(16, dtype=np.int32) % 10,
+}
+
+
+MODEL = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), width=8)
+SGD = optax.sgd(0.1, momentum=0.9)
+
+
+@pytest.fixture(scope="module")
+def state():
+    return jax.jit(lambda: init_state(MODEL, SGD, (8, 8, 1), seed=0, average=False))()
+
+
+@pytest.fixture
+def batch():
+    return jax.tree.map(jnp.array, BATCH)
+
+
+def step_of(config):
+    return jax.jit(make_train_step(MODEL, SGD, config))
+
+
+def run(config, state, mesh, steps=3):
+    step = jax.jit(make_train_step(MODEL, SGD, config), out_shardings=parallel.replicated(mesh))
+    for batch in parallel.to_devices([BATCH] * steps, mesh):
+        state = step(state, batch)
+    return state
+
+
+def test_the_number_of_devices_changes_nothing_not_even_the_augmentation(state):
+    config = Experiment(data=DataConfig(crop_padding=1, flip=True))
+    mesh = parallel.data_mesh()
+    assert mesh.size == 4
+    one = run(config, state, parallel.data_mesh(jax.devices()[:1]))
+    four = run(config, state, mesh)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), four, one)
+
+
+def test_a_step_lowers_the_loss_counts_and_changes_every_parameter(state, batch):
+    step = step_of(Experiment())
+    first = step(state, batch)
+    assert first.step == 1
+    assert first.sums["count"] == 16
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.variables, first.variables)
+    assert all(jax.tree.leaves(moved))
+    second = step(first, batch)
+    assert second.sums["loss"] - first.sums["loss"] < first.sums["loss"]
+    assert second.sums["count"] == 32
+
+
+def test_the_gradient_is_of_the_mean_loss(state, batch):
+    new = step_of(Experiment())(state, batch)
+
+    def loss(params):
+        images = (batch["image"] / 255.0 - 0.5) / 0.25
+        logits, _ = MODEL.apply(state.variables | {"params": params}, images, train=True, mutable=["batch_stats"])
+        return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"]).mean()
+
+    gradient = jax.jit(jax.grad(loss))(state.variables["params"])
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.variables["params"], gradient)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), new.variables["params"], expected)
+
+
+def test_augmentation_depends_on_the_step_and_the_seed(state, batch):
+    def losses(seed, steps):
+        step = step_of(Experiment(seed=seed, data=DataConfig(crop_padding=2, flip=True)))
+        return [float(step(state.replace(step=jnp.int32(k)), batch).sums["loss"]) for k in steps]
+
+    first, second, again = losses(0, [0, 1, 0])
+    assert first == again
+    assert len({first, second, *losses(1, [0])}) == 3
+
+
+def test_the_moving_average_follows_and_is_evaluated(state, batch):
+    averaged = state.replace(average=jax.tree.map(jnp.copy, state.variables))
+    new = step_of(Experiment(optimizer=OptimizerConfig(ema_decay=0.5)))(averaged, batch)
+    share = min(0.5, 1 / 10)
+    expected = jax.tree.map(lambda a, b: share * a + (1 - share) * b, state.variables, new.variables)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), new.average, expected)
+    assert new.evaluated is new.average
+    assert state.evaluated is state.variables
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 16, 24])
+def test_evaluation_is_exact_for_every_batch_size(batch_size, state):
+    eval_step = jax.jit(make_eval_step(MODEL, Experiment()))
+    parts = []
+    for i in range(0, 16, batch_size):
+        real = jax.tree.map(lambda x, i=i: x[i : i + batch_size], BATCH)
+        missing = batch_size - len(real["label"])
+        padded = {
+            name: np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
+            for name, part in real.items()
+        }
+        parts.append(eval_step(state.variables, padded | {"mask": np.arange(batch_size) < batch_size - missing}))
+    images = jnp.array((BATCH["image"] / 255.0 - 0.5) / 0.25, jnp.float32)
+    logits = jax.jit(lambda x: MODEL.apply(state.variables, x, train=False))(images)
+    result = metrics.means(parts)
+    assert result["accuracy"] == (logits.argmax(1) == BATCH["label"]).mean()
+    assert result["loss"] == pytest.approx(float(metrics.losses(logits, jnp.array(BATCH["label"])).mean()), rel=1e-5)
+
+
+def test_a_configuration_builds_its_network():
+    model = build_model(ModelConfig("se_resnet20_cifar", ratio=4, dtype="bfloat16", statistics_group=8), 7)
+    images = jnp.zeros((16, 8, 8, 1))
+    variables = jax.jit(lambda x: model.init(jax.random.key(0), x, train=False))(images)
+    assert variables["params"]["stage2_block1"]["se"]["reduce"]["kernel"].shape == (16, 4)
+    logits, _ = jax.eval_shape(lambda x: model.apply(variables, x, train=True, mutable=["batch_stats"]), images)
+    assert logits.shape == (16, 7)
+    with pytest.raises(ValueError, match="group of 8 does not divide the batch of 4"):
+        model.apply(variables, images[:4], train=True, mutable=["batch_stats"])
