@@ -1,17 +1,17 @@
-"""SE-ResNet-20 on scikit-learn's handwritten digits: real images, no download, minutes on a laptop's CPU.
-
-Command: python launch.py
-"""
+"""SE-ResNet-20 on 8x8 handwritten digits: real images, no download, a minute on two CPU cores."""
 
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 
 
 def get_config() -> Experiment:
-    """1797 grey images of 8 x 8 pixels in ten classes."""
+    """1,438 images to train and 359 to test, from scikit-learn."""
     return Experiment(
-        model=ModelConfig(name="se_resnet20_cifar"),
-        data=DataConfig(name="digits", image_size=8, mean=(0.5,), deviation=(0.25,), crop_padding=1),
-        optimizer=OptimizerConfig(learning_rate=0.1, warmup="1 epochs", weight_decay=1e-4),
-        duration="20 epochs",
-        batch_size=128,
+        model=ModelConfig("se_resnet20_cifar"),
+        data=DataConfig("digits", image_size=8, mean=(0.305,), deviation=(0.376,), crop_padding=1),
+        optimizer=OptimizerConfig(learning_rate=0.1, weight_decay=1e-4, schedule="cosine", warmup="1 epochs"),
+        duration="40 epochs",
+        batch_size=64,
+        log_every="2 epochs",
+        eval_every="4 epochs",
+        checkpoint_every="10 epochs",
     )
