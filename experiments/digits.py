@@ -8,7 +8,7 @@ def get_config() -> Experiment:
     return Experiment(
         model=ModelConfig("se_resnet20_cifar"),
         data=DataConfig("digits", image_size=8, mean=(0.305,), deviation=(0.376,), crop_padding=1),
-        optimizer=OptimizerConfig(learning_rate=0.1, weight_decay=1e-4, schedule="cosine", warmup="1 epochs"),
+        optimizer=OptimizerConfig(learning_rate=0.1, weight_decay=1e-3, label_smoothing=0.1, warmup="1 epochs"),
         duration="40 epochs",
         batch_size=64,
         log_every="2 epochs",

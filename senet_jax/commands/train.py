@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from senet_jax.analysis.curves import plot_curves
 from senet_jax.analysis.parameters import count_parameters
 from senet_jax.commands.command_line import CONFIG, Request
 from senet_jax.commands.results import accuracy_rows, print_table, provenance
@@ -50,6 +49,8 @@ def _check_workdir(workdir: Path, config: Experiment) -> None:
 
 
 def _run(plan: Plan, workdir: Path) -> None:
+    from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and a refusal must be quick.
+
     config, dataset = plan.config, plan.dataset
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
     workdir.mkdir(parents=True, exist_ok=True)

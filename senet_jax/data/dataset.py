@@ -17,7 +17,7 @@ from absl import logging
 from PIL import Image
 
 from senet_jax.config import DataConfig, did_you_mean
-from senet_jax.data import images
+from senet_jax.data import cifar, images
 from senet_jax.data.digits import Digits
 from senet_jax.data.folder import folder_builder
 
@@ -124,7 +124,8 @@ def open_dataset(config: DataConfig) -> Dataset:
     )
     for split in (train, test):
         next(split.read([0]))
-    return Dataset(config.name, len(names), names, channels, train, test)
+    name = config.name if config.path is None else f"{config.name} {config.path}"
+    return Dataset(name, len(names), names, channels, train, test)
 
 
 def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
@@ -144,6 +145,8 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
         raise ValueError(
             f"config.data.name is {config.name!r}, which TFDS does not know{did_you_mean(config.name, known)}"
         ) from error
+    if config.name in cifar.NAMES:
+        builder = cifar.without_tensorflow(builder)
     try:
         return _prepared(builder)
     except Exception as error:  # whatever downloads and other people's builders run into
@@ -158,6 +161,7 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
 
 def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
     if not builder.is_prepared():
+        print(f"preparing dataset {builder.info.full_name} in {builder.data_dir}", file=sys.stderr, flush=True)
         try:
             builder.download_and_prepare(file_format="array_record")
         except OSError:

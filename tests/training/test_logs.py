@@ -1,0 +1,47 @@
+import json
+
+from senet_jax.training import logs
+from senet_jax.training.logs import Logs
+
+VALUES = {"loss": 0.5, "accuracy": 0.875}
+
+
+def test_records_are_read_back_and_printed_as_plain_lines(tmp_path, capsys):
+    writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
+    writer.write("train", 4, VALUES | {"images_per_second": 1234.5, "learning_rate": 0.1})
+    writer.write("test", 8, VALUES)
+    writer.close()
+    assert logs.read(tmp_path) == [
+        {"split": "train", "step": 4, "epoch": 0.5, "images_per_second": 1234.5, "learning_rate": 0.1} | VALUES,
+        {"split": "test", "step": 8, "epoch": 1.0} | VALUES,
+    ]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "step  4/20  epoch    0.5  train  loss 0.5000, accuracy  87.50%, 1,234 images/s"
+    assert second == "step  8/20  epoch    1.0  test   loss 0.5000, accuracy  87.50%"
+
+
+def test_a_restart_drops_what_lies_beyond_its_checkpoint_and_a_line_cut_short(tmp_path):
+    writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
+    for step in (4, 8, 12):
+        writer.write("train", step, VALUES)
+    writer.close()
+    with (tmp_path / logs.METRICS).open("a") as file:
+        file.write(json.dumps({"step": 16})[:-3])
+    Logs(tmp_path, start=8, total=20, steps_per_epoch=8).close()
+    assert [record["step"] for record in logs.read(tmp_path)] == [4, 8]
+
+
+def test_tensorboard_reads_the_values(tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
+    writer.write("test", 8, VALUES)
+    writer.close()
+    data = next(tmp_path.glob("events.out.tfevents.*")).read_bytes()
+    events, position = [], 0
+    while position < len(data):  # A record is its length (8 bytes), a checksum (4), the event, a checksum (4).
+        length = int.from_bytes(data[position : position + 8], "little")
+        events.append(Event.FromString(data[position + 12 : position + 12 + length]))
+        position += length + 16
+    values = {value.tag: (event.step, value.simple_value) for event in events for value in event.summary.value}
+    assert values == {"test/loss": (8, 0.5), "test/accuracy": (8, 0.875)}

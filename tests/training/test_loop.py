@@ -1,0 +1,66 @@
+import dataclasses
+
+import pytest
+
+from senet_jax import create_model
+from senet_jax.analysis.curves import plot_curves
+from senet_jax.config import DataConfig, Experiment, OptimizerConfig
+from senet_jax.data import open_dataset
+from senet_jax.training import logs
+from senet_jax.training.checkpoints import Checkpoints
+from senet_jax.training.loop import train
+from senet_jax.training.plan import check_devices, make_plan
+
+TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), width=8)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return open_dataset(DataConfig(data_dir=str(tmp_path_factory.mktemp("digits"))))
+
+
+def tiny_plan(dataset, **fields):
+    config = Experiment(duration="2 epochs", batch_size=96, eval_batch_size=100, log_every="10 steps", **fields)
+    return dataclasses.replace(make_plan(config, dataset), model=TINY)
+
+
+def test_durations_become_steps(dataset):
+    plan = make_plan(Experiment(duration="1.5 epochs", batch_size=64, eval_every="3 steps"), dataset)
+    assert plan.steps_per_epoch == 1438 / 64
+    assert plan.total_steps == round(1.5 * 1438 / 64)
+    assert plan.eval_every == 3
+    assert plan.checkpoint_every == round(1438 / 64)
+
+
+def test_a_duration_of_less_than_a_step_is_an_error(dataset):
+    with pytest.raises(ValueError, match=r"'0.01 epochs', less than one step of 64 images"):
+        make_plan(Experiment(batch_size=64, eval_every="0.01 epochs"), dataset)
+
+
+@pytest.mark.parametrize(("field", "size", "nearest"), [("batch_size", 130, 128), ("eval_batch_size", 3, 4)])
+def test_a_batch_that_the_devices_do_not_divide_is_an_error(field, size, nearest):
+    message = f"config.{field} is {size}, which 4 devices do not divide; the nearest that they do: {nearest}"
+    with pytest.raises(ValueError, match=message):
+        check_devices(Experiment(**{"batch_size": 8, "eval_batch_size": 8} | {field: size}))
+
+
+def test_a_run_over_four_devices_learns_logs_and_can_be_looked_at(dataset, tmp_path):
+    plan = tiny_plan(dataset)
+    results = train(plan, tmp_path)
+    records = logs.read(tmp_path)
+    steps = {split: [r["step"] for r in records if r["split"] == split] for split in ("train", "test")}
+    assert steps == {"train": [10, 20, 30], "test": [15, 30]}
+    losses = [r["loss"] for r in records if r["split"] == "train"]
+    assert losses == sorted(losses, reverse=True)
+    assert records[-1]["accuracy"] == results["accuracy"]
+    assert (results["accuracy"] * 359) % 1 == pytest.approx(0, abs=1e-6)
+    assert Checkpoints(tmp_path).latest == 30
+    plot_curves(records, tmp_path / "curves.png", "tiny")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_loss_that_is_no_number_ends_the_run_without_a_checkpoint(dataset, tmp_path):
+    plan = tiny_plan(dataset, optimizer=OptimizerConfig(learning_rate=1e30, schedule="constant"))
+    with pytest.raises(FloatingPointError, match=r"no longer finite at step 10; try a smaller .*learning_rate"):
+        train(plan, tmp_path)
+    assert Checkpoints(tmp_path).latest is None

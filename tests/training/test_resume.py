@@ -1,0 +1,101 @@
+"""A run that is killed at any moment ends as if it had never been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from senet_jax.training import logs
+
+ROOT = Path(__file__).parents[2]
+
+EXPERIMENT = """
+from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
+
+def get_config():
+    return Experiment(
+        model=ModelConfig("se_resnet20_cifar", ratio=4),
+        data=DataConfig(image_size=8, crop_padding=1, data_dir="DATA"),
+        optimizer=OptimizerConfig(ema_decay=0.9, warmup="5 steps", clip_norm=1.0, label_smoothing=0.1),
+        duration="60 steps", batch_size=32, log_every="7 steps", eval_every="30 steps", checkpoint_every="10 steps",
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts a process that trains in a workdir; compiled programs are shared."""
+    directory = tmp_path_factory.mktemp("resume")
+    experiment = directory / "experiment.py"
+    experiment.write_text(EXPERIMENT.replace("DATA", str(directory / "data")))
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(directory / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+    def start(workdir):
+        command = [sys.executable, str(ROOT / "launch.py"), f"--config={experiment}", f"--workdir={workdir}"]
+        return subprocess.Popen(
+            command, env=os.environ | cache, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    return start
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_after(process, workdir, step):
+    """Sends SIGKILL as soon as the run has logged that step."""
+    while max((record["step"] for record in logs.read(workdir)), default=0) < step:
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+
+
+def final_state(workdir):
+    with ocp.CheckpointManager((workdir / "checkpoints").absolute(), item_names=("state", "data", "config")) as manager:
+        assert manager.latest_step() == 60
+        items = manager.restore(
+            60, args=ocp.args.Composite(state=ocp.args.StandardRestore(), data=ocp.args.JsonRestore())
+        )
+    assert items["data"] == {"batches_consumed": 60}
+    return items["state"]
+
+
+def records(workdir):
+    """What was logged, without the speed."""
+    return [{k: v for k, v in record.items() if k != "images_per_second"} for record in logs.read(workdir)]
+
+
+def test_a_killed_run_ends_bit_equal(start, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(start(whole))
+    kill_after(start(killed), killed, 14)
+    kill_after(start(killed), killed, 35)
+    output = finish(start(killed))
+    assert "goes on after step" in output
+
+    expected, actual = final_state(whole), final_state(killed)
+    leaves = jax.tree.leaves(expected)
+    assert len(leaves) > 300
+    assert all(leaf.dtype == jax.numpy.float32 for leaf in leaves if leaf.ndim)
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+    assert records(killed) == records(whole)
+
+    again = finish(start(killed))
+    assert "goes on after step 60 of 60" in again
+    results = [json.loads((workdir / "result.json").read_text()) for workdir in (whole, killed)]
+    assert results[0]["accuracy"] == results[1]["accuracy"]
+    assert {path.name for path in killed.iterdir()} >= {"config.json", "metrics.jsonl", "curves.png", "result.json"}
+    assert list(killed.glob("events.out.tfevents.*"))
