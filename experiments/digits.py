@@ -1,4 +1,10 @@
-"""SE-ResNet-20 on 8x8 handwritten digits: real images, no download, a minute on two CPU cores."""
+"""SE-ResNet-20 on 8x8 handwritten digits: real images, no download, a minute on two CPU cores.
+
+Command:  python launch.py
+Measured: 99.50 % test accuracy (mean of seeds 0 to 4, standard deviation 0.36, from 99.16 to 100.00 %); see
+          experiments/results/digits.csv. One test image is 0.28 %.
+Recipe:   chosen on a quarter of the training images, `train[75%:]`, with seeds 10 to 12
+"""
 
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 

@@ -263,7 +263,7 @@ def _fault(path: Path, error: BaseException | None) -> str:
     if isinstance(cause, SyntaxError) and cause.filename == str(path):
         line, text = cause.lineno, cause.msg
     else:
-        text = str(cause)
+        text = re.split(r"\. Did you mean| and no __dict__", str(cause))[0]  # What newer Pythons add to it.
     place = f"{path}, line {line}" if line else str(path)
     return f"{place}: {type(cause).__name__}: {text}{_near_attribute(text)}"
 
