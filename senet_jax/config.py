@@ -102,7 +102,7 @@ class Experiment:
     batch_size: int = 128
     """Images in one training step, over all devices."""
     eval_batch_size: int = 500
-    """Images in one evaluation step, over all devices; the result does not depend on it."""
+    """Images in one evaluation step, over all devices; only the rounding of bfloat16 depends on it."""
     seed: int = 0
     """Of the parameters, the order of the images and their augmentation."""
     log_every: str = "50 steps"

@@ -28,7 +28,7 @@ from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfi
 COMMANDS = {
     "train": "trains an experiment, or goes on with the one in --workdir; the default",
     "eval": "evaluates the newest checkpoint in --workdir, by its own configuration unless --config is given",
-    "list": "prints the networks, the datasets and the experiments",
+    "list": "prints the networks with their parameters, and the experiments",
 }
 CONFIG = "config.json"
 """The configuration of a training run, in its workdir."""

@@ -4,6 +4,7 @@ Every batch is a pure function of its number, so a stream can begin anywhere and
 """
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -164,3 +165,5 @@ def _generate(make: Callable[[int], Batch], start: int, stop: int, workers: int 
             yield {name: np.array(value) for name, value in batch.items()}  # processes share memory that they reclaim
     finally:
         iterator.close()
+        del iterator
+        gc.collect()  # a cycle in Grain's iterator keeps shared memory, which Python warns of when it ends
