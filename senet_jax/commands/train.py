@@ -12,6 +12,7 @@ from senet_jax.commands.results import accuracy_rows, print_table, provenance
 from senet_jax.config import Experiment, flatten, from_dict, to_dict
 from senet_jax.data import open_dataset
 from senet_jax.training import logs
+from senet_jax.training.files import replace_text
 from senet_jax.training.loop import train
 from senet_jax.training.plan import Plan, build_model, check_devices, make_plan
 
@@ -54,7 +55,7 @@ def _run(plan: Plan, workdir: Path) -> None:
     config, dataset = plan.config, plan.dataset
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
     workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / CONFIG).write_text(json.dumps(to_dict(config), indent=2) + "\n")
+    replace_text(workdir / CONFIG, json.dumps(to_dict(config), indent=2) + "\n")
     print(
         f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {len(dataset.train):,} images to train, "
         f"{len(dataset.test):,} to test, {dataset.num_classes} classes\n"
@@ -71,7 +72,7 @@ def _run(plan: Plan, workdir: Path) -> None:
     curves = workdir / "curves.png"
     plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")
     record = {"steps": plan.total_steps, "seed": config.seed, "parameters": parameters} | results | provenance()
-    (workdir / "result.json").write_text(json.dumps(record, indent=2) + "\n")
+    replace_text(workdir / "result.json", json.dumps(record, indent=2) + "\n")
     speed = f" at {results['images_per_second']:,.0f} images/s" if "images_per_second" in results else ""
     print_table(
         {"network": f"{config.model.name}, {parameters:,} parameters", "dataset": dataset.name}

@@ -42,14 +42,13 @@ def create_model(name: str, num_classes: int = 1000, *, ratio: float | None = No
             raise ValueError(f"{name} has no squeeze-and-excitation, so no ratio; did you mean 'se_{name}'?")
         if "attention" in overrides:
             raise ValueError("give ratio or attention, not both; attention=partial(SqueezeExcite, ratio=8) says both")
-        if not 0 < ratio < float("inf"):
-            raise ValueError(f"ratio is {ratio!r}; the reduction ratio is a positive number")
     network = _PLAIN[name.removeprefix("se_")]
     allowed = {field.name for field in dataclasses.fields(resnet.ResNet)} - {"parent", "name"}
     for override in overrides:
         if override not in allowed:
             raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(sorted(allowed))}")
     if with_se:
+        SqueezeExcite(ratio=16 if ratio is None else ratio, parent=None)  # refuses an impossible one at once
         overrides.setdefault("attention", partial(SqueezeExcite, ratio=16 if ratio is None else ratio))
     return network(num_classes=num_classes, **overrides)
 

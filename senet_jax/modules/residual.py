@@ -15,16 +15,31 @@ from senet_jax.typing import Array, Float
 ModuleDef = Callable[..., Any]
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions of `width` channels; the stride is on the first."""
+class ResidualBlock(nn.Module):
+    """What the blocks have in common; a subclass computes the residual branch."""
 
     width: int
+    """Channels of its 3x3 convolutions."""
     stride: int = 1
     conv: ModuleDef = conv
     norm: ModuleDef = BatchNorm
     attention: ModuleDef | None = None
     """Makes the module on the residual branch, named "se"; None: a plain block."""
     activation: Callable[[Array], Array] = nn.relu
+
+    def join(self, x: Array, branch: Array, *, train: bool) -> Array:
+        """Recalibrates the branch and adds the shortcut x, which is projected where the block changes the shape."""
+        if self.attention is not None:
+            branch = self.attention(name="se")(branch)
+        if self.stride != 1 or x.shape[-1] != branch.shape[-1]:
+            x = self.conv(branch.shape[-1], 1, stride=self.stride, name="shortcut_conv")(x)
+            x = self.norm(name="shortcut_norm")(x, train=train)
+        return self.activation(branch + x)
+
+
+class BasicBlock(ResidualBlock):
+    """Two 3x3 convolutions; the stride is on the first."""
+
     expansion: ClassVar[int] = 1
 
     @nn.compact
@@ -32,20 +47,12 @@ class BasicBlock(nn.Module):
         y = self.conv(self.width, 3, stride=self.stride, name="conv1")(x)
         y = self.activation(self.norm(name="norm1")(y, train=train))
         y = self.conv(self.width, 3, name="conv2")(y)
-        y = self.norm(name="norm2")(y, train=train)
-        return _join(self, x, y, train)
+        return self.join(x, self.norm(name="norm2")(y, train=train), train=train)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(ResidualBlock):
     """1x1, 3x3 and 1x1 convolutions, the last to 4 `width` channels; the authors' stride is on the first."""
 
-    width: int
-    stride: int = 1
-    conv: ModuleDef = conv
-    norm: ModuleDef = BatchNorm
-    attention: ModuleDef | None = None
-    """Makes the module on the residual branch, named "se"; None: a plain block."""
-    activation: Callable[[Array], Array] = nn.relu
     expansion: ClassVar[int] = 4
 
     @nn.compact
@@ -55,15 +62,4 @@ class Bottleneck(nn.Module):
         y = self.conv(self.width, 3, name="conv2")(y)
         y = self.activation(self.norm(name="norm2")(y, train=train))
         y = self.conv(self.width * self.expansion, 1, name="conv3")(y)
-        y = self.norm(name="norm3")(y, train=train)
-        return _join(self, x, y, train)
-
-
-def _join(block: BasicBlock | Bottleneck, x: Array, branch: Array, train: bool) -> Array:
-    """Recalibrates the branch and adds the shortcut, which is projected where the block changes the shape."""
-    if block.attention is not None:
-        branch = block.attention(name="se")(branch)
-    if block.stride != 1 or x.shape[-1] != branch.shape[-1]:
-        x = block.conv(branch.shape[-1], 1, stride=block.stride, name="shortcut_conv")(x)
-        x = block.norm(name="shortcut_norm")(x, train=train)
-    return block.activation(branch + x)
+        return self.join(x, self.norm(name="norm3")(y, train=train), train=train)

@@ -1,6 +1,7 @@
 """The squeeze-and-excitation block (Hu et al., arXiv 1709.01507, section 3)."""
 
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import jax.numpy as jnp
@@ -36,11 +37,20 @@ class SqueezeExcite(nn.Module):
     """Of the squeeze, the dense layers and the gates; None: float32, or float64 for float64 inputs."""
     param_dtype: Any = jnp.float32
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where ratio, hidden or divisor is no positive number."""
+        for name, kind in (("ratio", Real), ("hidden", Integral), ("divisor", Integral)):
+            value = getattr(self, name)
+            if (name, value) != ("hidden", None) and not (isinstance(value, kind) and 0 < float(value) < float("inf")):
+                number = "number" if kind is Real else "whole number"
+                raise ValueError(f"SqueezeExcite's {name} is {value!r}; it must be a positive {number}")
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Recalibrates the channels of x, (..., h, w, c). The output has the shape and the type of x.
 
-        Raises ValueError where x has fewer than three dimensions, and where ratio, hidden or divisor is not positive.
+        Raises ValueError where x has fewer than three dimensions.
         """
         if x.ndim < 3:
             raise ValueError(f"SqueezeExcite takes inputs (..., height, width, channels); given one of shape {x.shape}")
@@ -55,10 +65,6 @@ class SqueezeExcite(nn.Module):
         return ops.scale(x, ops.excite(z, *weights, activation=self.activation, gate=self.gate))
 
     def _hidden_channels(self, channels: int) -> int:
-        for name in ("ratio", "hidden", "divisor"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"SqueezeExcite's {name} is {value!r}; it must be a positive number")
         if self.hidden is not None:
             return self.hidden
         return max(1, self.divisor, int(channels / self.ratio + self.divisor // 2) // self.divisor * self.divisor)

@@ -8,6 +8,8 @@ from typing import Any
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from senet_jax.training.files import replace_text
+
 METRICS = "metrics.jsonl"
 
 
@@ -16,10 +18,9 @@ class Logs:
 
     def __init__(self, workdir: Path, *, start: int, total: int, steps_per_epoch: float):
         """Continues after step `start`: what an interrupted run wrote beyond it is dropped, for it will come again."""
-        self._path = workdir / METRICS
         kept = [record for record in read(workdir) if record["step"] <= start]
-        self._path.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        self._file = self._path.open("a")
+        replace_text(workdir / METRICS, "".join(json.dumps(record) + "\n" for record in kept))
+        self._file = (workdir / METRICS).open("a")
         self._events = SummaryWriter(str(workdir), purge_step=start + 1, flush_secs=10)
         self._steps_per_epoch = steps_per_epoch
         self._total = total

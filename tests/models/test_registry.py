@@ -19,7 +19,7 @@ def test_every_network_has_its_twin():
             {"name": "resnet50", "ratio": 8},
             "resnet50 has no squeeze-and-excitation, so no ratio; did you mean 'se_resnet50'",
         ),
-        ({"name": "se_resnet50", "ratio": 0}, "ratio is 0; the reduction ratio is a positive number"),
+        ({"name": "se_resnet50", "ratio": 0}, "ratio is 0; it must be a positive number"),
         ({"name": "se_resnet50", "ratio": 4, "attention": None}, "give ratio or attention, not both"),
         ({"name": "se_resnet50", "widht": 32}, "se_resnet50 has no field 'widht'; its fields are .*width"),
         ({"name": "se_resnet50", "num_classes": 0}, "num_classes is 0"),

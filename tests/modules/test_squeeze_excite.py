@@ -78,11 +78,12 @@ def test_hidden_channels(channels, fields, hidden):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("ratio", 0), ("ratio", -2), ("ratio", float("nan")), ("hidden", 0), ("divisor", 0)]
+    ("field", "value"), [("ratio", 0), ("ratio", float("nan")), ("ratio", float("inf")), ("hidden", 0), ("divisor", -2)]
 )
-def test_a_field_that_is_not_positive_is_an_error(field, value):
-    with pytest.raises(ValueError, match=f"{field} is {value}; it must be a positive number"):
-        SqueezeExcite(**{field: value}).init(KEY, jnp.zeros((1, 2, 2, 8)))
+def test_a_field_that_is_not_positive_is_an_error_at_once(field, value):
+    number = "number" if field == "ratio" else "whole number"
+    with pytest.raises(ValueError, match=f"{field} is {value}; it must be a positive {number}"):
+        SqueezeExcite(**{field: value})
 
 
 def test_an_input_without_positions_is_an_error():
