@@ -9,11 +9,12 @@ from typing import Any
 
 from flax import linen as nn
 
-from senet_jax.models import resnet
+from senet_jax.models import resnet, resnext, senet
 from senet_jax.modules import SqueezeExcite
 
-_PLAIN = resnet.NETWORKS
-_NAMES = [prefix + name for name in _PLAIN for prefix in ("", "se_")]
+_PLAIN = resnet.NETWORKS | resnext.NETWORKS
+_WITH_SE = {f"se_{name}": network for name, network in _PLAIN.items()} | {"senet154": senet.SENET154}
+_NAMES = [prefix + name for name in _PLAIN for prefix in ("", "se_")] + ["senet154"]
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -36,21 +37,19 @@ def create_model(name: str, num_classes: int = 1000, *, ratio: float | None = No
         raise ValueError(f"there is no network {name!r}; the nearest are {_nearest(name, _NAMES)}")
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}; a network has at least 1 class")
-    with_se = name.startswith("se_")
     if ratio is not None:
-        if not with_se:
+        if name not in _WITH_SE:
             raise ValueError(f"{name} has no squeeze-and-excitation, so no ratio; did you mean 'se_{name}'?")
         if "attention" in overrides:
             raise ValueError("give ratio or attention, not both; attention=partial(SqueezeExcite, ratio=8) says both")
-    network = _PLAIN[name.removeprefix("se_")]
     allowed = {field.name for field in dataclasses.fields(resnet.ResNet)} - {"parent", "name"}
     for override in overrides:
         if override not in allowed:
             raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(sorted(allowed))}")
-    if with_se:
+    if name in _WITH_SE:
         SqueezeExcite(ratio=16 if ratio is None else ratio, parent=None)  # refuses an impossible one at once
         overrides.setdefault("attention", partial(SqueezeExcite, ratio=16 if ratio is None else ratio))
-    return network(num_classes=num_classes, **overrides)
+    return (_PLAIN | _WITH_SE)[name](num_classes=num_classes, **overrides)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

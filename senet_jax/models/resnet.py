@@ -31,6 +31,8 @@ class ResNet(nn.Module):
     """Makes the module on every residual branch, such as `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
     norm: ModuleDef = modules.BatchNorm
     activation: Callable[[Array], Array] = nn.relu
+    dropout: float = 0.0
+    """Rate of dropout before the dense layer; training then needs the random numbers "dropout"."""
     dtype: Any = jnp.float32
     """Of the convolutions and the maps; parameters, statistics, gates and logits have `param_dtype`."""
     param_dtype: Any = jnp.float32
@@ -56,7 +58,8 @@ class ResNet(nn.Module):
                 stride = 2 if block == 1 and stage > 2 else 1
                 name = f"stage{stage}_block{block}"
                 x = self.block(width, stride, attention=attention, **layers, name=name)(x, train=train)
-        return nn.Dense(self.num_classes, param_dtype=self.param_dtype, name="head")(ops.squeeze(x))
+        x = nn.Dropout(self.dropout, deterministic=not train)(ops.squeeze(x))
+        return nn.Dense(self.num_classes, param_dtype=self.param_dtype, name="head")(x)
 
 
 def _imagenet(block: ModuleDef, *stage_sizes: int) -> ModuleDef:

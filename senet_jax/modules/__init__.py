@@ -3,6 +3,6 @@
 from senet_jax.modules.batch_norm import BatchNorm
 from senet_jax.modules.residual import BasicBlock, Bottleneck
 from senet_jax.modules.squeeze_excite import SqueezeExcite
-from senet_jax.modules.stems import CifarStem, ImageNetStem
+from senet_jax.modules.stems import CifarStem, DeepStem, ImageNetStem
 
-__all__ = ["BasicBlock", "BatchNorm", "Bottleneck", "CifarStem", "ImageNetStem", "SqueezeExcite"]
+__all__ = ["BasicBlock", "BatchNorm", "Bottleneck", "CifarStem", "DeepStem", "ImageNetStem", "SqueezeExcite"]

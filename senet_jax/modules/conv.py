@@ -12,6 +12,7 @@ def conv(
     *,
     name: str,
     stride: int = 1,
+    groups: int = 1,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
 ) -> nn.Conv:
@@ -21,6 +22,7 @@ def conv(
         (kernel_size, kernel_size),
         strides=stride,
         padding=kernel_size // 2,
+        feature_group_count=groups,
         use_bias=False,
         kernel_init=nn.initializers.he_normal(),
         dtype=dtype,

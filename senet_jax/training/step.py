@@ -29,7 +29,8 @@ def make_train_step(
 
         def loss(params: Any) -> tuple[Array, tuple[Any, metrics.Sums]]:
             variables = state.variables | {"params": params}
-            logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
+            rngs = {"dropout": random.stream(config.seed, "dropout", state.step)}
+            logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
             losses = metrics.losses(logits, batch["label"], config.optimizer.label_smoothing)
             return losses.mean(), (updated, metrics.sums(losses, logits, batch["label"]))
 

@@ -22,6 +22,14 @@ PARAMETERS = {
     "se_resnet101": 49_326_872,
     "resnet152": 60_192_808,
     "se_resnet152": 66_821_848,
+    "resnext50_32x4d": 25_028_904,
+    "se_resnext26_32x4d": 16_790_280,
+    "se_resnext50_32x4d": 27_559_896,
+    "resnext101_32x4d": 44_177_704,
+    "se_resnext101_32x4d": 48_955_416,
+    "se_resnext101_64x4d": 88_232_984,
+    "se_resnext101_32x8d": 93_569_048,
+    "senet154": 115_088_984,
     "se_resnet20_cifar": 274_847,
     "se_resnet56_cifar": 862_889,
     "resnet110_cifar": 1_730_714,
@@ -103,6 +111,37 @@ def test_training_and_inference(name):
     _, updated = jax.jit(lambda x: model.apply(variables, x, train=True, mutable=["batch_stats"]))(images)
     changed = jax.tree.map(lambda a, b: bool((a != b).any()), variables["batch_stats"], updated["batch_stats"])
     assert all(jax.tree.leaves(changed))
+
+
+def test_dropout_is_of_training_alone():
+    model = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), dropout=0.5)
+    images = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
+    variables = jax.jit(lambda x: model.init(jax.random.key(0), x, train=False))(images)
+
+    @partial(jax.jit, static_argnames="train")
+    def logits(seed, train):
+        rngs = {"dropout": jax.random.key(seed)}
+        return model.apply(variables, images, train=train, mutable=["batch_stats"], rngs=rngs)[0]
+
+    assert (logits(0, train=True) != logits(1, train=True)).any()
+    np.testing.assert_array_equal(logits(0, train=False), logits(1, train=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes_of"),
+    [
+        ("se_resnet50", {"conv1": (1, 28, 28, 128), "conv2": (1, 28, 28, 128)}),
+        ("se_resnext50_32x4d", {"conv1": (1, 56, 56, 256), "conv2": (1, 28, 28, 256)}),
+        ("senet154", {"conv1": (1, 56, 56, 256), "conv2": (1, 28, 28, 512), "shortcut_conv": (1, 28, 28, 512)}),
+    ],
+)
+def test_the_stride_stands_where_the_authors_have_it(name, shapes_of):
+    model = create_model(name)
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    keep = {"capture_intermediates": True, "mutable": ["params", "batch_stats", "intermediates"]}
+    maps = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, train=False, **keep)[1], images)
+    inner = maps["intermediates"]["stage3_block1"]
+    assert {conv: inner[conv]["__call__"][0].shape for conv in shapes_of} == shapes_of
 
 
 def test_an_image_size_that_is_no_multiple_of_32():
