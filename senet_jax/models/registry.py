@@ -47,8 +47,9 @@ def create_model(name: str, num_classes: int = 1000, *, ratio: float | None = No
         if override not in allowed:
             raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(sorted(allowed))}")
     if name in _WITH_SE:
-        SqueezeExcite(ratio=16 if ratio is None else ratio, parent=None)  # refuses an impossible one at once
-        overrides.setdefault("attention", partial(SqueezeExcite, ratio=16 if ratio is None else ratio))
+        attention = partial(SqueezeExcite, ratio=16 if ratio is None else ratio)
+        attention(parent=None)  # Refuses an impossible ratio at once.
+        overrides.setdefault("attention", attention)
     return (_PLAIN | _WITH_SE)[name](num_classes=num_classes, **overrides)
 
 
