@@ -34,7 +34,7 @@ def sums(
     """Sums over the examples that the mask does not leave out. A tie, or a logit that is no number, is wrong."""
     mask = jnp.ones(labels.shape, bool) if mask is None else mask
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
-    rank = jnp.where(jnp.isnan(own[:, 0]), logits.shape[1] + 5, (logits >= own).sum(axis=1))
+    rank = jnp.where(jnp.isnan(logits).any(axis=1), logits.shape[1] + 5, (logits >= own).sum(axis=1))
     return {
         "loss": jnp.where(mask, losses, 0).sum(dtype=jnp.float32),
         "correct": (mask & (rank == 1)).sum(),

@@ -22,7 +22,8 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
             schedule = optax.cosine_decay_schedule(peak, total_steps - warmup)
         case "step":
             times = [to_steps(time, steps_per_epoch) - warmup for time in config.decay_at]
-            schedule = optax.piecewise_constant_schedule(peak, dict.fromkeys(times, config.decay_factor))
+            factors = {time: config.decay_factor ** times.count(time) for time in times}
+            schedule = optax.piecewise_constant_schedule(peak, factors)
         case _:
             schedule = optax.constant_schedule(peak)
     if not warmup:

@@ -31,7 +31,10 @@ def test_sums_count_what_numpy_counts_and_leave_out_the_mask():
     assert sums["top5_correct"] == (order[:, :5] == LABELS[:5, None]).any(axis=1).sum()
 
 
-@pytest.mark.parametrize("logits", [np.zeros((8, 7)), np.full((8, 7), np.nan)])
+OTHERS_NAN = np.where(np.eye(7)[LABELS] == 1, 1.0, np.nan)
+
+
+@pytest.mark.parametrize("logits", [np.zeros((8, 7)), np.full((8, 7), np.nan), OTHERS_NAN])
 def test_ties_and_nan_are_wrong(logits):
     sums = metrics.sums(jnp.zeros(8), jnp.float32(logits), jnp.array(LABELS))
     assert sums["correct"] == 0

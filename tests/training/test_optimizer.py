@@ -28,6 +28,11 @@ def test_decay_times_count_from_the_start_of_training():
     np.testing.assert_allclose(rates(config, [49, 51]), [1.0, 0.1], rtol=1e-6)
 
 
+def test_decays_that_round_to_one_step_are_all_made():
+    config = OptimizerConfig(learning_rate=1.0, schedule="step", decay_at=("30 steps", "3 epochs", "50 steps"))
+    np.testing.assert_allclose(rates(config, [29, 31, 51]), [1.0, 0.01, 0.001], rtol=1e-6)
+
+
 def test_a_warm_up_as_long_as_the_training_is_an_error():
     with pytest.raises(ValueError, match="warmup is 100 steps of 100 in all; make it shorter"):
         rates(OptimizerConfig(warmup="10 epochs"), [0])
