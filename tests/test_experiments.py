@@ -3,7 +3,7 @@ import importlib
 import pytest
 
 from senet_jax import create_model
-from senet_jax.commands.command_line import EXPERIMENTS
+from senet_jax.commands.config_files import EXPERIMENTS
 from senet_jax.config import flatten, validate
 
 FILES = [path.relative_to(EXPERIMENTS).with_suffix("").as_posix() for path in sorted(EXPERIMENTS.rglob("*.py"))]

@@ -6,12 +6,9 @@ Nothing slow is imported here, so that a wrong command line is refused at once.
 import contextlib
 import difflib
 import importlib
-import json
 import operator
-import os
 import re
 import sys
-import traceback
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -19,21 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from absl import flags, logging
-from ml_collections import config_flags
+from absl import flags
 
 from senet_jax import config as configuration
-from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, describe, did_you_mean, field_types
+from senet_jax.commands.config_files import CONFIG, EXPERIMENTS, load, read_workdir
+from senet_jax.config import Experiment, describe, did_you_mean, field_types
 
 COMMANDS = {
     "train": "trains an experiment, or goes on with the one in --workdir; the default",
     "eval": "evaluates the newest checkpoint in --workdir, by its own configuration unless --config is given",
     "list": "prints the networks with their parameters, and the experiments",
 }
-CONFIG = "config.json"
-"""The configuration of a training run, in its workdir."""
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-_CLASSES = {kind.__name__: kind for kind in (Experiment, ModelConfig, DataConfig, OptimizerConfig)}
 
 
 @dataclass(frozen=True)
@@ -94,11 +87,11 @@ def parse(argv: Sequence[str]) -> Request:
     if command == "eval" and workdir is None:
         raise ValueError("eval needs --workdir=DIRECTORY, the directory of a training run")
     if command == "eval" and workdir is not None and given.config is None:
-        config, config_path, name = _read_workdir(workdir), workdir / CONFIG, workdir.resolve().name
+        config, config_path, name = read_workdir(workdir), workdir / CONFIG, workdir.resolve().name
     else:
         file, _, argument = (str(EXPERIMENTS / "digits.py") if given.config is None else given.config).partition(":")
         config_path = _local_path("config", file)
-        config, name = _load(config_path, argument), "-".join(filter(None, [config_path.stem, argument]))
+        config, name = load(config_path, argument), "-".join(filter(None, [config_path.stem, argument]))
     for path, value in overrides.items():
         section, _, leaf = path.rpartition(".")
         setattr(operator.attrgetter(section)(config) if section else config, leaf, value)
@@ -207,71 +200,3 @@ def _local_path(flag: str, text: str) -> Path:
     if "://" in text:
         raise ValueError(f"--{flag} is {text!r}; it must be a local path, such as that of a mounted bucket")
     return Path(text).expanduser()
-
-
-def _read_workdir(workdir: Path) -> Experiment:
-    """The configuration that a training run left in its workdir. Raises ValueError where there is none."""
-    path = workdir / CONFIG
-    if not path.is_file():
-        near = did_you_mean(workdir.name, (other.parent.name for other in workdir.parent.glob(f"*/{CONFIG}")))
-        raise ValueError(f"--workdir is {str(workdir)!r}, without a {CONFIG}; it must be that of a training run{near}")
-    try:
-        return configuration.from_dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _load(path: Path, argument: str) -> Experiment:
-    """What get_config() of a file returns. Raises ValueError, with the file's line, for whatever it raises."""
-    if not path.is_file():
-        raise ValueError(f"there is no configuration file {str(path)!r}{_near_file(path)}")
-    sys.modules.pop("config_config", None)  # Where config_flags would leave the names of the last file.
-    holder, verbosity = flags.FlagValues(), logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # config_flags warns of a get_config() that returns None; it is refused here.
-    try:
-        config_flags.DEFINE_config_file(
-            "config", f"{path}:{argument}" if argument else str(path), flag_values=holder, sys_argv=[]
-        )
-        config = holder["config"].value
-        getattr(config, "model", None)  # An OSError of the file's is kept until its configuration is used.
-    except Exception as error:
-        raise ValueError(_fault(path, error)) from error
-    finally:
-        logging.set_verbosity(verbosity)
-    if not isinstance(config, Experiment):
-        raise ValueError(f"{path}: get_config() returned {config!r}; it must be a senet_jax.config.Experiment")
-    return config
-
-
-def _near_file(path: Path) -> str:
-    experiments = {file.stem: os.path.relpath(file) for file in sorted(EXPERIMENTS.rglob("*.py"))}
-    known = experiments | {file.stem: os.path.relpath(file) for file in path.parent.glob("*.py")}
-    near = difflib.get_close_matches(path.stem, known, n=1)
-    return f"; did you mean {known[near[0]]!r}?" if near else f"; the experiments are {', '.join(experiments.values())}"
-
-
-def _fault(path: Path, error: BaseException | None) -> str:
-    """The message for what a configuration file raised, with the line of the file where it did."""
-    chain: list[tuple[BaseException, int | None]] = []
-    while error is not None:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        chain.append((error, frames[-1].lineno if frames else None))
-        error = error.__cause__ or error.__context__
-    cause, line = next((entry for entry in chain if entry[1]), chain[-1])
-    if isinstance(cause, AttributeError) and cause.name == "get_config" and isinstance(cause.obj, types.ModuleType):
-        return f"{path} has no get_config(), which returns an Experiment{did_you_mean('get_config', vars(cause.obj))}"
-    if isinstance(cause, SyntaxError) and cause.filename == str(path):
-        line, text = cause.lineno, cause.msg
-    else:
-        text = re.split(r"\. Did you mean| and no __dict__", str(cause))[0]  # What newer Pythons add to it.
-    place = f"{path}, line {line}" if line else str(path)
-    return f"{place}: {type(cause).__name__}: {text}{_near_attribute(text)}"
-
-
-def _near_attribute(text: str) -> str:
-    """The nearest field, where a message of Python's speaks of one that a class of the configuration has not."""
-    pattern = r"(\w+)(?:\.__init__\(\) got an unexpected keyword argument|' object has no attribute) '(\w+)'$"
-    match = re.search(pattern, text)
-    if match is None or match[1] not in _CLASSES:
-        return ""
-    return did_you_mean(match[2], typing.get_type_hints(_CLASSES[match[1]]))

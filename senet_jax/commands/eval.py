@@ -6,29 +6,26 @@ from typing import cast
 
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.results import accuracy_rows, print_table
-from senet_jax.data import open_dataset
 from senet_jax.training import parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import initial_state, make_evaluate
-from senet_jax.training.plan import build_model, check_devices, make_plan
+from senet_jax.training.plan import open_plan
 
 
 def prepare(request: Request) -> Callable[[], None]:
     """Checks all that can be refused. Raises ValueError where there is no checkpoint, or not of this configuration."""
-    config, workdir = request.config, cast(Path, request.workdir)
-    build_model(config.model, num_classes=1)
-    check_devices(config)
+    workdir = cast(Path, request.workdir)
     checkpoints = Checkpoints(workdir)
     step = checkpoints.latest
     if step is None:
         raise ValueError(f"--workdir={workdir} has no complete checkpoint; train first, or give another workdir")
-    plan = make_plan(config, open_dataset(config.data))
+    plan = open_plan(request.config)
 
     def run() -> None:
         mesh = parallel.data_mesh()
         state, _ = initial_state(plan, checkpoints, mesh)
-        results = make_evaluate(plan.model, plan.dataset, config, mesh)(state.evaluated)
-        rows = {"network": config.model.name, "dataset": f"{plan.dataset.name}, {len(plan.dataset.test):,} images"}
+        results = make_evaluate(plan.model, plan.dataset, plan.config, mesh)(state.evaluated)
+        rows = {"network": plan.config.model.name, "dataset": f"{plan.dataset.name}, {len(plan.dataset.test):,} images"}
         print_table(rows | {"checkpoint": f"step {step}"} | accuracy_rows(results, plan.dataset.num_classes))
 
     return run

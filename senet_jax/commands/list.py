@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from senet_jax import create_model, list_models
 from senet_jax.analysis.parameters import count_parameters
-from senet_jax.commands.command_line import EXPERIMENTS, Request
+from senet_jax.commands.command_line import Request
+from senet_jax.commands.config_files import EXPERIMENTS
 
 
 def prepare(request: Request) -> Callable[[], None]:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from senet_jax.analysis.parameters import count_parameters
-from senet_jax.commands.command_line import CONFIG, Request
+from senet_jax.commands.command_line import Request
+from senet_jax.commands.config_files import CONFIG, read_workdir
 from senet_jax.commands.results import accuracy_rows, print_table, provenance
-from senet_jax.config import Experiment, flatten, from_dict, to_dict
-from senet_jax.data import open_dataset
+from senet_jax.config import Experiment, flatten, to_dict
 from senet_jax.training import logs
 from senet_jax.training.files import replace_text
 from senet_jax.training.loop import train
-from senet_jax.training.plan import Plan, build_model, check_devices, make_plan
+from senet_jax.training.plan import Plan, open_plan
 
 _WITHOUT_EFFECT = {
     "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size", "keep_checkpoints"
@@ -24,12 +24,9 @@ _WITHOUT_EFFECT = {
 
 def prepare(request: Request) -> Callable[[], None]:
     """Checks all that can be refused, the quickest first. Raises ValueError for what cannot be done."""
-    config = request.config
-    build_model(config.model, num_classes=1)
-    check_devices(config)
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
-    _check_workdir(workdir, config)
-    plan = make_plan(config, open_dataset(config.data))
+    _check_workdir(workdir, request.config)
+    plan = open_plan(request.config)
     return lambda: _run(plan, workdir)
 
 
@@ -39,10 +36,10 @@ def _check_workdir(workdir: Path, config: Experiment) -> None:
         raise ValueError(f"--workdir={workdir} is a file; give a directory, new or of an earlier run")
     if not (workdir / CONFIG).exists():
         return
-    before, now = flatten(from_dict(json.loads((workdir / CONFIG).read_text()))), flatten(config)
-    differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in now if now[name] != before[name]]
-    differ = [line for line in differ if line.split()[0] not in _WITHOUT_EFFECT]
-    if differ:
+    before, now = flatten(read_workdir(workdir)), flatten(config)
+    names = [name for name in now if now[name] != before[name] and name not in _WITHOUT_EFFECT]
+    if names:
+        differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in names]
         raise ValueError(
             f"--workdir={workdir} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
             "or the same configuration to go on"

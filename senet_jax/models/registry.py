@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -34,7 +33,8 @@ def create_model(name: str, num_classes: int = 1000, *, ratio: float | None = No
     Raises ValueError for a name, an override or a value that is not possible, with those that are.
     """
     if name not in _NAMES:
-        raise ValueError(f"there is no network {name!r}; the nearest are {_nearest(name, _NAMES)}")
+        nearest = difflib.get_close_matches(name, _NAMES, n=4, cutoff=0.0)
+        raise ValueError(f"there is no network {name!r}; the nearest are {', '.join(nearest)}")
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}; a network has at least 1 class")
     if ratio is not None:
@@ -51,7 +51,3 @@ def create_model(name: str, num_classes: int = 1000, *, ratio: float | None = No
         attention(parent=None)  # Refuses an impossible ratio at once.
         overrides.setdefault("attention", attention)
     return (_PLAIN | _WITH_SE)[name](num_classes=num_classes, **overrides)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    return ", ".join(difflib.get_close_matches(name, list(known), n=4, cutoff=0.0))

@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 
 from senet_jax.config import Experiment, ModelConfig, to_steps
-from senet_jax.data import Dataset
+from senet_jax.data import Dataset, open_dataset
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
 from senet_jax.training.optimizer import make_optimizer, make_schedule
@@ -32,6 +32,13 @@ class Plan:
     schedule: Callable[[int], Any]
     """Learning rate of a step, counted from 0."""
     optimizer: optax.GradientTransformation
+
+
+def open_plan(config: Experiment) -> Plan:
+    """Opens the dataset and makes the plan. Raises ValueError for what is not possible, the quickest check first."""
+    build_model(config.model, num_classes=1)
+    check_devices(config)
+    return make_plan(config, open_dataset(config.data))
 
 
 def make_plan(config: Experiment, dataset: Dataset) -> Plan:

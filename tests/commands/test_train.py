@@ -52,3 +52,10 @@ def test_eval_of_a_run_without_checkpoint_is_refused(config, tmp_path):
     write_run(tmp_path / "run", config)
     with pytest.raises(ValueError, match="has no complete checkpoint; train first"):
         evaluation.prepare(Request("eval", config, workdir=tmp_path / "run"))
+
+
+def test_a_damaged_configuration_in_the_workdir_is_refused_by_its_name(config, tmp_path):
+    write_run(tmp_path / "run", config)
+    (tmp_path / "run" / "config.json").write_text('{"model": ')
+    with pytest.raises(ValueError, match=r"run/config\.json: Expecting value"):
+        train.prepare(Request("train", config, workdir=tmp_path / "run"))
