@@ -1,8 +1,38 @@
-"""`flax.linen` modules: the squeeze-and-excitation block and what the networks are built of."""
+"""`flax.linen` modules: the squeeze-and-excitation block, its descendants, and what the networks are built of."""
 
 from senet_jax.modules.batch_norm import BatchNorm
-from senet_jax.modules.residual import BasicBlock, Bottleneck
+from senet_jax.modules.conv_norm import ConvNorm
+from senet_jax.modules.descendants import (
+    ATTENTIONS,
+    CBAM,
+    EffectiveSqueezeExcite,
+    EfficientChannelAttention,
+    GatherExcite,
+    GlobalContext,
+    SpatialChannelSqueezeExcite,
+)
+from senet_jax.modules.residual import PLACEMENTS, BasicBlock, Bottleneck, ResidualBlock
 from senet_jax.modules.squeeze_excite import SqueezeExcite
 from senet_jax.modules.stems import CifarStem, DeepStem, ImageNetStem
+from senet_jax.modules.with_se import WithSE
 
-__all__ = ["BasicBlock", "BatchNorm", "Bottleneck", "CifarStem", "DeepStem", "ImageNetStem", "SqueezeExcite"]
+__all__ = [
+    "ATTENTIONS",
+    "CBAM",
+    "PLACEMENTS",
+    "BasicBlock",
+    "BatchNorm",
+    "Bottleneck",
+    "CifarStem",
+    "ConvNorm",
+    "DeepStem",
+    "EffectiveSqueezeExcite",
+    "EfficientChannelAttention",
+    "GatherExcite",
+    "GlobalContext",
+    "ImageNetStem",
+    "ResidualBlock",
+    "SpatialChannelSqueezeExcite",
+    "SqueezeExcite",
+    "WithSE",
+]

@@ -12,7 +12,8 @@ from senet_jax.typing import Array, Float
 class BatchNorm(nn.Module):
     """Normalises each channel by the statistics of its group of examples, or, when not training, by running ones.
 
-    Parameters `scale` and `bias` (c,), in `batch_stats` `mean` and `var` (c,), as in `flax.linen.BatchNorm`.
+    Parameters `scale` and `bias` (c,), in `batch_stats` `mean` and `var` (c,), as in `flax.linen.BatchNorm`. The
+    running variance is the unbiased one, as in Caffe, with which the authors trained, and in PyTorch.
     """
 
     group: int | None = None
@@ -37,7 +38,9 @@ class BatchNorm(nn.Module):
             return ops.normalise(x, running_mean.value[None], running_var.value[None], scale, bias, self.epsilon)
         mean, var = ops.group_moments(x, self.group)
         if not self.is_initializing():
-            for running, moment in ((running_mean, mean), (running_var, var)):
+            values = x.size // var.size
+            unbiased = var * (values / max(1, values - 1))
+            for running, moment in ((running_mean, mean), (running_var, unbiased)):
                 new = self.momentum * running.value + (1 - self.momentum) * moment.mean(axis=0)
                 running.value = new.astype(self.param_dtype)
         return ops.normalise(x, mean, var, scale, bias, self.epsilon)

@@ -1,7 +1,4 @@
-"""Residual blocks (He et al., arXiv 1512.03385), with squeeze-and-excitation on the residual branch.
-
-The block stands after the branch's last batch normalisation and before the sum (Hu et al., figure 3).
-"""
+"""Residual blocks (He et al., arXiv 1512.03385), with squeeze-and-excitation at any of the paper's places."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -10,34 +7,91 @@ from flax import linen as nn
 
 from senet_jax.modules.batch_norm import BatchNorm
 from senet_jax.modules.conv import conv
+from senet_jax.modules.pooling import average_pool
 from senet_jax.typing import Array, Float
 
 ModuleDef = Callable[..., Any]
+PLACEMENTS = ("standard", "pre", "post", "identity", "inner")
 
 
 class ResidualBlock(nn.Module):
-    """What the blocks have in common; a subclass computes the residual branch."""
+    """The sum of a residual branch, which a subclass computes, and a shortcut, which is projected where shapes differ.
+
+    Of the two dilations the first is that of the convolution which could have a stride, the second that of later ones.
+    """
 
     width: int
     """Channels of a plain block's 3x3 convolutions."""
     stride: int = 1
+    dilations: tuple[int, int] = (1, 1)
     conv: ModuleDef = conv
     norm: ModuleDef = BatchNorm
     attention: ModuleDef | None = None
-    """Makes the module on the residual branch, named "se"; None: a plain block."""
+    """Makes the module that recalibrates, named "se"; None: a plain block."""
+    placement: str = "standard"
+    """Where it stands (section 6.5, figure 5): on the residual branch after its last normalisation ("standard"), before
+    its first layer ("pre") or after its 3x3 convolution and what activates that ("inner"); on the shortcut
+    ("identity"), after its projection; after the sum and its activation ("post")."""
+    drop_path: float = 0.0
+    """Rate at which training leaves out the branch of an example (arXiv 1603.09382); needs random numbers "dropout"."""
     activation: Callable[[Array], Array] = nn.relu
     strided_shortcut_kernel: int = 1
-    """Kernel size of a shortcut that has a stride; SENet-154 has 3."""
+    """Kernel size of the projection where the block has a stride; SENet-154 has 3."""
+    average_shortcut: bool = False
+    """Whether the shortcut takes its stride by the mean of 2x2 positions before the projection (arXiv 1812.01187)."""
+    anti_alias: Callable[[Array], Array] | None = None
+    """Takes the stride instead of the 3x3 convolution, after its activation (arXiv 1904.11486); None: nothing does."""
 
-    def join(self, x: Array, branch: Array, *, train: bool) -> Array:
-        """Recalibrates the branch and adds the shortcut x, which is projected where the block changes the shape."""
-        if self.attention is not None:
-            branch = self.attention(name="se")(branch)
-        if self.stride != 1 or x.shape[-1] != branch.shape[-1]:
-            kernel_size = 1 if self.stride == 1 else self.strided_shortcut_kernel
-            x = self.conv(branch.shape[-1], kernel_size, stride=self.stride, name="shortcut_conv")(x)
-            x = self.norm(name="shortcut_norm")(x, train=train)
-        return self.activation(branch + x)
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown placement."""
+        if self.placement not in PLACEMENTS:
+            raise ValueError(f"placement is {self.placement!r}; it must be one of {', '.join(PLACEMENTS)}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
+        branch = self.branch(self.recalibrate(x, "pre"), train=train)
+        branch = self.recalibrate(branch, "standard")
+        branch = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)(branch)
+        shortcut = self.recalibrate(self.shortcut(x, branch.shape[-1], train=train), "identity")
+        return self.recalibrate(self.final_activation(branch + shortcut), "post")
+
+    def branch(self, x: Array, *, train: bool) -> Array:
+        """The residual branch, up to its last normalisation."""
+        raise NotImplementedError
+
+    def shortcut(self, x: Array, features: int, *, train: bool) -> Array:
+        """The block's input in the shape of its output."""
+        if self.stride == 1 and x.shape[-1] == features:
+            return x
+        strided, stride = self.stride > 1 or self.dilations[1] > 1, self.stride
+        kernel_size = self.strided_shortcut_kernel if strided else 1
+        if self.average_shortcut and strided:
+            # Where dilation stands for the stride, timm's networks have windows that overlap and count a zero border.
+            x = average_pool(x, stride=stride, padding="SAME", count_padding=stride == 1)
+            stride = 1
+        x = self.conv(features, kernel_size, stride=stride, dilation=self.dilations[0], name="shortcut_conv")(x)
+        return self.norm(name="shortcut_norm")(x, train=train)
+
+    def final_activation(self, x: Array) -> Array:
+        """What follows the sum."""
+        return self.activation(x)
+
+    def recalibrate(self, x: Array, placement: str) -> Array:
+        """The attention module on x, where this is its place."""
+        return self.attention(name="se")(x) if self.attention is not None and placement == self.placement else x
+
+    def middle_conv(self, x: Array, index: int, features: int, stride: int, *, train: bool, groups: int = 1) -> Array:
+        """The 3x3 convolution that may have the stride, and has the first dilation; normalised and activated."""
+        pooled = self.anti_alias is not None and stride > 1
+        settings = {"stride": 1 if pooled else stride, "dilation": self.dilations[0], "groups": groups}
+        x = self.activation(self.conv_norm(x, index, features, 3, train=train, **settings))
+        return self.recalibrate(self.anti_alias(x) if self.anti_alias is not None and pooled else x, "inner")
+
+    def conv_norm(self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any) -> Array:
+        """The block's convolution of that number and its normalisation."""
+        x = self.conv(features, size, **settings, name=f"conv{index}")(x)
+        return self.norm(name=f"norm{index}")(x, train=train)
 
 
 class BasicBlock(ResidualBlock):
@@ -45,12 +99,10 @@ class BasicBlock(ResidualBlock):
 
     expansion: ClassVar[int] = 1
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
-        y = self.conv(self.width, 3, stride=self.stride, name="conv1")(x)
-        y = self.activation(self.norm(name="norm1")(y, train=train))
-        y = self.conv(self.width, 3, name="conv2")(y)
-        return self.join(x, self.norm(name="norm2")(y, train=train), train=train)
+    def branch(self, x: Array, *, train: bool) -> Array:
+        """The residual branch, up to its last normalisation."""
+        x = self.middle_conv(x, 1, self.width, self.stride, train=train)
+        return self.conv_norm(x, 2, self.width, 3, dilation=self.dilations[1], train=train)
 
 
 class Bottleneck(ResidualBlock):
@@ -60,17 +112,17 @@ class Bottleneck(ResidualBlock):
     """Channels of the 1x1 and of the 3x3 convolution, in multiples of `width`; (2, 2) in ResNeXt 32x4d."""
     groups: int = 1
     """Of the 3x3 convolution."""
+    group_width: int | None = None
+    """Channels of each group, whatever their number; None: by `groups`."""
     stride_on_3x3: bool = False
     """Whether the stride is on the 3x3 convolution, or on the first 1x1, as in the authors' SE-ResNets."""
     expansion: ClassVar[int] = 4
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
+    def branch(self, x: Array, *, train: bool) -> Array:
+        """The residual branch, up to its last normalisation."""
         first, second = (multiple * self.width for multiple in self.inner_widths)
+        groups = self.groups if self.group_width is None else second // self.group_width
         strides = (1, self.stride) if self.stride_on_3x3 else (self.stride, 1)
-        y = self.conv(first, 1, stride=strides[0], name="conv1")(x)
-        y = self.activation(self.norm(name="norm1")(y, train=train))
-        y = self.conv(second, 3, stride=strides[1], groups=self.groups, name="conv2")(y)
-        y = self.activation(self.norm(name="norm2")(y, train=train))
-        y = self.conv(self.width * self.expansion, 1, name="conv3")(y)
-        return self.join(x, self.norm(name="norm3")(y, train=train), train=train)
+        x = self.activation(self.conv_norm(x, 1, first, 1, stride=strides[0], train=train))
+        x = self.middle_conv(x, 2, second, strides[1], groups=groups, train=train)
+        return self.conv_norm(x, 3, self.width * self.expansion, 1, train=train)

@@ -1,8 +1,9 @@
-"""The squeeze-and-excitation block (Hu et al., arXiv 1709.01507, section 3)."""
+"""The squeeze-and-excitation block (Hu et al., arXiv 1709.01507, section 3), and what its descendants share with it."""
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -11,40 +12,115 @@ from flax.linen.dtypes import promote_dtype
 from senet_jax import ops
 from senet_jax.typing import Array, Float
 
+Function = str | Callable[..., Array]
+_LECUN_NORMAL = nn.initializers.lecun_normal()
 
-class SqueezeExcite(nn.Module):
-    """Gives every channel a weight in (0, 1) that depends on all channels: pool, two dense layers, sigmoid, multiply.
 
-    The gates are s = gate(W2 activation(W1 squeeze(x))) and the output is s x (equations 2 to 4). Parameters:
-    `reduce/kernel` (c, hidden), `reduce/bias` (hidden,), `expand/kernel` (hidden, c), `expand/bias` (c,).
+class Attention(nn.Module, kw_only=True):
+    """What all modules that recalibrate have in common: (..., h, w, c) in, the same shape and type out."""
+
+    gate: Function = "sigmoid"
+    """Makes the gates: a name in `ops.GATES`, or a function."""
+    dtype: Any = None
+    """Of everything up to the gates; None: float32, or float64 for float64 inputs."""
+    param_dtype: Any = jnp.float32
+    choices: ClassVar[dict[str, Mapping[str, Callable[..., Array]]]] = {"gate": ops.GATES}
+    """Fields that take a function by its name, and the names."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a field names a function that there is not."""
+        for field in self.choices:
+            self.chosen(field)
+        super().__post_init__()
+
+    @nn.nowrap
+    def chosen(self, field: str) -> Callable[..., Any]:
+        """The function that a field is or names."""
+        value, functions = getattr(self, field), self.choices[field]
+        if callable(value):
+            return value
+        if not isinstance(value, str) or value not in functions:
+            near = difflib.get_close_matches(str(value), functions, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            self.refuse(field, f"one of {', '.join(functions)}, or a function{hint}")
+        return functions[value]
+
+    @nn.nowrap
+    def refuse(self, field: str, allowed: str) -> NoReturn:
+        """Raises ValueError: the field is not what is allowed."""
+        raise ValueError(f"{type(self).__name__}'s {field} is {getattr(self, field)!r}; it must be {allowed}")
+
+    @nn.nowrap
+    def gates_dtype(self, x: Array) -> Any:
+        """In which type the gates for x are computed; raises ValueError where x has fewer than three dimensions."""
+        if x.ndim < 3:
+            name = type(self).__name__
+            raise ValueError(f"{name} takes inputs (..., height, width, channels); given one of shape {x.shape}")
+        return self.dtype or jnp.promote_types(x.dtype, jnp.float32)
+
+
+class ReducingAttention(Attention):
+    """What those have in common that excite by two dense layers with a bottleneck between them.
+
+    Parameters: `reduce/kernel` (c, hidden), `reduce/bias` (hidden,), `expand/kernel` (hidden, c), `expand/bias` (c,).
     """
 
     ratio: float = 16
     """Reduction ratio r: the c channels are reduced to hidden = max(1, floor(c / r)) (section 6.1)."""
-    squeeze: Callable[[Array], Array] = ops.squeeze
-    """Describes each channel by one number: (..., h, w, c) -> (..., c)."""
-    activation: Callable[[Array], Array] = nn.relu
-    """Between the two dense layers."""
-    gate: Callable[[Array], Array] = nn.sigmoid
-    """After the second."""
+    activation: Function = "relu"
+    """Between the two dense layers: a name in `ops.ACTIVATIONS`, or a function."""
     use_bias: bool = True
     """Biases in both dense layers, as in the authors' released networks; section 6 does without."""
     hidden: int | None = None
     """Hidden channels, whatever the ratio; None: by the ratio."""
     divisor: int = 1
     """Rounds the hidden channels that the ratio gives to the nearest multiple of this, and up to at least this."""
-    dtype: Any = None
-    """Of the squeeze, the dense layers and the gates; None: float32, or float64 for float64 inputs."""
-    param_dtype: Any = jnp.float32
+    choices = Attention.choices | {"activation": ops.ACTIVATIONS}
 
     def __post_init__(self) -> None:
         """Raises ValueError where ratio, hidden or divisor is no positive number."""
-        for name, kind in (("ratio", Real), ("hidden", Integral), ("divisor", Integral)):
-            value = getattr(self, name)
-            if (name, value) != ("hidden", None) and not (isinstance(value, kind) and 0 < float(value) < float("inf")):
-                number = "number" if kind is Real else "whole number"
-                raise ValueError(f"SqueezeExcite's {name} is {value!r}; it must be a positive {number}")
+        for field, kind in (("ratio", Real), ("hidden", Integral), ("divisor", Integral)):
+            value = getattr(self, field)
+            by_default_none = value is None and getattr(type(self), field) is None
+            if not by_default_none and not (isinstance(value, kind) and 0 < float(value) < float("inf")):
+                self.refuse(field, "a positive number" if kind is Real else "a positive whole number")
         super().__post_init__()
+
+    @nn.nowrap
+    def excite(
+        self,
+        z: Array,
+        dtype: Any,
+        *,
+        gate: Callable[[Array], Array],
+        activation: Callable[[Array], Array] | None = None,
+        expand_init: nn.initializers.Initializer = _LECUN_NORMAL,
+    ) -> Array:
+        """The gates of z, (..., c), by the two dense layers in that type; None: the field's activation."""
+        channels = z.shape[-1]
+        hidden = self._hidden_channels(channels)
+        reduce = _DenseParameters(hidden, self.use_bias, nn.initializers.he_normal(), self.param_dtype, name="reduce")
+        expand = _DenseParameters(channels, self.use_bias, expand_init, self.param_dtype, name="expand")
+        z, *weights = promote_dtype(z, *reduce(channels), *expand(hidden), dtype=dtype)
+        return ops.excite(z, *weights, activation=activation or self.chosen("activation"), gate=gate)
+
+    def _hidden_channels(self, channels: int) -> int:
+        if self.hidden is not None:
+            return self.hidden
+        return max(1, self.divisor, int(channels / self.ratio + self.divisor // 2) // self.divisor * self.divisor)
+
+
+class SqueezeExcite(ReducingAttention):
+    """Gives every channel a weight in (0, 1) that depends on all channels: pool, two dense layers, sigmoid, multiply.
+
+    The gates are s = gate(W2 activation(W1 squeeze(x))) and the output is s x (equations 2 to 4). Parameters:
+    `reduce/kernel` (c, hidden), `reduce/bias` (hidden,), `expand/kernel` (hidden, c), `expand/bias` (c,).
+    """
+
+    squeeze: Function = "mean"
+    """Describes the channels: a name in `ops.SQUEEZES`, or a function from (..., h, w, c) to (..., c), or to
+    (..., h, w, c) for gates at every position ("none"), which costs h w times the multiply-adds."""
+    choices = ReducingAttention.choices | {"squeeze": ops.SQUEEZES}
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -52,22 +128,8 @@ class SqueezeExcite(nn.Module):
 
         Raises ValueError where x has fewer than three dimensions.
         """
-        if x.ndim < 3:
-            raise ValueError(f"SqueezeExcite takes inputs (..., height, width, channels); given one of shape {x.shape}")
-        channels = x.shape[-1]
-        hidden = self._hidden_channels(channels)
-        dtype = self.dtype or jnp.promote_types(x.dtype, jnp.float32)
-        reduce = _DenseParameters(hidden, self.use_bias, nn.initializers.he_normal(), self.param_dtype, name="reduce")
-        expand = _DenseParameters(
-            channels, self.use_bias, nn.initializers.lecun_normal(), self.param_dtype, name="expand"
-        )
-        z, *weights = promote_dtype(self.squeeze(x), *reduce(channels), *expand(hidden), dtype=dtype)
-        return ops.scale(x, ops.excite(z, *weights, activation=self.activation, gate=self.gate))
-
-    def _hidden_channels(self, channels: int) -> int:
-        if self.hidden is not None:
-            return self.hidden
-        return max(1, self.divisor, int(channels / self.ratio + self.divisor // 2) // self.divisor * self.divisor)
+        dtype = self.gates_dtype(x)
+        return ops.scale(x, self.excite(self.chosen("squeeze")(x), dtype, gate=self.chosen("gate")))
 
 
 class _DenseParameters(nn.Module):

@@ -1,12 +1,13 @@
 """The first layers of the networks."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from flax import linen as nn
 
 from senet_jax.modules.batch_norm import BatchNorm
 from senet_jax.modules.conv import conv
+from senet_jax.modules.pooling import max_pool
 from senet_jax.typing import Array, Float
 
 
@@ -19,38 +20,45 @@ class Stem(nn.Module):
     norm: Callable[..., Any] = BatchNorm
     activation: Callable[[Array], Array] = nn.relu
 
+    stride: ClassVar[int] = 4
+    """Of the maps that it puts out."""
+
 
 class ImageNetStem(Stem):
     """7x7 convolution with stride 2, then 3x3 maximum with stride 2: 224x224 images to 56x56 maps."""
 
+    pool: Callable[[Array], Array] = max_pool
+
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
         x = self.conv(self.width, 7, stride=2, name="conv")(x)
-        x = self.activation(self.norm(name="norm")(x, train=train))
-        return max_pool(x)
+        return self.pool(self.activation(self.norm(name="norm")(x, train=train)))
 
 
 class DeepStem(Stem):
     """Three 3x3 convolutions, the first with stride 2, the last twice as wide, then 3x3 maximum with stride 2."""
 
+    tiered: bool = False
+    """Whether the first convolution has three quarters of `width`."""
+    pool: Callable[[Array], Array] | None = max_pool
+    """None: the last convolution has the stride instead."""
+
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
-        for i, (width, stride) in enumerate(((self.width, 2), (self.width, 1), (2 * self.width, 1)), start=1):
+        widths = (self.width // 4 * 3 if self.tiered else self.width, self.width, 2 * self.width)
+        strides = (2, 1, 2 if self.pool is None else 1)
+        for i, (width, stride) in enumerate(zip(widths, strides, strict=True), start=1):
             x = self.conv(width, 3, stride=stride, name=f"conv{i}")(x)
             x = self.activation(self.norm(name=f"norm{i}")(x, train=train))
-        return max_pool(x)
+        return x if self.pool is None else self.pool(x)
 
 
 class CifarStem(Stem):
     """3x3 convolution with stride 1, for 32x32 images (He et al., arXiv 1512.03385, section 4.2)."""
 
+    stride: ClassVar[int] = 1
+
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w oc"]:
         x = self.conv(self.width, 3, name="conv")(x)
         return self.activation(self.norm(name="norm")(x, train=train))
-
-
-def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n oh ow c"]:
-    """3x3 maximum with stride 2, padded by (0, 1) as in the authors' networks (Caffe's pad 0, the size rounded up)."""
-    padding: Any = ((0, 1), (0, 1))
-    return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=padding)

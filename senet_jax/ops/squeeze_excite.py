@@ -1,16 +1,52 @@
-"""Squeeze, excitation and scale (Hu et al., arXiv 1709.01507, section 3)."""
+"""Squeeze, excitation and scale (Hu et al., arXiv 1709.01507, section 3), with the variants of its section 6."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from senet_jax.typing import Array, Float
 
 
 def squeeze(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
     """The mean of each channel over all positions (equation 2), summed in float32 at least."""
-    return jnp.mean(x, axis=(-3, -2), dtype=jnp.promote_types(x.dtype, jnp.float32))
+    return jnp.mean(x, axis=(-3, -2), dtype=_float32(x))
+
+
+def squeeze_max(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
+    """The maximum of each channel over all positions (table 11), in float32 at least."""
+    return jnp.max(x, axis=(-3, -2)).astype(_float32(x))
+
+
+def squeeze_both(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
+    """Half the mean of each channel plus half its maximum, in float32 at least."""
+    return (squeeze(x) + squeeze_max(x)) / 2
+
+
+def squeeze_none(x: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
+    """Every position as it is, for gates of its own (table 16, NoSqueeze), in float32 at least."""
+    return x.astype(_float32(x))
+
+
+def gather(x: Float[Array, "*n h w c"], extent: int) -> Float[Array, "*n gh gw c"]:
+    """Means of each channel over windows of 2 extent - 1 positions, extent apart (Hu et al., arXiv 1810.12348).
+
+    Windows at the edge count only what is within the map; there are ceil(h / extent) x ceil(w / extent) of them.
+    """
+    leading = x.ndim - 3
+    window, strides = ((1,) * leading + (step, step, 1) for step in (2 * extent - 1, extent))
+    padding = ((0, 0),) * leading + ((extent - 1, extent - 1),) * 2 + ((0, 0),)
+    sums, sizes = (lax.reduce_window(y, 0.0, lax.add, window, strides, padding) for y in (x, jnp.ones_like(x)))
+    return sums / sizes
+
+
+def enlarge(x: Float[Array, "*n gh gw c"], height: int, width: int) -> Float[Array, "*n h w c"]:
+    """The maps at the given size, by nearest neighbours."""
+    rows, columns = (np.arange(size) * x.shape[axis] // size for size, axis in ((height, -3), (width, -2)))
+    return x[..., rows[:, None], columns, :]
 
 
 def excite(
@@ -23,16 +59,47 @@ def excite(
     activation: Callable[[Array], Array] = jax.nn.relu,
     gate: Callable[[Array], Array] = jax.nn.sigmoid,
 ) -> Float[Array, "*n c"]:
-    """The gates s = gate(W2 activation(W1 z)) of the channels (equation 3); None stands for no bias."""
+    """The gates s = gate(W2 activation(W1 z)) of the channels (equation 3); None stands for no bias.
+
+    Squeezed positions give one gate to each channel; positions that are not squeezed, (*n, h, w, c), have their own.
+    """
     hidden = activation(_dense(z, reduce_kernel, reduce_bias))
     return gate(_dense(hidden, expand_kernel, expand_bias))
 
 
-def scale(x: Float[Array, "*n h w c"], s: Float[Array, "*n c"]) -> Float[Array, "*n h w c"]:
-    """Each channel times its gate (equation 4), in the type of x."""
-    return x * s[..., None, None, :].astype(x.dtype)
+def scale(x: Float[Array, "*n h w c"], s: Float[Array, "*n c"] | Float[Array, "*n h w #c"]) -> Float[Array, "*n h w c"]:
+    """Each channel times its gate (equation 4), or each position times its own gates or gate, in the type of x."""
+    s = s.astype(x.dtype)
+    return x * (s if s.ndim == x.ndim else s[..., None, None, :])
+
+
+def _float32(x: Array) -> jnp.dtype:
+    """Float32, or float64 where x has it."""
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _dense(x: Array, kernel: Array, bias: Array | None) -> Array:
     y = x @ kernel
     return y if bias is None else y + bias
+
+
+SQUEEZES: Mapping[str, Callable[[Array], Array]] = {
+    "mean": squeeze,
+    "max": squeeze_max,
+    "both": squeeze_both,
+    "none": squeeze_none,
+}
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "silu": jax.nn.silu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "hard_swish": jax.nn.hard_swish,
+    "tanh": jnp.tanh,
+}
+GATES: Mapping[str, Callable[[Array], Array]] = {
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+}

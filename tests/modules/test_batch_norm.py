@@ -20,8 +20,15 @@ def test_over_the_whole_batch_it_is_flax_batch_norm(train):
     flax_norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, use_fast_variance=False)
     theirs, expected = flax_norm.apply(VARIABLES, X, mutable=["batch_stats"])
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
-    for name in ("mean", "var"):
-        np.testing.assert_allclose(updated["batch_stats"][name], expected["batch_stats"][name], rtol=1e-6)
+    np.testing.assert_allclose(updated["batch_stats"]["mean"], expected["batch_stats"]["mean"], rtol=1e-6)
+    if not train:
+        np.testing.assert_array_equal(updated["batch_stats"]["var"], RUNNING["var"])
+
+
+def test_the_running_variance_is_unbiased():
+    _, updated = BatchNorm().apply(VARIABLES, X, train=True, mutable=["batch_stats"])
+    expected = 0.9 * RUNNING["var"] + 0.1 * np.var(np.asarray(X, np.float64), axis=(0, 1, 2), ddof=1)
+    np.testing.assert_allclose(updated["batch_stats"]["var"], expected, rtol=1e-6)
 
 
 def test_each_group_is_normalised_alone_and_running_statistics_are_the_mean_over_groups():

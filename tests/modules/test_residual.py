@@ -53,3 +53,67 @@ def test_the_stride_is_on_the_first_convolution(block, width, strided, shape):
 def test_an_unchanged_shape_needs_no_projection():
     names = jax.eval_shape(lambda: BasicBlock(16).init(jax.random.key(1), X, train=False))["params"].keys()
     assert set(names) == {"conv1", "norm1", "conv2", "norm2"}
+
+
+@pytest.mark.parametrize(
+    ("placement", "channels"),
+    [("standard", 32), ("pre", 16), ("post", 32), ("identity", 32), ("inner", 8)],
+)
+def test_placements(placement, channels):
+    """Figure 5 and section 6.5, against the block put together by hand from its own parameters."""
+    module = Bottleneck(8, stride=2, attention=SqueezeExcite, placement=placement)
+    variables = module.init(jax.random.key(1), X, train=False)
+    assert variables["params"]["se"]["reduce"]["kernel"].shape[0] == channels
+
+    def recalibrate(x, here):
+        return SqueezeExcite().apply({"params": variables["params"]["se"]}, x) if here == placement else x
+
+    def conv_norm(x, name, stride, padding):
+        kernel = variables["params"][name.replace("norm", "conv")]["kernel"]
+        x = jax.lax.conv_general_dilated(
+            x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return x / np.sqrt(1 + 1e-5)
+
+    y = nn.relu(conv_norm(recalibrate(X, "pre"), "conv1", 2, 0))
+    y = recalibrate(nn.relu(conv_norm(y, "conv2", 1, 1)), "inner")
+    y = recalibrate(conv_norm(y, "conv3", 1, 0), "standard")
+    shortcut = recalibrate(conv_norm(X, "shortcut_conv", 2, 0), "identity")
+    expected = recalibrate(nn.relu(y + shortcut), "post")
+    np.testing.assert_allclose(module.apply(variables, X, train=False), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_placement_is_an_error():
+    with pytest.raises(ValueError, match="placement is 'after'; it must be one of standard, pre"):
+        BasicBlock(8, placement="after")
+
+
+def test_drop_path_leaves_out_whole_branches_in_training_alone():
+    module = BasicBlock(16, drop_path=0.5)
+    x = jnp.repeat(X[:1], 64, axis=0)
+    variables = module.init(jax.random.key(1), x, train=False)
+    kept = module.apply(variables, x, train=False)
+    np.testing.assert_array_equal(kept, BasicBlock(16).apply(variables, x, train=False))
+    y = module.apply(variables, x, train=True, rngs={"dropout": jax.random.key(2)}, mutable=["batch_stats"])[0]
+    left_out = (y == nn.relu(x)).all(axis=(1, 2, 3))
+    assert 16 < left_out.sum() < 48
+    plain, _ = BasicBlock(16).apply(variables, x, train=True, mutable=["batch_stats"])
+    unclipped = (plain > 0) & (y > 0) & ~left_out[:, None, None, None]
+    assert unclipped.sum() > 1000
+    np.testing.assert_allclose((y - x)[unclipped], 2 * (plain - x)[unclipped], rtol=1e-4, atol=1e-4)
+
+
+def test_the_mean_shortcut_and_anti_aliasing_take_the_stride():
+    module = Bottleneck(8, stride=2, stride_on_3x3=True, average_shortcut=True, anti_alias=lambda x: x[:, 1::2, 1::2])
+    variables = module.init(jax.random.key(1), X, train=False)
+    y, captured = module.apply(variables, X, train=False, capture_intermediates=True)
+    assert y.shape == (2, 4, 4, 32)
+    sizes = {
+        name: captured["intermediates"][name]["__call__"][0].shape[1] for name in ("conv2", "conv3", "shortcut_conv")
+    }
+    assert sizes == {"conv2": 8, "conv3": 4, "shortcut_conv": 4}
+    pooled = X.reshape(2, 4, 2, 4, 2, 16).mean(axis=(2, 4))
+    expected = jnp.einsum("nhwc,cd->nhwd", pooled, variables["params"]["shortcut_conv"]["kernel"][0, 0])
+    np.testing.assert_allclose(
+        captured["intermediates"]["shortcut_conv"]["__call__"][0], expected, rtol=1e-4, atol=1e-5
+    )

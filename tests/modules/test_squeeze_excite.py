@@ -1,3 +1,4 @@
+import re
 from functools import partial
 
 import jax
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from senet_jax import SqueezeExcite
+from senet_jax import SqueezeExcite, ops
 
 KEY = jax.random.key(0)
 
@@ -113,6 +114,42 @@ def test_bfloat16_data_have_float32_gates_and_parameters():
     assert y.dtype == jnp.bfloat16
     assert gates == [jnp.float32]
     assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+def test_without_squeeze_every_position_has_gates_of_its_own():
+    x = jax.random.normal(KEY, (2, 3, 5, 16))
+    block = SqueezeExcite(ratio=4, squeeze="none")
+    variables = block.init(KEY, x)
+    p = variables["params"]
+    assert jax.tree.map(jnp.shape, p) == jax.tree.map(jnp.shape, SqueezeExcite(ratio=4).init(KEY, x)["params"])
+    hidden = jax.nn.relu(x @ p["reduce"]["kernel"] + p["reduce"]["bias"])
+    s = jax.nn.sigmoid(hidden @ p["expand"]["kernel"] + p["expand"]["bias"])
+    np.testing.assert_allclose(block.apply(variables, x), x * s, rtol=1e-5, atol=1e-6)
+
+
+def test_functions_by_their_names():
+    x = jax.random.normal(KEY, (2, 3, 3, 8))
+    named = SqueezeExcite(ratio=2, squeeze="max", activation="silu", gate="hard_sigmoid")
+    given = SqueezeExcite(ratio=2, squeeze=ops.squeeze_max, activation=jax.nn.silu, gate=jax.nn.hard_sigmoid)
+    variables = named.init(KEY, x)
+    np.testing.assert_array_equal(named.apply(variables, x), given.apply(variables, x))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (
+            "squeeze",
+            "maxx",
+            "squeeze is 'maxx'; it must be one of mean, max, both, none, or a function; did you mean 'max'?",
+        ),
+        ("activation", "swish9", "activation is 'swish9'; it must be one of relu, relu6, silu, "),
+        ("gate", "sigmod", "sigmoid, tanh, relu, hard_sigmoid, or a function; did you mean 'sigmoid'?"),
+    ],
+)
+def test_an_unknown_function_is_an_error_at_once(field, value, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        SqueezeExcite(**{field: value})
 
 
 def test_squeeze_activation_and_gate_are_fields():

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.test_util import check_grads
 
 from senet_jax import ops
@@ -11,6 +12,44 @@ def test_squeeze_is_the_mean_over_positions_summed_in_float32():
     z = ops.squeeze(x)
     assert z.dtype == jnp.float32
     np.testing.assert_array_equal(z, np.float32(x[0, 0, 0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("mean", [[3.0, 4.0]]), ("max", [[6.0, 8.0]]), ("both", [[4.5, 6.0]]), ("none", [[[[0.0, 8.0], [6.0, 0.0]]]])],
+)
+def test_squeezes(name, expected):
+    z = ops.SQUEEZES[name](jnp.array([[[[0, 8], [6, 0]]]], jnp.bfloat16))
+    assert z.dtype == jnp.float32
+    np.testing.assert_array_equal(z, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sigmoid", [1 / (1 + np.exp(4)), 1 / (1 + np.exp(1)), 0.5, 1 / (1 + np.exp(-2)), 1 / (1 + np.exp(-4))]),
+        ("tanh", [-0.9993293, -0.7615942, 0, 0.9640276, 0.9993293]),
+        ("relu", [0, 0, 0, 2, 4]),
+        ("hard_sigmoid", [0, 2 / 6, 3 / 6, 5 / 6, 1]),
+    ],
+)
+def test_gates(name, expected):
+    np.testing.assert_allclose(ops.GATES[name](jnp.array([-4.0, -1, 0, 2, 4])), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("relu", [0, 0, 0, 2, 8]),
+        ("relu6", [0, 0, 0, 2, 6]),
+        ("silu", [-0.07194484, -0.2689414, 0, 1.761594, 7.997317]),
+        ("gelu", [-1.266850e-4, -0.1586553, 0, 1.954500, 8]),
+        ("hard_swish", [0, -2 / 6, 0, 10 / 6, 8]),
+        ("tanh", [-0.9993293, -0.7615942, 0, 0.9640276, 0.9999998]),
+    ],
+)
+def test_activations(name, expected):
+    np.testing.assert_allclose(ops.ACTIVATIONS[name](jnp.array([-4.0, -1, 0, 2, 8])), expected, rtol=2e-5, atol=1e-7)
 
 
 def test_excite_without_biases_is_equation_3():
@@ -31,6 +70,19 @@ def test_scale_keeps_the_type_of_x():
     y = ops.scale(x, s)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_array_equal(y[:, 1, 2], s)
+
+
+def test_gather_and_enlarge():
+    x = jnp.arange(5.0).reshape(5, 1, 1)
+    z = ops.gather(x, 2)
+    np.testing.assert_array_equal(z.ravel(), [(0 + 1) / 2, (1 + 2 + 3) / 3, (3 + 4) / 2])
+    np.testing.assert_array_equal(ops.enlarge(z, 5, 2)[:, 1].ravel(), [0.5, 0.5, 2, 2, 3.5])
+
+
+def test_scale_by_gates_of_each_position():
+    x, s = jnp.ones((2, 3, 3, 4)), jnp.arange(72.0).reshape(2, 3, 3, 4)
+    np.testing.assert_array_equal(ops.scale(x, s), s)
+    np.testing.assert_array_equal(ops.scale(x, s[..., :1])[..., 3], s[..., 0])
 
 
 def test_gradients(x64):

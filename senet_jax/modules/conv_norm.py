@@ -1,0 +1,34 @@
+"""A convolution with what customarily follows it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import linen as nn
+
+from senet_jax.modules.batch_norm import BatchNorm
+from senet_jax.modules.conv import conv
+from senet_jax.typing import Array, Float
+
+
+class ConvNorm(nn.Module):
+    """Convolution, normalisation, activation."""
+
+    features: int
+    kernel_size: int | tuple[int, int]
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    padding: str | None = None
+    """Such as "VALID"; None: alike on all sides."""
+    use_bias: bool = False
+    conv: Callable[..., Any] = conv
+    norm: Callable[..., Any] = BatchNorm
+    activation: Callable[[Array], Array] | None = nn.relu
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
+        names = ("stride", "dilation", "groups", "padding", "use_bias")
+        settings = {name: getattr(self, name) for name in names}
+        x = self.conv(self.features, self.kernel_size, **settings, name="conv")(x)
+        x = self.norm(name="norm")(x, train=train)
+        return x if self.activation is None else self.activation(x)

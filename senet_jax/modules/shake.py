@@ -1,0 +1,93 @@
+"""Residual blocks of two branches with random weights: Shake-Shake (Gastaldi, arXiv 1705.07485)."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from senet_jax.modules.conv_norm import ConvNorm
+from senet_jax.modules.residual import ResidualBlock
+from senet_jax.ops.shake import shake
+from senet_jax.typing import Array
+
+
+class ShakeBlock(ResidualBlock):
+    """What these blocks have in common: the residual branch is the mean of two, in training weighted at random.
+
+    Every example has its own weights. They come from the random numbers "dropout". The attention's place "standard" is
+    after the mean; "inner" there is not, as there are two 3x3 convolutions.
+    """
+
+    even_backward: bool = False
+    """Whether the gradient goes to both branches alike (Shake-Even), and not by weights of its own (Shake-Shake)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an impossible placement."""
+        if self.placement == "inner":
+            raise ValueError("placement is 'inner', which a block of two branches has not; take another")
+        super().__post_init__()
+
+    def branch(self, x: Array, *, train: bool) -> Array:
+        """Both branches, mixed."""
+        first, second = (self.one_branch(x, number, train=train) for number in (1, 2))
+        if not train:
+            return (first + second) / 2
+        forward, backward = jax.random.uniform(self.make_rng("dropout"), (2, x.shape[0]))
+        return shake(first, second, forward, jnp.full_like(backward, 0.5) if self.even_backward else backward)
+
+    def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
+        """The first or the second branch, up to its last normalisation."""
+        raise NotImplementedError
+
+    def layer(self, name: str, features: int, kernel_size: int, *, last: bool = False, **settings: Any) -> ConvNorm:
+        """A convolution, its normalisation and, unless it is the branch's last, its activation."""
+        make = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=None if last else self.activation)
+        return make(features, kernel_size, **settings, name=name)
+
+
+class ShakeBasicBlock(ShakeBlock):
+    """In each branch an activation and two 3x3 convolutions, the first of which has the stride.
+
+    A shortcut that changes shape sees two halves of the positions: one half of its channels comes from the map itself,
+    the other from the map moved by one pixel down and to the right.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
+        """The first or the second branch, up to its last normalisation."""
+        before, after = self.dilations
+        first = self.layer(f"branch{number}_conv1", self.width, 3, stride=self.stride, dilation=before)
+        second = self.layer(f"branch{number}_conv2", self.width, 3, last=True, dilation=after)
+        return second(first(self.activation(x), train=train), train=train)
+
+    def shortcut(self, x: Array, features: int, *, train: bool) -> Array:
+        """The block's input in the shape of its output."""
+        if self.stride == 1 and x.shape[-1] == features:
+            return x
+        x = self.activation(x)
+        moved = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))[:, :-1, :-1]
+        half = partial(self.conv, features // 2, 1, stride=self.stride)
+        halves = [half(name="shortcut_conv1")(x), half(name="shortcut_conv2")(moved)]
+        return self.norm(name="shortcut_norm")(jnp.concatenate(halves, axis=-1), train=train)
+
+    def final_activation(self, x: Array) -> Array:
+        """Nothing: the next block's branches begin with the activation."""
+        return x
+
+
+class ShakeBottleneck(ShakeBlock):
+    """In each branch 1x1, grouped 3x3 and 1x1 convolutions, the last to 4 `width` channels; a plain block otherwise."""
+
+    groups: int = 4
+    """Of the 3x3 convolution, each of `width` channels."""
+    expansion: ClassVar[int] = 4
+
+    def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
+        """The first or the second branch, up to its last normalisation."""
+        inner, name = self.groups * self.width, f"branch{number}_conv"
+        x = self.layer(f"{name}1", inner, 1)(x, train=train)
+        before, groups = self.dilations[0], self.groups
+        x = self.layer(f"{name}2", inner, 3, stride=self.stride, dilation=before, groups=groups)(x, train=train)
+        return self.layer(f"{name}3", self.width * self.expansion, 1, last=True)(x, train=train)

@@ -1,0 +1,114 @@
+"""Squeeze-and-excitation in a network that knows nothing of it."""
+
+import re
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from senet_jax.modules.squeeze_excite import SqueezeExcite
+
+ModuleDef = Callable[..., Any]
+
+
+class WithSE(nn.Module):
+    """Runs any Flax network with an SE block after each of its sub-modules that match, without a change to its code.
+
+    `WithSE(ResNet(...), where="ResNetBlock_*")` is called as the network is. Its parameter tree is the network's with
+    an entry `se` in every sub-module that matches, so that a checkpoint of the network fits all but these entries.
+
+    Figure 3 of the paper has the block before the sum, after the residual branch's last normalisation, for example
+    `where="ResNetBlock_*/BatchNorm_1"`; a pattern for whole blocks gives SE-POST (section 6.5).
+    """
+
+    inner: nn.Module
+    """The network; the modules in its fields are its own, not those of a network around it."""
+    where: str | Sequence[str]
+    """Shell patterns for the ends of paths, "ResNetBlock_*" or "layer_?/Conv_1", or for class names.
+
+    Paths are those of the parameter tree, and `*` does not cross a slash; with a slash in front a pattern stands for
+    the whole path, and "/" for the network itself.
+    """
+    attention: ModuleDef = SqueezeExcite
+    """Makes the module after each match, such as `partial(SqueezeExcite, ratio=8)`."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where `where` is empty or has an empty pattern."""
+        if not (self.where and all(self.where)):
+            raise ValueError(f"WithSE's where is {self.where!r}; it must be one pattern or several: 'ResNetBlock_*'")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the network gives for these arguments.
+
+        Raises ValueError where a pattern matches nothing, and where what matches gives no floating-point array
+        (..., n, h, w, c), has a sub-module "se" already or is in `nn.jit`.
+        """
+        network = self.inner
+        if network.path[: len(self.path)] == self.path:
+            # Bound anew in this module's own place in the tree, where the name "inner" is free. `nn.share_scope` would
+            # leave modules that the network has as fields with the paths and the initial values of "inner/...".
+            network = network.copy(parent=self.scope and self.scope.rewound())
+        patterns = (self.where,) if isinstance(self.where, str) else self.where
+        recalibrate = _Recalibrate(network.path, patterns, self.attention)
+        with nn.intercept_methods(recalibrate):
+            outputs = network(*args, **kwargs)
+        unmatched = [pattern for pattern in patterns if pattern not in recalibrate.matched]
+        if unmatched:
+            choice = "".join(f"\n{kind}: {', '.join(paths)}" for kind, paths in recalibrate.candidates.items())
+            raise ValueError(
+                f"WithSE's where has {unmatched}, which nothing in {type(network).__name__} matches; "
+                f"the classes and paths that give maps (n, h, w, c) are:{choice or ' none'}"
+            )
+        return outputs
+
+
+class _Recalibrate:
+    """Interceptor of the methods that one call of a network calls; applies the attention to what matches give."""
+
+    def __init__(self, root: tuple[str, ...], patterns: Sequence[str], attention: ModuleDef) -> None:
+        self.root = root
+        self.patterns = patterns
+        self.attention = attention
+        self.matched: set[str] = set()
+        """Patterns."""
+        self.candidates: dict[str, dict[str, None]] = {}
+        """Class name -> paths of what gives maps; patterns, to be short: the numbers of parents are stars."""
+        self.called: set[PurePosixPath] = set()
+        self.running: set[PurePosixPath] = set()
+        """Matches that have been called and have not returned yet."""
+        self.in_attention = False
+
+    def __call__(self, method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        scope, kind = context.module.scope, type(context.module).__name__
+        if context.method_name != "__call__" or scope is None or self.in_attention:
+            return method(*args, **kwargs)
+        path = PurePosixPath("/", *scope.path[len(self.root) :])
+        self.called.add(path)
+        matching = {pattern for pattern in self.patterns if path.match(pattern) or fnmatchcase(kind, pattern)}
+        self.matched |= matching
+        is_match = bool(matching) and path not in self.running  # It is running where __call__ calls super().__call__.
+        if is_match:
+            self.running.add(path)
+        y = method(*args, **kwargs)
+        is_maps = getattr(y, "ndim", 0) >= 4 and jnp.issubdtype(y.dtype, jnp.floating)
+        if is_maps:
+            self.candidates.setdefault(kind, {})[re.sub(r"\d+(?=.*/)", "*", str(path))] = None
+        if not is_match:
+            return y
+        self.running.remove(path)
+        if not is_maps:
+            given = f"shape {y.shape}, {y.dtype}" if hasattr(y, "shape") else f"a {type(y).__name__}"
+            raise ValueError(f"WithSE needs maps (n, h, w, c); {path} ({kind}) matches and gives {given}")
+        if path / "se" in self.called:
+            raise ValueError(f'{path} ({kind}) matches WithSE\'s where and has a sub-module "se" already')
+        if "jit(" in scope.path_text:  # Its trace may come from, or go to, a sub-module that does not match.
+            raise ValueError(f"{path} ({kind}) matches WithSE's where and is in nn.jit; use jax.jit around the network")
+        self.in_attention = True
+        y = self.attention(parent=scope.push("se", reuse=True), name="se")(y)
+        self.in_attention = False
+        return y

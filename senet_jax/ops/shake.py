@@ -1,0 +1,38 @@
+"""The random mixture of two branches (Gastaldi, arXiv 1705.07485, section 1)."""
+
+import jax
+import jax.numpy as jnp
+
+from senet_jax.typing import Array, Float
+
+
+@jax.custom_vjp
+def shake(
+    first: Float[Array, "n h w c"],
+    second: Float[Array, "n h w c"],
+    forward_weight: Float[Array, " n"],
+    backward_weight: Float[Array, " n"],
+) -> Float[Array, "n h w c"]:
+    """Of each example a first + (1 - a) second, in their type, where a is its forward weight.
+
+    The gradient g comes back as b g and (1 - b) g, where b is the backward weight; the weights themselves have none.
+    """
+    del backward_weight
+    return (_times(first, forward_weight) + _times(second, 1 - forward_weight)).astype(first.dtype)
+
+
+def _forward(first: Array, second: Array, forward_weight: Array, backward_weight: Array) -> tuple[Array, Array]:
+    return shake(first, second, forward_weight, backward_weight), backward_weight
+
+
+def _backward(backward_weight: Array, gradient: Array) -> tuple[Array, Array, None, None]:
+    first, second = (_times(gradient, weight) for weight in (backward_weight, 1 - backward_weight))
+    return first.astype(gradient.dtype), second.astype(gradient.dtype), None, None
+
+
+def _times(x: Array, weight: Array) -> Array:
+    """Float32 at least."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32)) * weight[:, None, None, None]
+
+
+shake.defvjp(_forward, _backward)
