@@ -22,6 +22,24 @@ class ModelConfig:
     """A registered network; `launch.py list` prints them."""
     ratio: float | None = None
     """Reduction ratio of the squeeze-and-excitation blocks; None: the network's own."""
+    attention: str = "own"
+    """What recalibrates the channels: the network's "own", "squeeze_excite", or one of its descendants: "effective",
+    "eca", "scse", "cbam", "gather_excite" or "global_context"; "none": nothing."""
+    squeeze: str = "mean"
+    """How squeeze-and-excitation describes a channel: "mean", "max", "both", or "none": gates for every position."""
+    activation: str = "relu"
+    """Between its two dense layers."""
+    gate: str = "sigmoid"
+    """After them: "sigmoid", "tanh", "relu" or "hard_sigmoid"."""
+    use_bias: bool = True
+    """Whether they have biases; the paper's ablations have none."""
+    placement: str = "standard"
+    """Where in a residual block it stands: "standard", "pre", "post", "identity" or "inner", after the 3x3 convolution
+    (paper, section 6.5)."""
+    attention_stages: tuple[int, ...] | None = None
+    """Stages that have it, counted from 2 in ResNets; None: all."""
+    drop_path: float = 0.0
+    """Rate at which training leaves out the last residual branch; it rises linearly from 0 at the first."""
     dtype: str = "float32"
     """Compute type, "float32" or "bfloat16"; parameters, statistics, gates and logits stay float32."""
     statistics_group: int | None = None
@@ -54,6 +72,9 @@ class DataConfig:
     """Train on random crops of the image padded with this many zero pixels on each side; 0: off."""
     flip: bool = False
     """Train on images mirrored left to right with probability 1/2."""
+    cutout: int = 0
+    """Train on images with the mean in a square of this many pixels a side, somewhere: 16 on CIFAR-10, 8 on CIFAR-100
+    (arXiv 1708.04552); 0: off."""
     center_crop: float = 1.0
     """Share of the shorter side that is kept, where no crop is random; the paper tests at 224 of 256, 0.875."""
     workers: int = 0
@@ -113,6 +134,28 @@ class Experiment:
     """Time between two checkpoints."""
     keep_checkpoints: int = 2
     """The newest checkpoints that are kept."""
+
+
+CHOICES = {
+    "model.attention": (
+        "own",
+        "none",
+        "squeeze_excite",
+        "effective",
+        "eca",
+        "scse",
+        "cbam",
+        "gather_excite",
+        "global_context",
+    ),
+    "model.squeeze": ("mean", "max", "both", "none"),
+    "model.activation": ("relu", "relu6", "silu", "gelu", "hard_swish", "tanh"),
+    "model.gate": ("sigmoid", "tanh", "relu", "hard_sigmoid"),
+    "model.placement": ("standard", "pre", "post", "identity", "inner"),
+    "model.dtype": ("float32", "bfloat16"),
+    "optimizer.schedule": ("cosine", "step", "constant"),
+}
+"""The words that a field takes."""
 
 
 def to_steps(duration: str, steps_per_epoch: float) -> int:
@@ -234,7 +277,12 @@ def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
     for name in ("model.name", "data.name", "data.train_split", "data.test_split"):
         yield name, "a name, which cannot be empty", bool(flatten(config)[name])
     yield "model.ratio", "a positive number, or none", model.ratio is None or 0 < model.ratio < inf
-    yield "model.dtype", "'float32' or 'bfloat16'", model.dtype in ("float32", "bfloat16")
+    for name, choices in CHOICES.items():
+        yield name, f"one of {', '.join(map(str, choices))}", flatten(config)[name] in choices
+    stages = model.attention_stages
+    distinct = stages is None or (len(set(stages)) == len(stages) > 0 and min(stages) > 0)
+    yield "model.attention_stages", "one or more different numbers of stages, or none", distinct
+    yield "model.drop_path", "at least 0 and less than 1", 0 <= model.drop_path < 1
     for name in ("batch_size", "eval_batch_size", "keep_checkpoints"):
         yield name, "1 or more", getattr(config, name) >= 1
     group = model.statistics_group
@@ -250,6 +298,7 @@ def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
     yield "data.crop_padding", "0 or more pixels", data.crop_padding >= 0
     no_padding = "0 where config.data.random_resized_crop is true"
     yield "data.crop_padding", no_padding, not (data.random_resized_crop and data.crop_padding)
+    yield "data.cutout", f"from 0 to config.data.image_size, {data.image_size}", 0 <= data.cutout <= data.image_size
     yield "data.center_crop", "more than 0 and at most 1", 0 < data.center_crop <= 1
     yield "data.workers", "0 or more", data.workers >= 0
     yield "data.memory_limit_gib", "0 or more", data.memory_limit_gib >= 0
@@ -258,8 +307,6 @@ def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
     yield "optimizer.weight_decay", "0 or more", 0 <= optimizer.weight_decay < inf
     clip = optimizer.clip_norm
     yield "optimizer.clip_norm", "a positive number, or none", clip is None or 0 < clip < inf
-    schedules = ("cosine", "step", "constant")
-    yield "optimizer.schedule", "'cosine', 'step' or 'constant'", optimizer.schedule in schedules
     decays = (
         f"{'one or more durations' if optimizer.schedule == 'step' else 'empty'} for schedule {optimizer.schedule!r}"
     )

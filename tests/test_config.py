@@ -6,6 +6,7 @@ import operator
 import pytest
 
 from senet_jax import config as configuration
+from senet_jax import modules, ops
 from senet_jax.config import Experiment, OptimizerConfig
 
 
@@ -49,7 +50,7 @@ def test_dictionaries_and_json_keep_everything():
     [
         ({"sead": 1}, "Experiment has no field 'sead'; did you mean 'seed'?"),
         ({"model": {"ratoi": 8}}, "ModelConfig has no field 'ratoi'; did you mean 'ratio'?"),
-        ({"model": 8}, "ModelConfig is 8; it must be an object with the fields name, ratio, dtype, statistics_group"),
+        ({"model": 8}, "ModelConfig is 8; it must be an object with the fields name, ratio, attention, squeeze"),
         ([], "Experiment is []; it must be an object with the fields model, data, optimizer, duration"),
     ],
 )
@@ -80,6 +81,7 @@ def test_a_misspelt_attribute_is_refused():
         {"model__ratio": 0.5, "model__dtype": "bfloat16", "model__statistics_group": 32},
         {"data__name": "folder", "data__path": "images"},
         {"data__mean": (0.5, 0.4, 0.3), "data__deviation": (0.2, 0.2, 0.2)},
+        {"data__cutout": 8},
         {"optimizer__schedule": "step", "optimizer__decay_at": ("3 epochs", "6 epochs")},
         {"optimizer__warmup": "100 steps", "optimizer__clip_norm": 1, "optimizer__ema_decay": 0.999},
     ],
@@ -103,7 +105,7 @@ def test_possible_values(values):
         ({"data__test_split": ""}, "config.data.test_split is ''; it must be a name"),
         ({"model__ratio": 0}, "config.model.ratio is 0; it must be a positive number, or none"),
         ({"model__ratio": float("nan")}, "config.model.ratio is nan; it must be a positive number"),
-        ({"model__dtype": "float16"}, "config.model.dtype is 'float16'; it must be 'float32' or 'bfloat16'"),
+        ({"model__dtype": "float16"}, "config.model.dtype is 'float16'; it must be one of float32, bfloat16"),
         ({"model__statistics_group": 48}, "is 48; it must be a positive number that divides config.batch_size, 128"),
         ({"model__statistics_group": 0}, "config.model.statistics_group is 0; it must be a positive number"),
         ({"batch_size": 0, "model__statistics_group": 32}, "config.batch_size is 0; it must be 1 or more"),
@@ -120,6 +122,8 @@ def test_possible_values(values):
             {"data__crop_padding": 4, "data__random_resized_crop": True},
             "config.data.crop_padding is 4; it must be 0 where config.data.random_resized_crop is true",
         ),
+        ({"data__cutout": -1}, "config.data.cutout is -1; it must be from 0 to config.data.image_size, 8"),
+        ({"data__cutout": 9}, "config.data.cutout is 9; it must be from 0 to config.data.image_size, 8"),
         ({"data__center_crop": 1.5}, "config.data.center_crop is 1.5; it must be more than 0 and at most 1"),
         ({"data__workers": -1}, "config.data.workers is -1; it must be 0 or more"),
         ({"data__memory_limit_gib": -1.0}, "config.data.memory_limit_gib is -1.0; it must be 0 or more"),
@@ -128,7 +132,10 @@ def test_possible_values(values):
         ({"optimizer__momentum": 1.0}, "config.optimizer.momentum is 1.0; it must be at least 0 and less than 1"),
         ({"optimizer__weight_decay": -1e-4}, "config.optimizer.weight_decay is -0.0001; it must be 0 or more"),
         ({"optimizer__clip_norm": 0}, "config.optimizer.clip_norm is 0; it must be a positive number, or none"),
-        ({"optimizer__schedule": "cosin"}, "config.optimizer.schedule is 'cosin'; it must be 'cosine', 'step' or"),
+        (
+            {"optimizer__schedule": "cosin"},
+            "config.optimizer.schedule is 'cosin'; it must be one of cosine, step, constant",
+        ),
         ({"optimizer__schedule": "step"}, "decay_at is (); it must be one or more durations for schedule 'step'"),
         ({"optimizer__decay_at": ("1 epochs",)}, "is ('1 epochs',); it must be empty for schedule 'cosine'"),
         (
@@ -164,5 +171,14 @@ def test_impossible_values_are_refused(values, message):
 
 def test_every_bounded_field_has_a_rule():
     ruled = {name for name, _, _ in configuration._rules(changed(optimizer__schedule="step"))}
-    unbounded = {"data.data_dir", "data.random_resized_crop", "data.flip", "optimizer.nesterov"}
+    unbounded = {"data.data_dir", "data.random_resized_crop", "data.flip", "optimizer.nesterov", "model.use_bias"}
     assert set(configuration.field_types()) - ruled == unbounded
+
+
+def test_the_words_of_the_fields_are_those_of_the_modules():
+    choices = configuration.CHOICES
+    assert choices["model.attention"] == ("own", "none", *modules.ATTENTIONS)
+    assert choices["model.squeeze"] == tuple(ops.SQUEEZES)
+    assert choices["model.activation"] == tuple(ops.ACTIVATIONS)
+    assert choices["model.gate"] == tuple(ops.GATES)
+    assert choices["model.placement"] == modules.PLACEMENTS

@@ -1,14 +1,20 @@
 """How large a network is."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 
+def abstract_variables(model: nn.Module, images: jax.ShapeDtypeStruct, **arguments: Any) -> dict[str, Any]:
+    """The variables that `model.init(key, images, **arguments)` gives, as shapes and types alone."""
+    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, **arguments), images)
+
+
 def count_parameters(model: nn.Module, image_size: int, channels: int = 3) -> int:
     """Trainable parameters, counted from shapes alone; running statistics are not among them."""
     images = jax.ShapeDtypeStruct((1, image_size, image_size, channels), jnp.float32)
-    variables = jax.eval_shape(lambda key, x: model.init(key, x, train=False), jax.random.key(0), images)
+    variables = abstract_variables(model, images, train=False)
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))

@@ -3,51 +3,118 @@
 import dataclasses
 import difflib
 import fnmatch
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
-from flax import linen as nn
+from senet_jax.models import (
+    bn_inception,
+    inception_resnet,
+    mobilenet,
+    preact_resnet,
+    resnet,
+    resnext,
+    senet,
+    shake,
+    shufflenet,
+    timm,
+    vgg,
+    wide_resnet,
+)
+from senet_jax.models.network import Network
+from senet_jax.modules import ATTENTIONS, SqueezeExcite
 
-from senet_jax.models import resnet, resnext, senet
-from senet_jax.modules import SqueezeExcite
-
-_PLAIN = resnet.NETWORKS | resnext.NETWORKS
-_WITH_SE = {f"se_{name}": network for name, network in _PLAIN.items()} | {"senet154": senet.SENET154}
-_NAMES = [prefix + name for name in _PLAIN for prefix in ("", "se_")] + ["senet154"]
+_FAMILIES = (
+    resnet,
+    resnext,
+    bn_inception,
+    inception_resnet,
+    vgg,
+    mobilenet,
+    shufflenet,
+    preact_resnet,
+    wide_resnet,
+    shake,
+)
+_NETWORKS: dict[str, partial] = {
+    prefix + name: partial(network, attention=attention)
+    for family in _FAMILIES
+    for name, network in family.NETWORKS.items()
+    for prefix, attention in (("", None), ("se_", SqueezeExcite))
+}
+_NETWORKS |= {
+    "senet154": partial(senet.SENET154, attention=SqueezeExcite),
+    "nvidia/resnet50": partial(timm.NETWORKS["resnet50"]),
+    "nvidia/resnext101_32x4d": partial(timm.NETWORKS["resnext101_32x4d"]),
+    "nvidia/se_resnext101_32x4d": partial(
+        timm.NETWORKS["resnext101_32x4d"], attention=partial(SqueezeExcite, hidden=16)
+    ),
+    "timm/inception_resnet_v2": _NETWORKS["inception_resnet_v2"],
+    "timm/mobilenetv1_100": _NETWORKS["mobilenet"],
+    "timm/mobilenetv1_125": partial(_NETWORKS["mobilenet"], width_multiplier=1.25),
+    **{f"timm/vgg{depth}_bn": _NETWORKS[f"vgg{depth}"] for depth in (11, 13, 16, 19)},
+    **{f"timm/{name}": partial(network) for name, network in timm.NETWORKS.items()},
+}
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the networks that match a shell pattern such as "se_*", each plain one before its twin with SE."""
-    return fnmatch.filter(_NAMES, pattern)
+    """Names of the networks that match a shell pattern such as "se_*", each plain one before its twin with SE.
+
+    Those of other projects, which differ in places, have the project before their name: "timm/seresnet50".
+    """
+    return fnmatch.filter(_NETWORKS, pattern)
 
 
-def create_model(name: str, num_classes: int = 1000, *, ratio: float | None = None, **overrides: Any) -> nn.Module:
+def native(name: str) -> tuple[int, int]:
+    """Classes, and height and width of the images in pixels, of the dataset that a network was made for."""
+    if name.endswith("_cifar"):
+        return 10, 32
+    return 1000, 299 if name.endswith("inception_resnet_v2") else 224
+
+
+def create_model(name: str, num_classes: int | None = None, *, ratio: float | None = None, **overrides: Any) -> Network:
     """A network as a `flax.linen.Module`: `init(key, images, train=False)`, `apply(variables, images, train=False)`.
 
     Args:
       name: one of `list_models()`.
-      num_classes: width of the logits.
-      ratio: reduction ratio of the squeeze-and-excitation blocks, for networks that have them; None: 16.
-      **overrides: fields of the network's module, such as `dtype`, `norm` or `attention`.
+      num_classes: width of the logits, 0 for the pooled features instead; None: of the dataset it was made for.
+      ratio: reduction ratio of the attention modules, for networks that have them; None: their own, 16.
+      **overrides: fields of the network's module, such as `dtype`, `norm`, `placement` or `attention`, which can be a
+        name in `modules.ATTENTIONS` too.
 
     Raises ValueError for a name, an override or a value that is not possible, with those that are.
     """
-    if name not in _NAMES:
-        nearest = difflib.get_close_matches(name, _NAMES, n=4, cutoff=0.0)
-        raise ValueError(f"there is no network {name!r}; the nearest are {', '.join(nearest)}")
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}; a network has at least 1 class")
+    network = _NETWORKS[_checked("network", name, _NETWORKS)]
+    attention = overrides.pop("attention", network.keywords.get("attention"))
+    if isinstance(attention, str):
+        attention = ATTENTIONS[_checked("attention", attention, ATTENTIONS)]
     if ratio is not None:
-        if name not in _WITH_SE:
-            raise ValueError(f"{name} has no squeeze-and-excitation, so no ratio; did you mean 'se_{name}'?")
-        if "attention" in overrides:
-            raise ValueError("give ratio or attention, not both; attention=partial(SqueezeExcite, ratio=8) says both")
-    allowed = {field.name for field in dataclasses.fields(resnet.ResNet)} - {"parent", "name"}
-    for override in overrides:
-        if override not in allowed:
-            raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(sorted(allowed))}")
-    if name in _WITH_SE:
-        attention = partial(SqueezeExcite, ratio=16 if ratio is None else ratio)
+        if attention is None:
+            twin = f"; did you mean 'se_{name}'?" if f"se_{name}" in _NETWORKS else ""
+            raise ValueError(f"{name} has no squeeze-and-excitation here, so no ratio{twin}")
+        if "ratio" not in _fields(attention):
+            raise ValueError(f"{_class(attention).__name__} has no ratio; leave it out")
+        attention = partial(attention, ratio=ratio)
+    if attention is not None:
         attention(parent=None)  # Refuses an impossible ratio at once.
-        overrides.setdefault("attention", attention)
-    return (_PLAIN | _WITH_SE)[name](num_classes=num_classes, **overrides)
+    for override in overrides:
+        if override not in _fields(network):
+            raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(sorted(_fields(network)))}")
+    if num_classes is None:
+        num_classes = native(name)[0]
+    return network(num_classes=num_classes, attention=attention, **overrides)
+
+
+def _checked(kind: str, name: str, names: Collection[str]) -> str:
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, n=4, cutoff=0.0)
+        raise ValueError(f"there is no {kind} {name!r}; the nearest are {', '.join(nearest)}")
+    return name
+
+
+def _class(definition: Any) -> Any:
+    return definition.func if isinstance(definition, partial) else definition
+
+
+def _fields(definition: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(_class(definition))} - {"parent", "name"}

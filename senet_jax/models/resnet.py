@@ -1,75 +1,88 @@
 """ResNet and SE-ResNet (He et al., arXiv 1512.03385; Hu et al., arXiv 1709.01507, table 1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import jax.numpy as jnp
-from flax import linen as nn
-
-from senet_jax import modules, ops
-from senet_jax.modules.conv import conv
-from senet_jax.typing import Array, Float
+from senet_jax import modules
+from senet_jax.models.network import Network
+from senet_jax.typing import Array
 
 ModuleDef = Callable[..., Any]
 
 
-class ResNet(nn.Module):
+class ResNet(Network, kw_only=True):
     """A stem, stages of residual blocks, the mean over positions, a dense layer.
 
     The stages are numbered as in the papers: the stem is stage 1, so that `stage2_block3` is the paper's 2_3.
-    The first block of every stage but stage 2 halves the size of the maps; every stage doubles the width.
+    The first block of every stage but stage 2 halves the size of the maps.
     """
 
     stage_sizes: Sequence[int]
+    """Blocks of each stage."""
     block: ModuleDef
     stem: ModuleDef
-    width: int = 64
-    """Channels of the stem, and of the convolutions within the blocks of stage 2."""
-    num_classes: int = 1000
-    attention: ModuleDef | None = None
-    """Makes the module on every residual branch, such as `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
-    norm: ModuleDef = modules.BatchNorm
-    activation: Callable[[Array], Array] = nn.relu
-    dropout: float = 0.0
-    """Rate of dropout before the dense layer; training then needs the random numbers "dropout"."""
-    dtype: Any = jnp.float32
-    """Of the convolutions and the maps; parameters, statistics, gates and logits have `param_dtype`."""
-    param_dtype: Any = jnp.float32
+    stem_width: int = 64
+    """Channels of the stem's first convolution."""
+    widths: Sequence[int] = (64, 128, 256, 512)
+    """Channels of the convolutions within the blocks, for each stage."""
+    output_stride: int = 32
+    """Stride of the last maps at most: 8, 16 or 32. Stages beyond it are dilated instead (arXiv 1706.05587)."""
+    placement: str = "standard"
+    """Where in a block the attention stands: see `modules.ResidualBlock`."""
+    drop_path: float = 0.0
+    """Rate of the last block; it rises linearly from 0 at the first (arXiv 1603.09382)."""
+    head_width: int | None = None
+    """Channels of a last 1x1 convolution; None: there is none."""
 
-    @nn.compact
-    def __call__(self, images: Float[Array, "..."], *, train: bool) -> Float[Array, "n classes"]:
-        """Logits of normalised images (n, h, w, c). With train=True, `batch_stats` must be mutable and is updated.
+    def __post_init__(self) -> None:
+        """Raises ValueError for an output stride that cannot be."""
+        if self.output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride is {self.output_stride}; it must be 8, 16 or 32")
+        super().__post_init__()
 
-        Raises ValueError where the images are not (n, h, w, c).
-        """
-        if images.ndim != 4:
-            raise ValueError(f"images must be (n, height, width, channels); given shape {images.shape}")
-        layers: dict[str, Any] = {
-            "conv": partial(conv, dtype=self.dtype, param_dtype=self.param_dtype),
-            "norm": partial(self.norm, param_dtype=self.param_dtype),
-            "activation": self.activation,
-        }
-        attention = self.attention and partial(self.attention, param_dtype=self.param_dtype)
-        x = self.stem(self.width, **layers, name="stem")(images.astype(self.dtype), train=train)
-        for stage, blocks in enumerate(self.stage_sizes, start=2):
-            width = self.width * 2 ** (stage - 2)
+    @property
+    def stages(self) -> Collection[int]:
+        """Numbers of the stages that can have attention."""
+        return range(2, 2 + len(self.stage_sizes))
+
+    def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
+        """The stride and the map after the stem and each stage."""
+        stem = self.stem(self.stem_width, **self.layers(), name="stem")
+        x, stride = stem(x, train=train), stem.stride
+        dilation, index, last = 1, 0, max(1, sum(self.stage_sizes) - 1)
+        for stage, blocks, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):
+            yield stride, x
             for block in range(1, blocks + 1):
-                stride = 2 if block == 1 and stage > 2 else 1
-                name = f"stage{stage}_block{block}"
-                x = self.block(width, stride, attention=attention, **layers, name=name)(x, train=train)
-        x = nn.Dropout(self.dropout, deterministic=not train)(ops.squeeze(x))
-        return nn.Dense(self.num_classes, param_dtype=self.param_dtype, name="head")(x)
+                step = 2 if block == 1 and stage > 2 else 1
+                before = dilation
+                if stride * step > self.output_stride:
+                    dilation, step = dilation * step, 1
+                stride *= step
+                x = self.block(
+                    width,
+                    step,
+                    dilations=(before, dilation),
+                    attention=self.attention_in(stage),
+                    placement=self.placement,
+                    drop_path=self.drop_path * index / last,
+                    **self.layers(),
+                    name=f"stage{stage}_block{block}",
+                )(x, train=train)
+                index += 1
+        if self.head_width is not None:
+            x = modules.ConvNorm(self.head_width, 1, **self.layers(), name="head_conv")(x, train=train)
+        yield stride, x
 
 
 def _imagenet(block: ModuleDef, *stage_sizes: int) -> ModuleDef:
     return partial(ResNet, stage_sizes=stage_sizes, block=block, stem=modules.ImageNetStem)
 
 
-def _cifar(depth: int) -> ModuleDef:
-    """6n + 2 layers in three stages; the shortcuts that change shape are projections, which the exact counts need."""
-    stages = ((depth - 2) // 6,) * 3
-    return partial(ResNet, stage_sizes=stages, block=modules.BasicBlock, stem=modules.CifarStem, width=16)
+def _cifar(depth: int, block: ModuleDef = modules.BasicBlock, layers: int = 2) -> ModuleDef:
+    """Three stages; the shortcuts that change shape are projections, which the exact counts need."""
+    sizes = ((depth - 2) // (3 * layers),) * 3
+    return partial(ResNet, stage_sizes=sizes, block=block, stem=modules.CifarStem, stem_width=16, widths=(16, 32, 64))
 
 
 NETWORKS: dict[str, ModuleDef] = {
@@ -79,4 +92,5 @@ NETWORKS: dict[str, ModuleDef] = {
     "resnet101": _imagenet(modules.Bottleneck, 3, 4, 23, 3),
     "resnet152": _imagenet(modules.Bottleneck, 3, 8, 36, 3),
     **{f"resnet{depth}_cifar": _cifar(depth) for depth in (20, 32, 44, 56, 110)},
+    "resnet164_cifar": _cifar(164, modules.Bottleneck, layers=3),
 }

@@ -25,3 +25,15 @@ def random_flip(key: Array, images: UInt8[Array, "n h w c"]) -> UInt8[Array, "n 
     """Each image mirrored left to right with probability 1/2."""
     flipped = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
     return jnp.where(flipped, images[:, :, ::-1], images)
+
+
+def cutout(key: Array, images: Float[Array, "n h w c"], size: int) -> Float[Array, "n h w c"]:
+    """A square of that many pixels a side is 0, and so the mean, in each normalised image (arXiv 1708.04552).
+
+    Its centre is anywhere in the image, so that it can reach over the border.
+    """
+    n, h, w, _ = images.shape
+    corners = jax.random.randint(key, (n, 2), 0, jnp.array([h, w])) - size // 2
+    offsets = (jnp.arange(length) - corners[:, axis, None] for axis, length in enumerate((h, w)))
+    rows, columns = ((offset >= 0) & (offset < size) for offset in offsets)
+    return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0, images)

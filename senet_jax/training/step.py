@@ -26,6 +26,8 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> TrainState:
         images = _augment(batch["image"], config, state.step)
         images = augmentation.normalise(images, data.mean, data.deviation)
+        if data.cutout:
+            images = augmentation.cutout(random.stream(config.seed, "cutout", state.step), images, data.cutout)
 
         def loss(params: Any) -> tuple[Array, tuple[Any, metrics.Sums]]:
             variables = state.variables | {"params": params}

@@ -11,7 +11,7 @@ from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import train
 from senet_jax.training.plan import check_devices, make_plan
 
-TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), width=8)
+TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ BATCH = {
 }
 
 
-MODEL = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), width=8)
+MODEL = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
 SGD = optax.sgd(0.1, momentum=0.9)
 
 
@@ -124,3 +124,31 @@ def test_a_configuration_builds_its_network():
     assert logits.shape == (16, 7)
     with pytest.raises(ValueError, match="group of 8 does not divide the batch of 4"):
         model.apply(variables, images[:4], train=True, mutable=["batch_stats"])
+
+
+def test_a_configuration_builds_its_variant():
+    variant = {"squeeze": "max", "gate": "tanh", "use_bias": False, "placement": "pre", "attention_stages": (3,)}
+    model = build_model(ModelConfig("se_resnet20_cifar", ratio=4, drop_path=0.1, **variant), 7)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((2, 8, 8, 3)), train=False))
+    assert jax.tree.map(jnp.shape, variables["params"]["stage3_block1"]["se"]) == {
+        "reduce": {"kernel": (16, 4)},
+        "expand": {"kernel": (4, 16)},
+    }
+    assert "se" not in variables["params"]["stage2_block1"]
+    attention = model.attention(parent=None)
+    assert (attention.squeeze, attention.gate, model.drop_path) == ("max", "tanh", 0.1)
+    assert build_model(ModelConfig("se_resnet20_cifar", attention="none"), 7).attention is None
+    assert "EfficientChannel" in repr(build_model(ModelConfig("resnet20_cifar", attention="eca"), 7).attention)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ModelConfig("resnet20_cifar", gate="tanh"), "config.model.gate is of squeeze-and-excitation, which resnet20_"),
+        (ModelConfig("se_resnet20_cifar", attention="eca", squeeze="max"), "config.model.squeeze is of squeeze-and-ex"),
+        (ModelConfig("vgg16", placement="pre"), "vgg16 has no field 'placement'"),
+    ],
+)
+def test_a_variant_that_cannot_be_is_an_error(config, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(config, 7)

@@ -1,0 +1,175 @@
+"""What a network costs: parameters, multiply-adds and activations of each of its modules, for one image.
+
+All is counted from shapes, in the traced program: nothing is computed and nothing is compiled.
+"""
+
+import inspect
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.core import DenyList
+from flax.linen.module import InterceptorContext
+from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
+
+from senet_jax.analysis.parameters import abstract_variables
+
+_MOVES_DATA = {
+    "bitcast_convert_type", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "device_put",
+    "dynamic_slice", "dynamic_update_slice", "gather", "iota", "name", "optimization_barrier", "pad", "random_unwrap",
+    "random_wrap", "reduce_precision", "reshape", "rev", "scatter", "sharding_constraint", "slice", "split", "squeeze",
+    "stop_gradient", "transpose",
+}  # fmt: skip
+_UNTOLD = {"ffi_call", "io_callback", "pallas_call", "pure_callback", "shard_map", "while"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a module, or a network, costs for one image. Costs add, subtract, and multiply with a number."""
+
+    parameters: int = 0
+    """Trainable ones; running statistics are not among them."""
+    multiply_adds: int = 0
+    """Of convolutions and matrix products, as the papers count operations; taps on padding are among them."""
+    activations: int = 0
+    """Elements that convolutions and matrix products put out."""
+    elementwise: int = 0
+    """All other work: elements that reductions read, and that arithmetic writes. Moving data is free."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(*map(operator.add, astuple(self), astuple(other)))
+
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(*map(operator.sub, astuple(self), astuple(other)))
+
+    def __mul__(self, times: int) -> "Cost":
+        return Cost(*(times * count for count in astuple(self)))
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs, by modules."""
+
+    own: Mapping[str, Cost]
+    """What each module does itself, without those in it, by its path in the parameter tree, "" for the network."""
+
+    @property
+    def total(self) -> Cost:
+        """Of the whole network."""
+        return sum(self.own.values(), Cost())
+
+    @property
+    def squeeze_excite(self) -> Cost:
+        """What of the total is squeeze-and-excitation's, or that of what stands in its place: modules named "se"."""
+        return self.named("se").total
+
+    @property
+    def modules(self) -> dict[str, Cost]:
+        """Each module with all modules in it, by its path, such as "stage2_block1/conv1", parents first."""
+        sums: dict[str, Cost] = {}
+        for path, cost in self.own.items():
+            parts = path.split("/") if path else []
+            for end in range(len(parts) + 1):
+                parent = "/".join(parts[:end])
+                sums[parent] = sums.get(parent, Cost()) + cost
+        return sums
+
+    def named(self, name: str) -> "NetworkCost":
+        """The share of modules of this name, and of all in them."""
+        return NetworkCost({path: cost for path, cost in self.own.items() if name in path.split("/")})
+
+
+def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int = 3, **arguments: Any) -> NetworkCost:
+    """Counts what a network costs for one image of `image_size` pixels, or (height, width), without running it.
+
+    Args:
+      model: any `flax.linen` module that is called with images (n, h, w, c).
+      image_size: height and width, where they are the same, or both.
+      channels: of the images.
+      **arguments: all else that the module is called with; `train=False` is added where it takes `train`.
+
+    A loop counts as often as it runs, a condition as its branch with the most multiply-adds. Raises ValueError for an
+    impossible size, and where the program does not tell its work: in a while loop, whose length is not known before
+    it runs, and in kernels.
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if min(height, width, channels) < 1:
+        raise ValueError(
+            f"image_size is {image_size} and channels is {channels}; an image has at least 1 pixel and 1 channel"
+        )
+    if "train" in inspect.signature(model.__call__).parameters:
+        arguments = {"train": False} | arguments
+    images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
+    variables = abstract_variables(model, images, **arguments)
+    own: dict[str, Cost] = {}
+
+    def mark(method: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
+        path = "/".join(context.module.path)
+        own.setdefault(path, Cost())  # In the order of the calls.
+        with jax.named_scope(f"{{{path}}}"):
+            return method(*args, **kwargs)
+
+    with nn.intercept_methods(mark):
+        program = jax.make_jaxpr(partial(model.apply, mutable=DenyList("params"), **arguments))(variables, images)
+    for path, leaf in jax.tree.leaves_with_path(nn.unbox(variables.get("params", {}))):
+        _add(own, {"/".join(key.key for key in path[:-1]): Cost(parameters=leaf.size)})
+    _add(own, _count(program.jaxpr, ""))
+    return NetworkCost(own)
+
+
+def _add(costs: dict[str, Cost], more: Mapping[str, Cost], times: int = 1) -> None:
+    for path, cost in more.items():
+        costs[path] = costs.get(path, Cost()) + cost * times
+
+
+def _count(program: Jaxpr, caller: str) -> dict[str, Cost]:
+    """What each module does in a program. What bears no mark is done by the module that calls the program."""
+    costs: dict[str, Cost] = {}
+    for equation in program.eqns:
+        marks = re.findall(r"{(.*?)}", str(equation.source_info.name_stack))
+        module, name = marks[-1] if marks else caller, equation.primitive.name
+        if name in _UNTOLD:
+            raise ValueError(
+                f"{module or 'the network'} calls {name!r}, whose work the traced program does not tell; what can be "
+                "counted is a loop of known length (jax.lax.scan) for a while loop, and jax.numpy for a kernel"
+            )
+        inner = [_count(called, module) for called in jaxprs_in_params(equation.params)]
+        if not inner or name.startswith(("reduce", "scatter")):
+            _add(costs, {module: _work(equation)})
+        elif name == "cond":
+            _add(costs, max(inner, key=lambda branch: sum(branch.values(), Cost()).multiply_adds))
+        else:
+            for called in inner:
+                _add(costs, called, times=equation.params["length"] if name == "scan" else 1)
+    return costs
+
+
+def _work(equation: JaxprEqn) -> Cost:
+    """The multiply-adds and activations, or the elementwise work, of an equation that calls no program."""
+    name, parameters = equation.primitive.name, equation.params
+    operands: list[Any] = [variable.aval for variable in equation.invars]
+    results: list[Any] = [variable.aval for variable in equation.outvars]
+    written = sum(result.size for result in results)
+    if name == "conv_general_dilated":
+        kernel = operands[1].shape
+        taps = math.prod(kernel) // kernel[parameters["dimension_numbers"].rhs_spec[0]]
+        spread = math.prod(parameters["lhs_dilation"])  # Transposed convolutions: zeros between the elements are free.
+        return Cost(multiply_adds=written * taps // spread, activations=written)
+    if name == "dot_general":
+        (contracted, _), _ = parameters["dimension_numbers"]
+        terms = math.prod(operands[0].shape[axis] for axis in contracted)
+        return Cost(multiply_adds=written * terms, activations=written)
+    if name in _MOVES_DATA:
+        return Cost()
+    if name.startswith("reduce_window"):
+        return Cost(elementwise=written * math.prod(parameters["window_dimensions"]))
+    if name.startswith(("reduce", "argmax", "argmin")):
+        return Cost(elementwise=operands[0].size)
+    return Cost(elementwise=written)

@@ -1,0 +1,172 @@
+"""Inception-ResNet-v2 (Szegedy et al., arXiv 1602.07261), as its authors released it and timm has it.
+
+The layers have their released names, with `block35`, `block17` and `block8` for the Inception-ResNet-A, -B and -C of
+the paper.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from senet_jax.models.network import Network
+from senet_jax.modules.batch_norm import BatchNorm
+from senet_jax.modules.conv import conv
+from senet_jax.modules.conv_norm import ConvNorm
+from senet_jax.modules.pooling import average_pool, max_pool
+from senet_jax.modules.residual import ResidualBlock
+from senet_jax.typing import Array, Float
+
+ModuleDef = Callable[..., Any]
+Branches = Sequence[Sequence[tuple[int, int | tuple[int, int]]]]
+"""Channels and kernel size of each convolution of each branch."""
+
+_MIXED: dict[str, dict[str, Any]] = {
+    "mixed_5b": {"branches": (((96, 1),), ((48, 1), (64, 5)), ((64, 1), (96, 3), (96, 3))), "projection": 64},
+    "mixed_6a": {"branches": (((384, 3),), ((256, 1), (256, 3), (384, 3)))},
+    "mixed_7a": {"branches": (((256, 1), (384, 3)), ((256, 1), (288, 3)), ((256, 1), (288, 3), (320, 3)))},
+}
+_BLOCKS: dict[str, dict[str, Any]] = {
+    "block35": {
+        "width": 320,
+        "branches": (((32, 1),), ((32, 1), (32, 3)), ((32, 1), (48, 3), (64, 3))),
+        "scale": 0.17,
+    },
+    "block17": {"width": 1088, "branches": (((192, 1),), ((128, 1), (160, (1, 7)), (192, (7, 1)))), "scale": 0.10},
+    "block8": {"width": 2080, "branches": (((192, 1),), ((192, 1), (224, (1, 3)), (256, (3, 1)))), "scale": 0.20},
+}
+_FINAL = {"scale": 1.0, "activated": False}
+"""What the last block of all has instead."""
+
+
+def _branches(x: Array, branches: Branches, layer: ModuleDef, *, train: bool, stride: int = 1) -> list[Array]:
+    """What each branch gives; a stride is on its last convolution, which then is not padded."""
+    outputs = []
+    for i, branch in enumerate(branches):
+        y = x
+        for j, (features, size) in enumerate(branch, start=1):
+            strided = {"stride": stride, "padding": "VALID"} if stride > 1 and j == len(branch) else {}
+            y = layer(features, size, **strided, name=f"branch{i}_conv{j}")(y, train=train)
+        outputs.append(y)
+    return outputs
+
+
+class Mixed(nn.Module):
+    """Branches on the same map, one of which pools it, concatenated."""
+
+    branches: Branches
+    projection: int = 0
+    """Channels to which the mean of 3x3 positions is projected; 0: their maximum instead, and all has stride 2."""
+    conv: ModuleDef = conv
+    norm: ModuleDef = BatchNorm
+    activation: Callable[[Array], Array] = nn.relu
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
+        layer = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=self.activation)
+        if self.projection:
+            pooled = average_pool(x, 3, 1, padding=(1, 1), count_padding=False)
+            pooled = layer(self.projection, 1, name=f"branch{len(self.branches)}_conv1")(pooled, train=train)
+        else:
+            pooled = max_pool(x, padding=(0, 0))
+        stride = 1 if self.projection else 2
+        return jnp.concatenate([*_branches(x, self.branches, layer, train=train, stride=stride), pooled], axis=-1)
+
+
+class InceptionResidualBlock(ResidualBlock, kw_only=True):
+    """The sum of a shortcut and of branches that a linear 1x1 convolution joins; what they add is scaled down."""
+
+    width: int
+    """Channels of the input and of the output."""
+    branches: Branches
+    scale: float
+    """Of the residual branch, after its attention."""
+    activated: bool = True
+    """Whether the activation follows the sum."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a placement that there is not here."""
+        if self.placement == "inner":
+            raise ValueError("placement is 'inner', but a block of several branches has no one 3x3 convolution")
+        super().__post_init__()
+
+    def branch(self, x: Array, *, train: bool) -> Array:
+        """The residual branch, up to its linear convolution."""
+        layer = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=self.activation)
+        x = jnp.concatenate(_branches(x, self.branches, layer, train=train), axis=-1)
+        return self.conv(self.width, 1, use_bias=True, name="linear")(x)
+
+    def recalibrate(self, x: Array, placement: str) -> Array:
+        """The attention module on x, where this is its place, and the scale on the residual branch."""
+        x = super().recalibrate(x, placement)
+        return self.scale * x if placement == "standard" else x
+
+    def final_activation(self, x: Array) -> Array:
+        """What follows the sum."""
+        return super().final_activation(x) if self.activated else x
+
+
+class InceptionResNetV2(Network, kw_only=True):
+    """A stem without padding, three stages of a module that changes the map's shape and residual blocks, a convolution.
+
+    The stages have the numbers of those modules (`mixed_5b`, `mixed_6a`, `mixed_7a`): 5, 6 and 7. The attention stands
+    on the residual branch of every block, after its linear convolution, before it is scaled. Images are 299x299.
+    """
+
+    stage_sizes: Sequence[int] = (10, 20, 10)
+    """Blocks of each stage."""
+    placement: str = "standard"
+    """Where in a block the attention stands: see `modules.ResidualBlock`; there is no "inner"."""
+    drop_path: float = 0.0
+    """Rate of the last block; it rises linearly from 0 at the first (arXiv 1603.09382)."""
+    epsilon: float = 1e-3
+    """Of the normalisation."""
+
+    @property
+    def stages(self) -> Collection[int]:
+        """Numbers of the stages that can have attention."""
+        return (5, 6, 7)
+
+    def layers(self) -> dict[str, Any]:
+        """The fields that every block takes."""
+        layers = super().layers()
+        return layers | {"norm": partial(layers["norm"], epsilon=self.epsilon)}
+
+    def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
+        """The stride and the map after the stem's convolutions and each stage, and after the last convolution.
+
+        Raises ValueError for images so small that nothing would be left of them.
+        """
+        if min(x.shape[1:3]) < 75:
+            raise ValueError(f"images are {x.shape[1]}x{x.shape[2]}; Inception-ResNet-v2 takes at least 75x75 pixels")
+        layer = partial(ConvNorm, **self.layers())
+        x = layer(32, 3, 2, padding="VALID", name="conv2d_1a")(x, train=train)
+        x = layer(32, 3, padding="VALID", name="conv2d_2a")(x, train=train)
+        x = layer(64, 3, name="conv2d_2b")(x, train=train)
+        yield 2, x
+        x = layer(80, 1, name="conv2d_3b")(max_pool(x, padding=(0, 0)), train=train)
+        x = layer(192, 3, padding="VALID", name="conv2d_4a")(x, train=train)
+        yield 4, x
+        x, stride = max_pool(x, padding=(0, 0)), 8
+        index, last = 0, max(1, sum(self.stage_sizes) - 1)
+        for stage, blocks, mixed, block in zip(self.stages, self.stage_sizes, _MIXED, _BLOCKS, strict=True):
+            x = Mixed(**_MIXED[mixed], **self.layers(), name=mixed)(x, train=train)
+            for number in range(1, blocks + 1):
+                final = (stage, number) == (7, blocks)
+                x = InceptionResidualBlock(
+                    **_BLOCKS[block] | (_FINAL if final else {}),
+                    attention=self.attention_in(stage),
+                    placement=self.placement,
+                    drop_path=self.drop_path * index / last,
+                    **self.layers(),
+                    name=f"{block}_{number}",
+                )(x, train=train)
+                index += 1
+            yield stride, x
+            stride *= 2
+        yield 32, layer(1536, 1, name="conv2d_7b")(x, train=train)
+
+
+NETWORKS: dict[str, ModuleDef] = {"inception_resnet_v2": InceptionResNetV2}

@@ -1,0 +1,99 @@
+"""MobileNet (Howard et al., arXiv 1704.04861), with squeeze-and-excitation (Hu et al., arXiv 1709.01507, table 3)."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from flax import linen as nn
+
+from senet_jax.models.network import Network
+from senet_jax.modules.batch_norm import BatchNorm
+from senet_jax.modules.conv import conv
+from senet_jax.modules.conv_norm import ConvNorm
+from senet_jax.typing import Array, Float
+
+ModuleDef = Callable[..., Any]
+
+
+class DepthwiseSeparable(nn.Module):
+    """A 3x3 convolution of each channel by itself, a 1x1 convolution of all, recalibration."""
+
+    width: int
+    """Channels that it puts out."""
+    stride: int = 1
+    dilation: int = 1
+    conv: ModuleDef = conv
+    norm: ModuleDef = BatchNorm
+    activation: Callable[[Array], Array] = nn.relu6
+    attention: ModuleDef | None = None
+    """Makes the module that recalibrates, named "se"; None: a plain block."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
+        layer = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=self.activation)
+        depthwise = partial(layer, stride=self.stride, dilation=self.dilation, groups=x.shape[-1], name="depthwise")
+        x = depthwise(x.shape[-1], 3)(x, train=train)
+        x = layer(self.width, 1, name="pointwise")(x, train=train)
+        return x if self.attention is None else self.attention(name="se")(x)
+
+
+class MobileNet(Network, kw_only=True):
+    """A 3x3 convolution and 13 depthwise separable blocks in five stages, of which stage s has the stride 2^s.
+
+    The attention stands after each block's 1x1 convolution and activation, which gives the 4.7 million parameters of
+    the paper; the paper does not say the place. The activation is that of the authors' code, the rounding of widths
+    that of later MobileNets.
+    """
+
+    stage_sizes: Sequence[int] = (1, 2, 2, 6, 2)
+    """Blocks of each stage."""
+    widths: Sequence[int] = (64, 128, 256, 512, 1024)
+    """Channels of each stage, before the multiplier."""
+    width_multiplier: float = 1.0
+    """Of the channels of every layer, which are then rounded to multiples of 8."""
+    output_stride: int = 32
+    """Stride of the last maps at most: 8, 16 or 32. Stages beyond it are dilated instead (arXiv 1706.05587)."""
+    activation: Callable[[Array], Array] = nn.relu6
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a width multiplier or an output stride that cannot be."""
+        if not 0 < self.width_multiplier < float("inf"):
+            raise ValueError(f"width_multiplier is {self.width_multiplier}; it must be a positive number")
+        if self.output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride is {self.output_stride}; it must be 8, 16 or 32")
+        super().__post_init__()
+
+    @property
+    def stages(self) -> Collection[int]:
+        """Numbers of the stages that can have attention."""
+        return range(1, 1 + len(self.stage_sizes))
+
+    def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
+        """The stride and the map after each stage."""
+        x = ConvNorm(self._channels(32), 3, stride=2, **self.layers(), name="stem")(x, train=train)
+        stride, dilation = 2, 1
+        for stage, blocks, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):
+            for block in range(1, blocks + 1):
+                step = 2 if block == 1 and stage > 1 else 1
+                before = dilation
+                if stride * step > self.output_stride:
+                    dilation, step = dilation * step, 1
+                stride *= step
+                x = DepthwiseSeparable(
+                    self._channels(width),
+                    step,
+                    dilation=before,
+                    attention=self.attention_in(stage),
+                    **self.layers(),
+                    name=f"stage{stage}_block{block}",
+                )(x, train=train)
+            yield stride, x
+
+    def _channels(self, width: int) -> int:
+        """The nearest multiple of 8, or the next where that would take away more than a tenth."""
+        exact = width * self.width_multiplier
+        rounded = max(8, int(exact + 4) // 8 * 8)
+        return rounded if rounded >= 0.9 * exact else rounded + 8
+
+
+NETWORKS: dict[str, ModuleDef] = {"mobilenet": partial(MobileNet)}

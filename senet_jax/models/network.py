@@ -1,0 +1,95 @@
+"""What all networks have in common: what they are asked for, and their last layers."""
+
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from senet_jax import modules, ops
+from senet_jax.modules.conv import conv
+from senet_jax.typing import Array, Float
+
+ModuleDef = Callable[..., Any]
+
+
+class Network(nn.Module, kw_only=True):
+    """Maps that get smaller stage by stage, their mean over positions, a dense layer.
+
+    `apply(variables, images, train=False)` gives logits, with `features=(4, 8, 16, 32)` the maps at these strides.
+    """
+
+    num_classes: int = 1000
+    """Width of the logits; 0: the mean over positions is given instead."""
+    attention: ModuleDef | None = None
+    """Makes every module that recalibrates, such as `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
+    attention_stages: Collection[int] | None = None
+    """Stages that have them, numbered as in the papers; None: all."""
+    norm: ModuleDef = modules.BatchNorm
+    activation: Callable[[Array], Array] = nn.relu
+    dropout: float = 0.0
+    """Rate of dropout before the dense layer; training then needs the random numbers "dropout"."""
+    dtype: Any = jnp.float32
+    """Of the convolutions and the maps; parameters, statistics, gates and logits have `param_dtype`."""
+    param_dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number of classes or a stage that cannot be."""
+        if self.num_classes < 0:
+            raise ValueError(f"num_classes is {self.num_classes}; it must be at least 1, or 0 for pooled features")
+        for stage in self.attention_stages or ():
+            if stage not in self.stages:
+                stages = ", ".join(map(str, self.stages))
+                raise ValueError(f"attention_stages has {stage}; the stages of this network are {stages}")
+        super().__post_init__()
+
+    @property
+    def stages(self) -> Collection[int]:
+        """Numbers of the stages that can have attention."""
+        raise NotImplementedError
+
+    def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
+        """The stride and the map after each stage, or oftener."""
+        raise NotImplementedError
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "..."], *, train: bool, features: Collection[int] | None = None
+    ) -> Float[Array, "n classes"] | dict[int, Array]:
+        """Logits of normalised images (n, h, w, c), or the last map (n, h', w', c') at each stride of `features`.
+
+        With train=True, `batch_stats` must be mutable and is updated.
+        Raises ValueError where the images are not (n, h, w, c), or there is no map at a stride.
+        """
+        if images.ndim != 4:
+            raise ValueError(f"images must be (n, height, width, channels); given shape {images.shape}")
+        found = dict(self.maps(images.astype(self.dtype), train=train))
+        if features is None:
+            return self.classify(list(found.values())[-1], train=train)
+        for stride in features:
+            if stride not in found:
+                raise ValueError(f"there is no map at stride {stride!r}; there are {', '.join(map(str, found))}")
+        return {stride: found[stride] for stride in features}
+
+    def classify(self, x: Array, *, train: bool) -> Array:
+        """Logits from the last map, or its mean over positions."""
+        x = ops.squeeze(x)
+        if not self.num_classes:
+            return x
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.num_classes, param_dtype=self.param_dtype, name="head")(x)
+
+    def layers(self) -> dict[str, Any]:
+        """The fields that every block and stem takes."""
+        return {
+            "conv": partial(conv, dtype=self.dtype, param_dtype=self.param_dtype),
+            "norm": partial(self.norm, param_dtype=self.param_dtype),
+            "activation": self.activation,
+        }
+
+    def attention_in(self, stage: int) -> ModuleDef | None:
+        """Makes the attention modules of a stage."""
+        if self.attention is None or (self.attention_stages is not None and stage not in self.attention_stages):
+            return None
+        return partial(self.attention, param_dtype=self.param_dtype)

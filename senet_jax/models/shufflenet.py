@@ -1,0 +1,123 @@
+"""ShuffleNet (Zhang et al., arXiv 1707.01083), with squeeze-and-excitation (Hu et al., arXiv 1709.01507, table 3)."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from math import inf
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from senet_jax.models.network import Network
+from senet_jax.modules.conv_norm import ConvNorm
+from senet_jax.modules.pooling import average_pool, max_pool
+from senet_jax.modules.residual import ResidualBlock
+from senet_jax.ops.shuffle import shuffle_channels
+from senet_jax.typing import Array, Float
+
+ModuleDef = Callable[..., Any]
+_FIRST_WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
+"""Channels of stage 2 by the number of groups (table 1); those of each later stage are twice as many."""
+
+
+class ShuffleUnit(ResidualBlock):
+    """Grouped 1x1 convolution, shuffle, 3x3 convolution of each channel by itself, grouped 1x1 convolution (figure 2).
+
+    With a stride, the branch stands beside the shortcut, its mean over 3x3 positions, instead of being added to it.
+    """
+
+    groups: int = 3
+    """Of the 1x1 convolutions."""
+    first_groups: int = 3
+    """Of the first of them."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
+        branch = self.recalibrate(self.branch(self.recalibrate(x, "pre"), train=train), "standard")
+        branch = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)(branch)
+        shortcut = x if self.stride == 1 else average_pool(x, 3, self.stride, padding=(1, 1))
+        shortcut = self.recalibrate(shortcut, "identity")
+        x = branch + shortcut if self.stride == 1 else jnp.concatenate([shortcut, branch], axis=-1)
+        return self.recalibrate(self.activation(x), "post")
+
+    def branch(self, x: Array, *, train: bool) -> Array:
+        """The residual branch, up to its last normalisation."""
+        features = self.width if self.stride == 1 else self.width - x.shape[-1]
+        inner = self.width // 4
+        x = self.activation(self.conv_norm(x, 1, inner, 1, groups=self.first_groups, train=train))
+        x = shuffle_channels(x, self.groups)
+        x = self.conv_norm(x, 2, inner, 3, stride=self.stride, groups=inner, train=train)
+        return self.conv_norm(self.recalibrate(x, "inner"), 3, features, 1, groups=self.groups, train=train)
+
+
+class ShuffleNet(Network, kw_only=True):
+    """A 3x3 convolution, a maximum, three stages of units, numbered from 2, each of which halves the maps.
+
+    The attention stands on the branch before it meets the shortcut, which gives the 2.4 million parameters of the
+    paper; the paper does not say the place.
+    """
+
+    stage_sizes: Sequence[int] = (4, 8, 4)
+    """Units of each stage."""
+    groups: int = 3
+    """Of the 1x1 convolutions: 1, 2, 3, 4 or 8; the more groups, the more channels."""
+    width_multiplier: float = 1.0
+    """Of the channels of every layer, the paper's scale factor."""
+    placement: str = "standard"
+    """Where in a unit the attention stands: see `modules.ResidualBlock`."""
+    drop_path: float = 0.0
+    """Rate of the last unit; it rises linearly from 0 at the first (arXiv 1603.09382)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number of groups, or for channels that the groups cannot share evenly."""
+        if self.groups not in _FIRST_WIDTHS:
+            raise ValueError(f"groups is {self.groups}; it must be one of {', '.join(map(str, _FIRST_WIDTHS))}")
+        shareable = 0 < self.width_multiplier < inf and all(
+            count > 0 and count % self.groups == 0 for width in self.widths[1:] for count in (width, width // 4)
+        )
+        if not shareable:
+            raise ValueError(
+                f"width_multiplier is {self.width_multiplier}; it must be a positive number that makes widths which "
+                f"{self.groups} groups can share evenly, such as 1"
+            )
+        super().__post_init__()
+
+    @property
+    def widths(self) -> Sequence[int]:
+        """Channels of the first convolution, rounded up to a multiple of the groups, and of each stage."""
+        first = _FIRST_WIDTHS[self.groups]
+        exact = (24, *(first * 2**index for index in range(len(self.stage_sizes))))
+        stem, *widths = (int(width * self.width_multiplier) for width in exact)
+        return [-(-stem // self.groups) * self.groups, *widths]
+
+    @property
+    def stages(self) -> Collection[int]:
+        """Numbers of the stages that can have attention."""
+        return range(2, 2 + len(self.stage_sizes))
+
+    def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
+        """The stride and the map after the first convolution, the maximum and each stage."""
+        x = ConvNorm(self.widths[0], 3, stride=2, **self.layers(), name="stem")(x, train=train)
+        yield 2, x
+        x, stride = max_pool(x, padding=(1, 1)), 4
+        yield stride, x
+        index, last = 0, max(1, sum(self.stage_sizes) - 1)
+        for stage, units, width in zip(self.stages, self.stage_sizes, self.widths[1:], strict=True):
+            for unit in range(1, units + 1):
+                x = ShuffleUnit(
+                    width,
+                    stride=2 if unit == 1 else 1,
+                    groups=self.groups,
+                    first_groups=self.groups if index else 1,
+                    attention=self.attention_in(stage),
+                    placement=self.placement,
+                    drop_path=self.drop_path * index / last,
+                    **self.layers(),
+                    name=f"stage{stage}_block{unit}",
+                )(x, train=train)
+                index += 1
+            stride *= 2
+            yield stride, x
+
+
+NETWORKS: dict[str, ModuleDef] = {"shufflenet": partial(ShuffleNet)}

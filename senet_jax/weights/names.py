@@ -1,0 +1,174 @@
+"""What other people call the layers of our networks: their module names, by the path of ours."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import chain
+
+from senet_jax.models.bn_inception import BNInception
+from senet_jax.models.inception_resnet import InceptionResNetV2
+from senet_jax.models.mobilenet import MobileNet
+from senet_jax.models.network import Network
+from senet_jax.models.resnet import ResNet
+from senet_jax.models.vgg import VGG
+
+Naming = Callable[[str], str]
+"""From the path of a layer of ours, such as "stage2_block1/conv1", to its name elsewhere."""
+_Rules = tuple[tuple[str, str | Callable[[re.Match], str]], ...]
+"""Patterns and what replaces them, one after the other."""
+_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+def namings(network: Network) -> Sequence[Naming]:
+    """How the network's layers are called elsewhere, one naming for each kind of file.
+
+    Raises ValueError where nobody else's weights for it are known.
+    """
+    if isinstance(network, ResNet):
+        return _RESNET
+    if isinstance(network, VGG):
+        return [partial(_vgg, stage_sizes=network.stage_sizes)]
+    others = {BNInception: _CAFFE_INCEPTION, InceptionResNetV2: _inception_resnet, MobileNet: _mobilenet}
+    if type(network) not in others:
+        raise ValueError(f"no other project's weights are known for a {type(network).__name__}, only senet_jax's own")
+    return [others[type(network)]]
+
+
+def tensor_names(naming: Naming, paths: Iterable[str]) -> dict[str, str]:
+    """The name in a state dict of each variable, such as "params/stem/norm/scale": "bn1.weight"."""
+    names = {}
+    for path in paths:
+        layer, _, leaf = path.partition("/")[2].rpartition("/")
+        names[path] = f"{naming(layer)}.{_LEAVES.get(leaf, leaf)}"
+    return names
+
+
+def _naming(*rules: _Rules, separator: str = ".") -> Naming:
+    def name(path: str) -> str:
+        for pattern, replacement in chain(*rules):
+            path = re.sub(pattern, replacement, path)
+        return path.replace("/", separator)
+
+    return name
+
+
+def _numbered(template: str, first_stage: int) -> _Rules:
+    """The stage counted from that one of ours, the block from 0."""
+
+    def name(match: re.Match) -> str:
+        return template.format(int(match[1]) - first_stage, int(match[2]) - 1)
+
+    return ((r"^stage(\d+)_block(\d+)", name),)
+
+
+_TIMM: _Rules = (
+    *_numbered("layer{}.{}", first_stage=1),
+    ("^stem/conv$", "conv1"),
+    ("^stem/norm$", "bn1"),
+    ("^stem/conv1", "conv1.0"),
+    ("^stem/norm1", "conv1.1"),
+    ("^stem/conv2", "conv1.3"),
+    ("^stem/norm2", "conv1.4"),
+    ("^stem/conv3", "conv1.6"),
+    ("^stem/norm3", "bn1"),
+    ("/se/reduce", "/se/fc1"),
+    ("/se/expand", "/se/fc2"),
+    ("shortcut_conv", "downsample.0"),
+    ("shortcut_norm", "downsample.1"),
+    ("/norm", "/bn"),
+    ("^head$", "fc"),
+)
+"""Of its ResNets and torchvision's, such as "layer1.0.se.fc1"."""
+_AVERAGE_SHORTCUT: _Rules = (("shortcut_conv", "downsample.1"), ("shortcut_norm", "downsample.2"))
+_CADENE: _Rules = (
+    ("^stem/(conv|norm)$", r"layer0/\g<1>1"),
+    ("^stem", "layer0"),
+    ("/se/reduce", "/se_module/fc1"),
+    ("/se/expand", "/se_module/fc2"),
+    ("^head$", "last_linear"),
+)
+"""Of the networks that came from Caffe, such as "layer1.0.se_module.fc1"."""
+_NVIDIA: _Rules = (("/se/reduce", "/squeeze/squeeze"), ("/se/expand", "/squeeze/expand"))
+"""Such as "layers.0.0.squeeze.expand"; older files have "layer1.0"."""
+_TIMM_TS: _Rules = (
+    *_numbered("stages.{}.{}", first_stage=2),
+    (r"^stem/(conv|norm)(\d)", r"stem/conv\2/\1"),
+    ("^head_conv", "final_conv"),
+    (r"(\.\d+)/(conv|norm)1", r"\1/conv1_1x1/\2"),
+    (r"(\.\d+)/(conv|norm)2", r"\1/conv2_kxk/\2"),
+    (r"(\.\d+)/(conv|norm)3", r"\1/conv3_1x1/\2"),
+    ("shortcut_(conv|norm)", r"shortcut/\1"),
+    ("/se/reduce", "/attn/fc1"),
+    ("/se/expand", "/attn/fc2"),
+    ("/norm", "/bn"),
+    ("^head$", "head/fc"),
+)
+"""Of its `ts` networks, such as "stages.0.0.conv2_kxk.bn"."""
+_CAFFE: _Rules = (
+    (r"norm(\d?)$", r"conv\1/bn"),
+    ("^stem/conv1", "conv1_1/3x3_s2"),
+    ("^stem/conv2", "conv1_2/3x3"),
+    ("^stem/conv3", "conv1_3/3x3"),
+    ("^stem/conv", "conv1/7x7_s2"),
+    (r"^stage(\d)_block(\d+)/", r"conv\1_\2_"),
+    ("_conv1", "_1x1_reduce"),
+    ("_conv2", "_3x3"),
+    ("_conv3", "_1x1_increase"),
+    ("_shortcut_conv", "_1x1_proj"),
+    ("_se/reduce", "_1x1_down"),
+    ("_se/expand", "_1x1_up"),
+    ("^head$", "classifier"),
+)
+"""Of the authors' ResNets, as `caffe.to_state_dict` gives them, such as "conv2_1_1x1_reduce/bn"."""
+_CAFFE_INCEPTION = _naming(
+    (
+        ("/conv$", ""),
+        ("/norm$", "/bn"),
+        (r"^conv(\d)_", r"conv\1/"),
+        ("/se/reduce", "_1x1_down"),
+        ("/se/expand", "_1x1_up"),
+        ("^head$", "classifier"),
+    ),
+    separator="/",
+)
+"""Such as "inception_3a/1x1/bn"."""
+_RESNET = (
+    _naming(_TIMM),
+    _naming(_AVERAGE_SHORTCUT, _TIMM),
+    _naming(_CADENE, _TIMM),
+    _naming(_numbered("layers.{}.{}", first_stage=2), _NVIDIA, _TIMM),
+    _naming(_NVIDIA, _TIMM),
+    _naming(_TIMM_TS),
+    _naming(_CAFFE, separator="/"),
+)
+
+
+def _mobilenet(path: str) -> str:
+    """Such as "stage2_block1/depthwise/conv" to "blocks.1.0.conv_dw"."""
+    path = re.sub(r"stage(\d+)_block(\d+)", lambda match: f"blocks.{int(match[1]) - 1}.{int(match[2]) - 1}", path)
+    layers = {"stem/conv": "conv_stem", "stem/norm": "bn1", "depthwise/conv": "conv_dw", "depthwise/norm": "bn1"}
+    layers |= {"pointwise/conv": "conv_pw", "pointwise/norm": "bn2", "head": "classifier"}
+    for ours, name in layers.items():
+        path = path.replace(ours, name)
+    return path.replace("/", ".")
+
+
+def _inception_resnet(path: str) -> str:
+    """Such as "block35_1/branch1_conv2" to "repeat.0.branch1.1"; a branch of one convolution has no second number."""
+    path = path.replace("mixed_5b/branch3_conv1", "mixed_5b/branch3.1").replace("block8_10", "block8")
+    path = re.sub("(?<!mixed_7a/)branch0_conv1", "branch0", path)
+    path = re.sub(r"_conv(\d)", lambda match: f".{int(match[1]) - 1}", path)
+    for block, name in (("block35", "repeat"), ("block17", "repeat_1"), ("block8", "repeat_2")):
+        path = re.sub(rf"^{block}_(\d+)", lambda match, name=name: f"{name}.{int(match[1]) - 1}", path)
+    for pattern, name in (("/norm", "/bn"), ("/linear", "/conv2d"), ("^head", "classif")):
+        path = re.sub(pattern, name, path)
+    return path.replace("/", ".")
+
+
+def _vgg(path: str, stage_sizes: Sequence[int]) -> str:
+    """Such as "conv3_1/norm" to "features.15" in VGG-16: three layers a convolution, one a maximum."""
+    if layer := re.match(r"conv(\d)_(\d)/(conv|norm)", path):
+        stage, number = int(layer[1]), int(layer[2])
+        index = 3 * (sum(stage_sizes[: stage - 1]) + number - 1) + stage - 1
+        return f"features.{index + (layer[3] == 'norm')}"
+    return path.replace("fc", "pre_logits.fc").replace("head", "head.fc")

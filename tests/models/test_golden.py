@@ -1,0 +1,60 @@
+"""The parameter tree of every network: a change breaks its checkpoints, so it must be meant.
+
+`python -m pytest tests/models/test_golden.py --update-golden` writes the files anew.
+"""
+
+import zlib
+from pathlib import Path
+
+import jax
+import pytest
+from models.trees import count, tree
+
+from senet_jax import list_models
+
+GOLDEN = Path(__file__).parent / "golden"
+OTHERS = GOLDEN / "others.csv"
+"""The networks of other projects, which have our trees in other shapes: name, parameters, statistics, checksum."""
+
+
+def lines(name):
+    leaves, _ = jax.tree.flatten_with_path(tree(name))
+    return "".join("/".join(key.key for key in path) + f" {leaf.dtype}{list(leaf.shape)}\n" for path, leaf in leaves)
+
+
+def row(name):
+    return [
+        name,
+        count(tree(name)["params"]),
+        count(tree(name)["batch_stats"]),
+        f"{zlib.crc32(lines(name).encode()):08x}",
+    ]
+
+
+def is_others(name):
+    return "/" in name
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if not is_others(name)])
+def test_the_tree_is_golden(name, request):
+    golden = GOLDEN / f"{name}.txt"
+    if request.config.getoption("--update-golden"):
+        golden.write_text(lines(name))
+    assert lines(name) == golden.read_text()
+
+
+@pytest.fixture(scope="module")
+def others(request):
+    if request.config.getoption("--update-golden"):
+        rows = [row(name) for name in list_models() if is_others(name)]
+        OTHERS.write_text("".join(",".join(map(str, values)) + "\n" for values in rows))
+    return {line.partition(",")[0]: line for line in OTHERS.read_text().splitlines()}
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if is_others(name)])
+def test_the_trees_of_others_are_golden(name, others):
+    assert ",".join(map(str, row(name))) == others[name]
+
+
+def test_there_is_no_golden_file_without_its_network():
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == {name for name in list_models() if not is_others(name)}

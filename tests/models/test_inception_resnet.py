@@ -1,0 +1,124 @@
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+from random_variables import random_variables
+
+from senet_jax.analysis.parameters import count_parameters
+from senet_jax.models.inception_resnet import InceptionResidualBlock, InceptionResNetV2, Mixed
+from senet_jax.modules import BatchNorm, SqueezeExcite
+
+PLAIN = 55_843_464
+"""As in timm and imgclsmob."""
+WITH_SE = {False: PLAIN + 8_495_360, True: PLAIN + 8_495_360 + 48_620}
+"""With squeeze-and-excitation in all 40 blocks, without and with biases in it."""
+small = partial(InceptionResNetV2, num_classes=5, stage_sizes=(1, 1, 2))
+
+
+def evaluate(network, shape, **arguments):
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.eval_shape(partial(network.init_with_output, jax.random.key(0), train=False, **arguments), images)[0]
+
+
+def test_parameters_are_exact():
+    assert count_parameters(InceptionResNetV2(), 299) == PLAIN
+
+
+@pytest.mark.parametrize("use_bias", WITH_SE)
+@pytest.mark.parametrize("placement", ["standard", "identity"])
+def test_parameters_of_squeeze_and_excitation(use_bias, placement):
+    network = InceptionResNetV2(attention=partial(SqueezeExcite, use_bias=use_bias), placement=placement)
+    assert count_parameters(network, 299) == WITH_SE[use_bias]
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [(299, {2: 147, 4: 71, 8: 35, 16: 17, 32: 8}), (330, {2: 162, 4: 78, 8: 38, 16: 18, 32: 8})],
+)
+def test_maps_at_strides(size, sizes):
+    maps = evaluate(InceptionResNetV2(), (1, size, size, 3), features=sizes)
+    channels = {2: 64, 4: 192, 8: 320, 16: 1088, 32: 1536}
+    assert {stride: maps[stride].shape for stride in maps} == {s: (1, sizes[s], sizes[s], channels[s]) for s in sizes}
+
+
+def test_the_mean_does_not_count_the_zeros_of_the_padding():
+    module = Mixed(branches=(((1, 1),),), projection=1)
+    x = jnp.ones((1, 3, 3, 1))
+    variables = module.init(jax.random.key(0), x, train=False)
+    variables["params"]["branch1_conv1"]["conv"]["kernel"] = jnp.ones((1, 1, 1, 1))
+    np.testing.assert_allclose(module.apply(variables, x, train=False)[0, :, :, 1], 1, rtol=1e-4)
+
+
+def test_the_branch_is_scaled_after_its_attention():
+    class Square(nn.Module):
+        def __call__(self, x):
+            return x**2
+
+    x = jax.random.normal(jax.random.key(1), (2, 5, 5, 3))
+
+    def added(scale):
+        block = InceptionResidualBlock(
+            width=3,
+            branches=(((4, 1),), ((4, 1), (2, (1, 3)))),
+            scale=scale,
+            activated=False,
+            attention=lambda name: Square(name=name),
+        )
+        return block.init_with_output(jax.random.key(0), x, train=False)[0] - x
+
+    np.testing.assert_allclose(added(0.5), 2 * added(0.25), rtol=1e-4, atol=1e-5)
+    assert (added(0.5) > -1e-5).all()
+
+
+def test_the_epsilon_stays_where_the_normalisation_is_injected():
+    norm = InceptionResNetV2(norm=partial(BatchNorm, group=2)).layers()["norm"](parent=None)
+    assert (norm.group, norm.epsilon) == (2, 1e-3)
+
+
+@pytest.mark.parametrize("attention", [None, SqueezeExcite])
+def test_training_and_inference(attention):
+    network = small(attention=attention, attention_stages=(5, 7), drop_path=0.5)
+    images = jax.random.normal(jax.random.key(1), (2, 75, 75, 1))
+    variables = random_variables(network, images)
+    assert [name for name, block in variables["params"].items() if "se" in block] == (
+        ["block35_1", "block8_1", "block8_2"] if attention else []
+    )
+    wanted = re.compile("block|mixed|linear")
+    keep = {"capture_intermediates": lambda module, method: method == "__call__" and wanted.match(module.name or "")}
+
+    @partial(jax.jit, static_argnames="train")
+    def apply(seed, train):
+        rngs = {"dropout": jax.random.key(seed)}
+        return network.apply(
+            variables, images, train=train, mutable=["batch_stats", "intermediates"], rngs=rngs, **keep
+        )
+
+    logits, captured = apply(0, train=False)
+    assert logits.shape == (2, 5)
+    maps = {"/".join(path[:-1]): value[0] for path, value in flatten_dict(captured["intermediates"]).items()}
+    blocks = {"block35_1": ("mixed_5b", 0.17), "block17_1": ("mixed_6a", 0.1), "block8_1": ("mixed_7a", 0.2)}
+    for block, (before, scale) in blocks.items():
+        if "se" not in variables["params"][block]:
+            expected = nn.relu(maps[before] + scale * maps[f"{block}/linear"])
+            np.testing.assert_allclose(maps[block], expected, rtol=1e-5, atol=1e-6)
+    if not attention:
+        expected = maps["block8_1"] + maps["block8_2/linear"]
+        np.testing.assert_allclose(maps["block8_2"], expected, rtol=1e-5, atol=1e-6)
+    logits, updated = apply(0, train=True)
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), variables["batch_stats"], updated["batch_stats"])
+    assert all(jax.tree.leaves(changed))
+    assert (logits != apply(1, train=True)[0]).any()
+
+
+def test_what_cannot_be_is_an_error():
+    with pytest.raises(ValueError, match="images are 75x74; Inception-ResNet-v2 takes at least 75x75 pixels"):
+        evaluate(small(), (1, 75, 74, 3))
+    with pytest.raises(ValueError, match="placement is 'inner', but a block of several branches has no one 3x3"):
+        evaluate(small(placement="inner"), (1, 75, 75, 3))
+    with pytest.raises(ValueError, match="attention_stages has 4; the stages of this network are 5, 6, 7"):
+        small(attention_stages=(4,))

@@ -1,0 +1,76 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from random_variables import random_variables
+
+from senet_jax import SqueezeExcite
+from senet_jax.analysis.parameters import count_parameters
+from senet_jax.models.mobilenet import NETWORKS, MobileNet
+
+PLAIN = 4_231_976
+"""As in timm and imgclsmob; 4.2 million in the paper."""
+WITH_SE = {False: PLAIN + 479_744, True: PLAIN + 479_744 + 6_324}
+"""Without and with biases; 4.7 million in the paper."""
+small = partial(MobileNet, num_classes=5, stage_sizes=(1, 2, 1, 2), widths=(8, 8, 16, 16))
+
+
+@pytest.mark.parametrize(("width_multiplier", "parameters"), [(1.0, PLAIN), (1.25, 6_270_840)])
+def test_parameters_are_exact(width_multiplier, parameters):
+    assert count_parameters(NETWORKS["mobilenet"](width_multiplier=width_multiplier), 224) == parameters
+
+
+@pytest.mark.parametrize("use_bias", WITH_SE)
+def test_parameters_of_squeeze_and_excitation(use_bias):
+    assert count_parameters(MobileNet(attention=partial(SqueezeExcite, use_bias=use_bias)), 224) == WITH_SE[use_bias]
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "shapes"),
+    [
+        (32, {2: (49, 66, 64), 4: (25, 33, 128), 8: (13, 17, 256), 16: (7, 9, 512), 32: (4, 5, 1024)}),
+        (16, {2: (49, 66, 64), 4: (25, 33, 128), 8: (13, 17, 256), 16: (7, 9, 1024)}),
+        (8, {2: (49, 66, 64), 4: (25, 33, 128), 8: (13, 17, 1024)}),
+    ],
+)
+def test_maps_at_every_stride(output_stride, shapes):
+    model = MobileNet(output_stride=output_stride)
+    init = partial(model.init_with_output, jax.random.key(0), train=False, features=tuple(shapes))
+    maps, _ = jax.eval_shape(init, jax.ShapeDtypeStruct((1, 97, 131, 3), jnp.float32))
+    assert {stride: x.shape[1:] for stride, x in maps.items()} == shapes
+
+
+def test_a_dilated_network_sees_what_the_strided_one_sees():
+    images = jax.random.normal(jax.random.key(1), (1, 45, 50, 3))
+    variables = random_variables(small(), images)
+    strided = jax.jit(partial(small().apply, train=False, features=(16,)))(variables, images)[16]
+    dilated = jax.jit(partial(small(output_stride=8).apply, train=False, features=(8,)))(variables, images)[8]
+    np.testing.assert_allclose(dilated[:, ::2, ::2], strided, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", [None, SqueezeExcite])
+def test_training_and_inference(attention):
+    model = small(attention=attention)
+    images = jax.random.normal(jax.random.key(1), (4, 40, 34, 1))
+    variables = random_variables(model, images)
+    assert jax.jit(partial(model.apply, train=False))(variables, images).shape == (4, 5)
+    logits, updated = jax.jit(partial(model.apply, train=True, mutable=["batch_stats"]))(variables, images)
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), variables["batch_stats"], updated["batch_stats"])
+    assert all(jax.tree.leaves(changed))
+    assert jnp.isfinite(logits).all()
+    assert ("se" in variables["params"]["stage2_block1"]) is (attention is not None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"width_multiplier": 0}, "width_multiplier is 0; it must be a positive number"),
+        ({"output_stride": 4}, "output_stride is 4; it must be 8, 16 or 32"),
+        ({"attention_stages": (6,)}, "attention_stages has 6; the stages of this network are 1, 2, 3, 4, 5"),
+    ],
+)
+def test_what_cannot_be_is_an_error(fields, message):
+    with pytest.raises(ValueError, match=message):
+        MobileNet(**fields)

@@ -1,0 +1,75 @@
+"""What every network can be asked for besides logits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from senet_jax import create_model
+from senet_jax.modules import ResidualBlock
+
+
+def shapes_of_maps(name, size, strides, **fields):
+    model = create_model(name, **fields)
+
+    def maps(images):
+        return model.init_with_output(jax.random.key(0), images, train=False, features=strides)
+
+    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    maps, variables = jax.eval_shape(maps, images)
+    assert "head" not in variables["params"]
+    return {stride: feature_map.shape[1:] for stride, feature_map in maps.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [
+        ("se_resnet50", (224, 250), {4: (56, 62, 256), 8: (28, 31, 512), 16: (14, 16, 1024), 32: (7, 8, 2048)}),
+        ("senet154", (224, 224), {4: (56, 56, 256), 32: (7, 7, 2048)}),
+        ("timm/seresnet33ts", (224, 224), {4: (56, 56, 256), 16: (14, 14, 1536), 32: (7, 7, 1280)}),
+        ("se_resnet20_cifar", (32, 32), {1: (32, 32, 16), 2: (16, 16, 32), 4: (8, 8, 64)}),
+    ],
+)
+def test_maps_at_strides(name, size, expected):
+    assert shapes_of_maps(name, size, tuple(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "expected"),
+    [(16, {4: (56, 56, 256), 8: (28, 28, 512), 16: (14, 14, 2048)}), (8, {4: (56, 56, 256), 8: (28, 28, 2048)})],
+)
+def test_dilated_maps(output_stride, expected):
+    assert shapes_of_maps("se_resnet50", (224, 224), tuple(expected), output_stride=output_stride) == expected
+    assert shapes_of_maps("timm/seresnet50t", (224, 224), tuple(expected), output_stride=output_stride) == expected
+
+
+def test_a_stride_that_there_is_not_is_an_error():
+    with pytest.raises(ValueError, match="there is no map at stride 64; there are 4, 8, 16, 32"):
+        shapes_of_maps("resnet18", (224, 224), (4, 64))
+
+
+def test_the_maps_are_those_of_the_logits_and_pooled_features_their_mean():
+    model = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1))
+    images = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
+    variables = model.init(jax.random.key(0), images, train=False)
+    last = model.apply(variables, images, train=False, features=(4,))[4]
+    pooled = create_model("se_resnet20_cifar", 0, stage_sizes=(1, 1, 1)).apply(variables, images, train=False)
+    np.testing.assert_allclose(pooled, last.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
+    head = variables["params"]["head"]
+    logits = model.apply(variables, images, train=False)
+    np.testing.assert_allclose(logits, pooled @ head["kernel"] + head["bias"], rtol=1e-5, atol=1e-6)
+
+
+def test_drop_path_rises_linearly_to_its_rate():
+    model = create_model("se_resnet20_cifar", 10, stage_sizes=(2, 2, 1), drop_path=0.8)
+    rates = []
+
+    def note(call, args, kwargs, context):
+        if isinstance(context.module, ResidualBlock) and context.method_name == "__call__":
+            rates.append(context.module.drop_path)
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), jnp.zeros((1, 8, 8, 3)))
+    np.testing.assert_allclose(rates, [0, 0.2, 0.4, 0.6, 0.8], atol=1e-9)
