@@ -1,22 +1,29 @@
 """Squeeze-and-excitation networks (Hu et al., arXiv 1709.01507) in JAX and Flax.
 
-`SqueezeExcite` is the block, `create_model` and `list_models` give the networks. They need jax and flax alone.
+`SqueezeExcite` is the block, `WithSE` puts it into any network, `create_model` and `list_models` give the networks,
+`cost` says what they cost. They need jax and flax alone; trained weights need what `pip install senet-jax[weights]`
+brings besides.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from senet_jax.models import create_model, list_models
-    from senet_jax.modules import SqueezeExcite
+    from senet_jax.analysis.cost import cost
+    from senet_jax.models import list_models
+    from senet_jax.modules import SqueezeExcite, WithSE
+    from senet_jax.weights import create_model, load_weights
 
-__all__ = ["SqueezeExcite", "__version__", "create_model", "list_models"]
+__all__ = ["SqueezeExcite", "WithSE", "__version__", "cost", "create_model", "list_models", "load_weights"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "SqueezeExcite": "senet_jax.modules",
-    "create_model": "senet_jax.models",
+    "WithSE": "senet_jax.modules",
+    "cost": "senet_jax.analysis.cost",
+    "create_model": "senet_jax.weights",
     "list_models": "senet_jax.models",
+    "load_weights": "senet_jax.weights",
 }
 
 

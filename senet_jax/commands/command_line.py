@@ -20,13 +20,8 @@ from absl import flags
 
 from senet_jax import config as configuration
 from senet_jax.commands.config_files import CONFIG, EXPERIMENTS, load, read_workdir
+from senet_jax.commands.options import COMMANDS, CONFIGURED, OPTIONS
 from senet_jax.config import Experiment, describe, did_you_mean, field_types
-
-COMMANDS = {
-    "train": "trains an experiment, or goes on with the one in --workdir; the default",
-    "eval": "evaluates the newest checkpoint in --workdir, by its own configuration unless --config is given",
-    "list": "prints the networks with their parameters, and the experiments",
-}
 
 
 @dataclass(frozen=True)
@@ -36,13 +31,15 @@ class Request:
     command: str
     """One of COMMANDS, or "help"."""
     config: Experiment = field(default_factory=Experiment)
-    """Validated, with its overrides; "list" has no use for it."""
+    """Validated, with its overrides; of use to the commands that take one."""
     config_path: Path | None = None
     """The file that the configuration was read from: an experiment's, or a workdir's config.json."""
     name: str = ""
     """The experiment's, such as "digits" or, for --config=sizes.py:large, "sizes-large"; or the workdir's."""
     workdir: Path | None = None
     """Never None for "eval"."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The command's own flags that were given; the required ones always are."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -79,10 +76,16 @@ def parse(argv: Sequence[str]) -> Request:
     overrides = {name: given[f"config.{name}"].value for name in field_types() if given[f"config.{name}"].present}
     if given.help:
         command = "help"
-    if command == "list":
+    options = {name: given[name].value for name in OPTIONS if given[name].present}
+    if command != "help":
+        options = _checked_options(command, options)
+    if command not in (*CONFIGURED, "help"):
         if given.config is not None or given.workdir is not None or overrides:
-            raise ValueError("list takes no flags; --config, --config.FIELD and --workdir are for train and eval")
-        return Request(command)
+            taken = ", ".join(f"--{option}" for option in COMMANDS[command].options) or "no flags"
+            raise ValueError(
+                f"{command} takes {taken}; --config, --config.FIELD and --workdir are for {' and '.join(CONFIGURED)}"
+            )
+        return Request(command, options=options)
     workdir = None if given.workdir is None else _local_path("workdir", given.workdir)
     if command == "eval" and workdir is None:
         raise ValueError("eval needs --workdir=DIRECTORY, the directory of a training run")
@@ -96,7 +99,7 @@ def parse(argv: Sequence[str]) -> Request:
         section, _, leaf = path.rpartition(".")
         setattr(operator.attrgetter(section)(config) if section else config, leaf, value)
     configuration.validate(config)
-    return Request(command, config, config_path, name, workdir)
+    return Request(command, config, config_path, name, workdir, options)
 
 
 def _define_flags() -> flags.FlagValues:
@@ -109,8 +112,9 @@ def _define_flags() -> flags.FlagValues:
     flags.DEFINE_string("config", None, "", flag_values=values)
     flags.DEFINE_string("workdir", None, "", flag_values=values)
     flags.DEFINE_boolean("help", False, "", short_name="h", flag_values=values)
-    for name, kind in field_types().items():
-        flag = flags.Flag(_FieldParser(kind), None, f"config.{name}", None, "", boolean=kind is bool)
+    kinds = {name: option.kind for name, option in OPTIONS.items()}
+    for name, kind in (kinds | {f"config.{name}": kind for name, kind in field_types().items()}).items():
+        flag = flags.Flag(_FieldParser(kind), None, name, None, "", boolean=kind is bool)
         flags.DEFINE_flag(flag, flag_values=values)
     return values
 
@@ -135,6 +139,8 @@ def _read(text: str, kind: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         items = [item.strip(" '\"") for item in text.strip(" ()").split(",")]
         return tuple(_read(item, typing.get_args(kind)[0]) for item in items if item)
+    if kind is Path:  # Which _checked_options makes of it.
+        return text
     return flags.BooleanParser().parse(text) if kind is bool else kind(text)
 
 
@@ -152,6 +158,22 @@ def _command(words: list[str]) -> str:
     return command
 
 
+def _checked_options(command: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options. Raises ValueError where the command does not take one, needs one, or cannot have its value."""
+    options = COMMANDS[command].options
+    for name in (name for name in given if name not in options):
+        takers = [taker for taker in COMMANDS if name in COMMANDS[taker].options]
+        near = [field for field in field_types() if field.endswith(f".{name}") or field == f"{name}.name"]
+        instead = f"; {' and '.join(CONFIGURED)} take --config.{near[0]}" if near else ""
+        raise ValueError(f"--{name} is for {' and '.join(takers)}{instead}")
+    for name, option in options.items():
+        if option.required and not given.get(name):
+            raise ValueError(f"{command} needs --{name}={option.value}, {option.meaning}")
+        if option.least is not None and given.get(name, option.least) < option.least:
+            raise ValueError(f"--{name} is {given[name]}; it must be {option.least} or more")
+    return {name: _local_path(name, value) if options[name].kind is Path else value for name, value in given.items()}
+
+
 def _wrong_flag(error: flags.Error) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
         return _unknown_flag(error.flagname)
@@ -167,7 +189,7 @@ def _unknown_flag(name: str) -> str:
         return f"--{name} is for fields that are true or false; config.{field} takes {describe(field_types()[field])}"
     if name.endswith(f"config.{field}"):
         return _unknown_field(field)
-    known = ["--config", "--config.FIELD", "--workdir", "--help"]
+    known = ["--config", "--config.FIELD", "--workdir", "--help", *(f"--{option}" for option in OPTIONS)]
     return f"unknown flag --{name}; the flags are {', '.join(known)}{did_you_mean('--' + name, known)}"
 
 

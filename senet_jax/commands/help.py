@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from senet_jax import config as configuration
-from senet_jax.commands.command_line import COMMANDS, Request
+from senet_jax.commands.command_line import Request
+from senet_jax.commands.options import COMMANDS
 from senet_jax.config import Experiment, describe, field_types, flatten
 
 _USAGE = f"usage: launch.py [{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
@@ -35,7 +36,11 @@ def _text(request: Request) -> str:
         for name, value in flatten(request.config).items()
     }
     origin = f" of {os.path.relpath(request.config_path)}" if request.config_path else ""
-    sections = {"commands": COMMANDS, "flags": _FLAGS, f"fields, with the values{origin}": fields}
+    sections = {"commands": {name: command.meaning for name, command in COMMANDS.items()}, "flags": _FLAGS}
+    for name, command in COMMANDS.items():
+        options = {f"--{flag}={option.value}": option.meaning for flag, option in command.options.items()}
+        sections |= {f"flags of {name}": options} if options else {}
+    sections[f"fields, with the values{origin}"] = fields
     return "\n\n".join([_USAGE, *(f"{title}:\n{_entries(entries)}" for title, entries in sections.items())])
 
 

@@ -1,0 +1,51 @@
+"""`launch.py convert`: writes other people's trained weights as a file of our own."""
+
+from collections.abc import Callable
+
+import jax
+
+from senet_jax import create_model
+from senet_jax.commands.command_line import Request
+from senet_jax.commands.results import print_table
+from senet_jax.weights import Preprocessing, save_weights
+
+
+def prepare(request: Request) -> Callable[[], None]:
+    """Reads the weights. Raises ValueError or OSError where they do not fit, or have no place to go."""
+    options = request.options
+    name, output = options["model"], options["output"]
+    if output.suffix != ".safetensors":
+        raise ValueError(f"--output is {str(output)!r}; it must end in .safetensors")
+    if output.exists():
+        raise ValueError(f"--output is {str(output)!r}, which exists already; give the name of a new file")
+    if not output.parent.is_dir():
+        raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
+    pretrained = create_model(name, options.get("num_classes"), weights=options["weights"])
+    leaves = jax.tree.leaves(pretrained.variables)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(pretrained.variables["params"]))
+
+    def run() -> None:
+        save_weights(
+            output,
+            pretrained.variables,
+            model=name,
+            preprocessing=pretrained.preprocessing,
+            source=pretrained.source,
+        )
+        print_table(
+            {
+                "network": f"{name}, {pretrained.model.num_classes:,} classes",
+                "weights": f"{len(leaves):,} tensors, {parameters:,} parameters",
+                "images": _described(pretrained.preprocessing),
+                "source": pretrained.source,
+                "written": str(output),
+            }
+        )
+
+    return run
+
+
+def _described(images: Preprocessing) -> str:
+    mean, deviation = (", ".join(f"{value:.4g}" for value in values) for values in (images.mean, images.deviation))
+    size = f"{images.image_size} x {images.image_size} pixels"
+    return f"{size}, crop {images.crop:g}, {images.interpolation}, mean {mean}, deviation {deviation}"

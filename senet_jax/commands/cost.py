@@ -1,0 +1,64 @@
+"""`launch.py cost`: prints what a network costs, stage by stage, and what of it is squeeze-and-excitation's."""
+
+from collections.abc import Callable
+from dataclasses import astuple
+from itertools import zip_longest
+
+from senet_jax import create_model
+from senet_jax.analysis.cost import Cost, NetworkCost, cost
+from senet_jax.commands.command_line import Request
+from senet_jax.models import native
+
+_COUNTS = ["parameters", "multiply-adds", "activations", "elementwise"]
+_EXPLANATION = """
+For one image. Multiply-adds and activations (elements put out) are of convolutions and dense layers; elementwise is
+all other work: elements that reductions read and that arithmetic writes. Indented lines are part of what they stand
+under."""
+
+
+def prepare(request: Request) -> Callable[[], None]:
+    """Raises ValueError where there is no such network, with these classes and this ratio."""
+    options = request.options
+    name = options["model"]
+    model = create_model(name, options.get("num_classes"), ratio=options.get("ratio"))
+    size = options.get("image_size", native(name)[1])
+
+    def run() -> None:
+        print(f"{name}, images of {size} x {size} pixels\n")
+        print(*_table(cost(model, size), options.get("depth", 1)), _EXPLANATION, sep="\n")
+
+    return run
+
+
+def _table(network: NetworkCost, depth: int) -> list[str]:
+    """A line for each module down to a depth, where a stage holds its blocks, and lines for the whole network."""
+    nested = NetworkCost({path.replace("_block", "/block"): own for path, own in network.own.items()})
+    attention = nested.named("se").modules
+    rows = [["", *_COUNTS, *_COUNTS]]
+    for path, whole in nested.modules.items():
+        *holders, name = path.split("/")
+        if path and len(holders) < depth and whole != Cost():
+            rows.append(["  " * len(holders) + name, *_counts(whole), *_shares(attention.get(path, Cost()), whole)])
+    total, extra = network.total, network.squeeze_excite
+    rows.append(["total", *_counts(total), *_shares(extra, total)])
+    if extra == Cost():
+        return _aligned([row[: len(_COUNTS) + 1] for row in rows])
+    plain = total - extra
+    increase = [f"+{share}" for share in _shares(extra, plain)]
+    rows += [["without SE", *_counts(plain)], ["SE adds", *_counts(extra)], ["", *increase]]
+    lines = _aligned(rows)
+    return ["of which squeeze-and-excitation".rjust(len(lines[0])), *lines]
+
+
+def _counts(cost: Cost) -> list[str]:
+    return [f"{count:,}" for count in astuple(cost)]
+
+
+def _shares(part: Cost, whole: Cost) -> list[str]:
+    return [f"{a / b:.2%}" if a else "-" for a, b in zip(astuple(part), astuple(whole), strict=True)]
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """The rows as lines, the first column flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

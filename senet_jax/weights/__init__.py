@@ -1,0 +1,7 @@
+"""Trained parameters, other people's and our own, and the images that they want."""
+
+from senet_jax.weights.load import load_weights, save_weights
+from senet_jax.weights.preprocessing import Preprocessing
+from senet_jax.weights.pretrained import Pretrained, create_model
+
+__all__ = ["Preprocessing", "Pretrained", "create_model", "load_weights", "save_weights"]

@@ -1,0 +1,146 @@
+"""Weight files into the variables of our networks, and back into files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from senet_jax.models import Network
+from senet_jax.weights import caffe
+from senet_jax.weights.files import read_tensors, write_tensors
+from senet_jax.weights.names import namings, tensor_names
+from senet_jax.weights.preprocessing import Preprocessing
+
+_FORMAT = "senet_jax"
+_HEAD = ("params/head/kernel", "params/head/bias")
+_MOST_LISTED = 20
+
+
+class Weights(NamedTuple):
+    """What a weight file holds."""
+
+    path: Path
+    tensors: dict[str, np.ndarray]
+    """By the names of the file; in PyTorch's layout, but for our own files."""
+    header: dict[str, str]
+    """Of our own files: format, model, num_classes, source, preprocessing. Empty for all others."""
+    is_caffe: bool
+
+
+def load_weights(
+    model: Network, file: str | Path, *, head: bool = True, key: jax.Array | None = None, channels: int = 3
+) -> dict[str, Any]:
+    """The weights of a file as a network's variables: `model.apply(load_weights(model, file), images, train=False)`.
+
+    Reads our own safetensors, and what timm, Cadene, torchvision, NVIDIA and the authors released, as safetensors,
+    PyTorch or Caffe files. Caffe's BGR becomes RGB, its classes are put in the usual order, that of WordNet numbers.
+
+    Args:
+      model: a network of `create_model`.
+      file: the path of the file.
+      head: False leaves out the last layer, for another number of classes, and initialises it instead.
+      key: random numbers for that; None: `jax.random.key(0)`.
+      channels: of the images.
+
+    Raises ValueError that lists what is missing, surplus or of another shape, where the file is not this network's.
+    """
+    return fit(model, read(file), head=head, key=key, channels=channels)
+
+
+def save_weights(
+    file: str | Path, variables: dict[str, Any], *, model: str, preprocessing: Preprocessing, source: str
+) -> None:
+    """Writes a network's variables as safetensors, with a header that says what they are and where they are from."""
+    tensors = {"/".join(path): np.asarray(array) for path, array in traverse_util.flatten_dict(variables).items()}
+    classes = tensors[_HEAD[0]].shape[-1] if _HEAD[0] in tensors else 0
+    header = {"format": _FORMAT, "model": model, "num_classes": str(classes), "source": source}
+    write_tensors(file, tensors, header | {"preprocessing": preprocessing.to_json()})
+
+
+def read(file: str | Path) -> Weights:
+    """What a file holds, for whatever network. Raises ValueError for a file that cannot be read."""
+    tensors, metadata = read_tensors(file)
+    if is_caffe := caffe.is_caffe(tensors):
+        tensors = caffe.to_state_dict(tensors)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
+    return Weights(Path(file), tensors, metadata if metadata.get("format") == _FORMAT else {}, is_caffe)
+
+
+def classes(model: Network, weights: Weights) -> int:
+    """How many classes a file for the network has; 0 where it has no last layer."""
+    if weights.header:
+        return int(weights.header["num_classes"])
+    biases = (f"{naming('head')}.bias" for naming in namings(model))
+    return next((weights.tensors[name].size for name in biases if name in weights.tensors), 0)
+
+
+def fit(
+    model: Network, weights: Weights, *, head: bool, key: jax.Array | None = None, channels: int = 3
+) -> dict[str, Any]:
+    """The variables of the network, as `load_weights` gives them."""
+    wanted = _shapes(model, channels)
+    names = _names(model, [*wanted, *_HEAD], weights)
+    left_out = () if head else _HEAD
+    tensors, found, missing, misshapen = dict(weights.tensors), {}, [], []
+    for path in left_out:
+        tensors.pop(names[path], None)
+    for path in wanted.keys() - left_out:
+        name, shape = names[path], wanted[path].shape
+        if name not in tensors:
+            missing.append(name)
+            continue
+        tensor = tensors.pop(name)
+        array = tensor if weights.header else _our_layout(tensor, len(shape))
+        if array.shape == shape:
+            found[path] = jnp.asarray(array, wanted[path].dtype)
+        else:
+            misshapen.append(f"{name} {tensor.shape}, which makes {array.shape} and not {shape}")
+    faults = {"missing": missing, "surplus": tensors, "of another shape": misshapen}
+    if any(faults.values()):
+        listed = "; ".join(f"{kind}: {_listed(items)}" for kind, items in faults.items() if items)
+        said = f", but says that they are those of {weights.header['model']}" if weights.header else ""
+        raise ValueError(f"{weights.path} does not hold the weights of this {type(model).__name__}{said}; {listed}")
+    if left_out and model.num_classes:
+        found |= _initial_head(model, jax.random.key(0) if key is None else key, channels)
+    return traverse_util.unflatten_dict({tuple(path.split("/")): array for path, array in found.items()})
+
+
+def _shapes(model: Network, channels: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shape and type of each variable, by its path, such as "params/stage2_block1/conv1/kernel"."""
+    variables = jax.eval_shape(lambda: _initialise(model, jax.random.key(0), channels))
+    flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
+    return {"/".join(path): leaf for path, leaf in flat.items()}
+
+
+def _initialise(model: Network, key: jax.Array, channels: int) -> Any:
+    return model.init(key, jnp.zeros((1, 224, 224, channels)), train=False)
+
+
+def _initial_head(model: Network, key: jax.Array, channels: int) -> dict[str, jax.Array]:
+    head = jax.jit(lambda: _initialise(model, key, channels)["params"]["head"])()
+    return {f"params/head/{name}": array for name, array in head.items()}
+
+
+def _names(model: Network, paths: Iterable[str], weights: Weights) -> dict[str, str]:
+    """What the file calls each of our variables: of the known namings, the one by which most are found."""
+    if weights.header:
+        return {path: path for path in paths}
+    candidates = [tensor_names(naming, paths) for naming in namings(model)]
+    return max(candidates, key=lambda names: len(set(names.values()) & weights.tensors.keys()))
+
+
+def _our_layout(tensor: np.ndarray, dimensions: int) -> np.ndarray:
+    """PyTorch's (out, in, h, w) as (h, w, in, out), (out, in) as (in, out); a 1x1 convolution can be a dense layer."""
+    if dimensions == 2 and tensor.shape[2:] == (1, 1):
+        tensor = tensor[..., 0, 0]
+    return tensor.transpose(*range(2, tensor.ndim), 1, 0) if tensor.ndim > 1 else tensor
+
+
+def _listed(items: Iterable[str]) -> str:
+    items = sorted(items)
+    more = f" and {len(items) - _MOST_LISTED} more" if len(items) > _MOST_LISTED else ""
+    return ", ".join(items[:_MOST_LISTED]) + more

@@ -1,0 +1,84 @@
+"""What was done to the images that a network's weights were trained for."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize the shorter side, cut out the centre, normalise: `preprocessing(image)` does it."""
+
+    image_size: int = 224
+    """Height and width of the result, in pixels."""
+    crop: float = 0.875
+    """Share of the resized image's shorter side that the result is: the side is floor(image_size / crop) pixels."""
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Of red, green and blue in [0, 1]; subtracted."""
+    deviation: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Divides what is left."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value that cannot be."""
+        if self.interpolation not in INTERPOLATIONS:
+            allowed = ", ".join(INTERPOLATIONS)
+            raise ValueError(f"interpolation is {self.interpolation!r}; it must be one of {allowed}")
+        if not (self.image_size >= 1 and 0 < self.crop <= 1):
+            raise ValueError(
+                f"image_size is {self.image_size} and crop {self.crop}; they must be at least 1, and in (0, 1]"
+            )
+        if not (len(self.mean) == len(self.deviation) == 3 and min(self.deviation) > 0):
+            raise ValueError(
+                f"mean is {self.mean} and deviation {self.deviation}; they must be three numbers each, for red, green "
+                "and blue, and the deviations positive"
+            )
+
+    def __call__(self, image: Any) -> np.ndarray:
+        """A PIL image, or uint8 (h, w, 3), as float32 (image_size, image_size, 3) for the network."""
+        from PIL import Image
+
+        image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        image = image.convert("RGB")
+        side = int(self.image_size / self.crop)
+        width, height = (side * length // min(image.size) for length in image.size)
+        resized = image.resize((width, height), Image.Resampling[self.interpolation.upper()])
+        left, top = round((width - self.image_size) / 2), round((height - self.image_size) / 2)
+        pixels = np.asarray(resized.crop((left, top, left + self.image_size, top + self.image_size)), np.float32)
+        return (pixels / 255 - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
+
+    def to_json(self) -> str:
+        """For a file's header."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Preprocessing":
+        """What `to_json` gave."""
+        values = json.loads(text)
+        mean, deviation = tuple(values.pop("mean")), tuple(values.pop("deviation"))
+        return cls(**values, mean=mean, deviation=deviation)
+
+    @classmethod
+    def from_timm(cls, config: dict[str, Any]) -> "Preprocessing":
+        """What a `config.json` of timm's says under `pretrained_cfg`: the size of training, not the larger test size.
+
+        Raises ValueError where it says something that is not done here, KeyError where it lacks something.
+        """
+        if config.get("crop_mode", "center") != "center":
+            raise ValueError(f"crop_mode is {config['crop_mode']!r}; only 'center' is possible")
+        return cls(
+            image_size=config["input_size"][-1],
+            crop=config["crop_pct"],
+            interpolation=config["interpolation"],
+            mean=tuple(config["mean"]),
+            deviation=tuple(config["std"]),
+        )
+
+
+CAFFE = Preprocessing(mean=(123 / 255, 117 / 255, 104 / 255), deviation=(1 / 255,) * 3)
+"""Of the authors' released networks: pixels in [0, 255] less the mean, and nothing else (after BGR became RGB)."""

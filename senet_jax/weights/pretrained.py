@@ -1,0 +1,143 @@
+"""Networks with their trained weights, from a file or from Hugging Face."""
+
+import hashlib
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+from senet_jax import models
+from senet_jax.models import Network
+from senet_jax.weights.load import Weights, classes, fit, read
+from senet_jax.weights.preprocessing import CAFFE, Preprocessing
+
+_FILES = ("model.safetensors", "pytorch_model.bin")
+"""What a repository of Hugging Face calls its weights."""
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".caffemodel")
+
+
+class Pretrained(NamedTuple):
+    """A network with its weights: `model.apply(variables, preprocessing(image)[None], train=False)` gives logits."""
+
+    model: Network
+    variables: dict[str, Any]
+    preprocessing: Preprocessing
+    source: str
+    """Name and SHA-256 of the file that the weights are from."""
+
+
+@overload
+def create_model(name: str, num_classes: int | None = None, *, weights: None = None, **fields: Any) -> Network: ...
+@overload
+def create_model(name: str, num_classes: int | None = None, *, weights: str | Path, **fields: Any) -> Pretrained: ...
+def create_model(
+    name: str, num_classes: int | None = None, *, weights: str | Path | None = None, **fields: Any
+) -> Network | Pretrained:
+    """A network as `models.create_model` gives it, or, where weights are named, with them and its preprocessing.
+
+    Args:
+      name: one of `list_models()`.
+      num_classes: width of the logits, 0 for the pooled features; None: that of the weights, else of the dataset that
+        the network was made for. Where it is not that of the weights, the last layer is initialised anew, by
+        `jax.random.key(0)`.
+      weights: the path of a file that `load_weights` reads, or a repository of Hugging Face such as
+        "timm/seresnet50.ra2_in1k".
+      **fields: `ratio`, and what else `models.create_model` takes.
+
+    The preprocessing is that of our file's header, else of timm's `config.json` in the same place as the file, and for
+    Caffe models the authors'. Where none of them says it, it is the most usual one of the network's released weights,
+    and a warning says so.
+
+    Raises ValueError for a name, a field or a file that does not fit, OSError where the weights cannot be had.
+    """
+    model = models.create_model(name, num_classes, **fields)
+    if weights is None:
+        return model
+    path, called = _located(weights)
+    file = read(path)
+    trained = classes(model, file)
+    if num_classes is None:
+        model = model.clone(num_classes=trained)
+    variables = fit(model, file, head=model.num_classes == trained)
+    source = file.header.get("source") or f"{called}, SHA-256 {_digest(path)}"
+    return Pretrained(model, variables, _preprocessing(name, file), source)
+
+
+def _located(weights: str | Path) -> tuple[Path, str]:
+    """The file, fetched from Hugging Face where it is not here but could be a repository; what it is called."""
+    path = Path(weights).expanduser()
+    if path.exists():
+        return path, path.name
+    if path.suffix in _SUFFIXES or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(weights)):
+        raise FileNotFoundError(f"there is no weight file {str(weights)!r}")
+    return _fetched(str(weights)), str(weights)
+
+
+def _fetched(repository: str) -> Path:
+    """The weights of a repository of Hugging Face, with its `config.json` beside them where it has one."""
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{repository!r} is no file here, and to fetch it needs huggingface_hub: pip install huggingface_hub"
+        ) from error
+
+    def download(name: str) -> Path | None:
+        """None where the repository has no such file."""
+        try:
+            return Path(hf_hub_download(repository, name))
+        except LocalEntryNotFoundError:  # There is no network.
+            raise
+        except EntryNotFoundError:
+            return None
+
+    try:
+        path = download(_FILES[0]) or download(_FILES[1])
+        download("config.json")
+    except Exception as error:  # It raises those of its HTTP library too.
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    else:
+        if path is not None:
+            return path
+        reason = f"it has neither {_FILES[0]} nor {_FILES[1]}"
+    raise OSError(
+        f"{repository!r} is no file here, and could not be fetched from Hugging Face ({reason}); where the network "
+        f"does not allow it, download {_FILES[0]} and config.json from https://huggingface.co/{repository} elsewhere, "
+        "put them in one directory and give the path of the first"
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _preprocessing(name: str, file: Weights) -> Preprocessing:
+    if file.header:
+        return Preprocessing.from_json(file.header["preprocessing"])
+    if file.is_caffe:
+        return CAFFE
+    config = file.path.with_name("config.json")
+    try:
+        said = json.loads(config.read_text()).get("pretrained_cfg") if config.is_file() else None
+        if said:
+            return Preprocessing.from_timm(said)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
+    usual = _usual(name)
+    warnings.warn(
+        f"{file.path.name} does not say how its images were prepared; assumed is what is usual for {name}: {usual}",
+        stacklevel=3,
+    )
+    return usual
+
+
+def _usual(name: str) -> Preprocessing:
+    """Of most of a network's released weights: those of Caffe's kin and torchvision bilinear, timm's own bicubic."""
+    size = models.native(name)[1]
+    if name in ("timm/inception_resnet_v2", "timm/mobilenetv1_100", "timm/mobilenetv1_125"):
+        return Preprocessing(size, interpolation="bicubic", mean=(0.5,) * 3, deviation=(0.5,) * 3)
+    by_timm = re.match("timm/(?!legacy|vgg)|timm/legacy_(seresnet18|seresnext26)", name)
+    return Preprocessing(size, interpolation="bicubic" if by_timm else "bilinear")

@@ -1,0 +1,73 @@
+"""Writes what timm's networks answer, with the weights and images of rule.py, to fixtures/NAME.npz.
+
+Run it in an environment with PyTorch and timm: `python tests/parity/peer.py legacy_seresnet50 seresnet50 ...`; without
+names, for all networks that have a fixture. NAME@8 has the output stride 8; `--training NAME` writes the gradients and
+the new running statistics of one step instead, in float64, to fixtures/training/NAME.npz.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import rule
+import timm
+import torch
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def build(name: str) -> torch.nn.Module:
+    """The network of timm with the rule's weights, in inference mode; NAME@8 has the output stride 8."""
+    name, _, output_stride = name.partition("@")
+    network = timm.create_model(name, **({"output_stride": int(output_stride)} if output_stride else {})).eval()
+    state = network.state_dict()
+    for key, tensor in state.items():
+        if not key.endswith("num_batches_tracked"):
+            tensor.copy_(torch.from_numpy(rule.weight(key, tuple(tensor.shape))))
+    return network
+
+
+def answers(name: str) -> dict[str, np.ndarray]:
+    """Logits and samples of the last map at each stride, for images of each size."""
+    network = build(name)
+    modules = {info["reduction"]: info["module"] for info in network.feature_info if info["reduction"] >= 4}
+    maps: dict[int, np.ndarray] = {}
+    for stride, module in modules.items():
+        network.get_submodule(module).register_forward_hook(
+            lambda _module, _inputs, output, stride=stride: maps.__setitem__(stride, output.clone().numpy())
+        )
+    shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    shapes = {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
+    found = {"names": np.uint32(rule.fingerprint(shapes))}
+    for size in rule.sizes(name):
+        with torch.inference_mode():
+            found[f"{size} logits"] = network(torch.from_numpy(rule.images(*rule.SIZES[size]))).numpy()
+        found |= {f"{size} stride {stride}": rule.sample(feature_map) for stride, feature_map in maps.items()}
+    return found
+
+
+def step(name: str) -> dict[str, np.ndarray]:
+    """Digests of the gradients and the new running statistics of one step of training in float64."""
+    network = build(name).double().train()
+    logits = network(torch.from_numpy(rule.images(*rule.TRAINING)).double())
+    torch.nn.functional.cross_entropy(logits, torch.tensor(rule.LABELS)).backward()
+    found = {key: parameter.grad for key, parameter in network.named_parameters()}
+    found |= {key: tensor for key, tensor in network.state_dict().items() if "running" in key}
+    return {key: rule.digest(tensor.numpy()) for key, tensor in found.items()}
+
+
+def main(names: list[str]) -> None:
+    """Writes a fixture for each name."""
+    if names[:1] == ["--training"]:
+        for name in names[1:]:
+            np.savez_compressed(FIXTURES / "training" / f"{name}.npz", **step(name))
+        return
+    for name in names or sorted(path.stem for path in FIXTURES.glob("*.npz")):
+        found = answers(name)
+        np.savez_compressed(FIXTURES / f"{name}.npz", **found)
+        deviation = {key: float(value.std()) for key, value in found.items() if key != "names"}
+        print(name, {key: f"{value:.3g}" for key, value in deviation.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,177 @@
+"""Networks with their weights, from files and from Hugging Face, which here is a directory."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import jax
+import numpy as np
+import pytest
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from safetensors.numpy import save_file
+from weights import peers
+from weights.writers import caffe_model, state_dict
+
+import senet_jax
+from senet_jax.models import Network
+from senet_jax.weights import Preprocessing, load_weights, pretrained, save_weights
+from senet_jax.weights.preprocessing import CAFFE
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIG = {"input_size": [3, 256, 256], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [1] * 3}
+SAID = Preprocessing(256, 0.95, "bicubic", (0.5,) * 3, (1,) * 3)
+
+
+def small(num_classes=None, name="timm/legacy_seresnet50", **arguments):
+    return senet_jax.create_model(name, num_classes, **peers.SMALL | arguments)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The directory of a repository "timm/small"; it counts what is asked for."""
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / "hub"
+    directory.mkdir()
+
+    def download(repository, name):
+        assert repository == "timm/small"
+        if not (directory / name).exists():
+            raise EntryNotFoundError(f"404 for {name}")
+        return str(directory / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return directory
+
+
+def test_without_weights_it_is_the_network_alone():
+    assert isinstance(small(), Network)
+    assert small(7).num_classes == 7
+    packages = ("safetensors", "huggingface_hub", "google.protobuf", "PIL")
+    code = f"import sys, senet_jax; senet_jax.create_model('senet154'); print({set(packages)} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_repository(name, hub):
+    content = peers.cadene()
+    if name == "model.safetensors":
+        save_file(content, hub / name)
+    else:
+        (hub / name).write_bytes(state_dict(content))
+    (hub / "config.json").write_text(json.dumps({"architecture": "small", "pretrained_cfg": CONFIG}))
+    model, variables, images, source = small(weights="timm/small")
+    assert model.num_classes == 10
+    jax.tree.map(np.testing.assert_array_equal, variables, load_weights(small(10), hub / name))
+    assert images == SAID
+    assert source == f"timm/small, SHA-256 {hashlib.sha256((hub / name).read_bytes()).hexdigest()}"
+
+
+def test_an_empty_repository(hub):
+    message = r"'timm/small' is no file here, .* \(it has neither model.safetensors nor pytorch_model.bin\)"
+    with pytest.raises(OSError, match=message):
+        small(weights="timm/small")
+
+
+@pytest.mark.parametrize("error", [LocalEntryNotFoundError("no\nnetwork"), RuntimeError("no\nnetwork")])
+def test_a_network_that_does_not_allow_it(error, hub, monkeypatch):
+    asked = []
+
+    def download(repository, name):
+        asked.append(name)
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    message = (
+        rf"'timm/small' is no file here, and could not be fetched from Hugging Face \({type(error).__name__}: no "
+        r"network\); .* download model.safetensors and config.json from https://huggingface.co/timm/small elsewhere"
+    )
+    with pytest.raises(OSError, match=message):
+        small(weights="timm/small")
+    assert asked == ["model.safetensors"]  # Each attempt takes half a minute.
+
+
+@pytest.mark.parametrize("path", ["absent", "runs/absent.pth", "../absent/file", "hub/"])
+def test_what_can_only_be_a_path_is_not_asked_for(path, hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("asked"))
+    with pytest.raises(OSError, match=path.rstrip("/")):
+        small(weights=path)
+
+
+def test_a_missing_package_is_named(hub, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ModuleNotFoundError, match=r"'timm/small' is no file here.*pip install huggingface_hub"):
+        small(weights="timm/small")
+
+
+def test_preprocessing_of_a_file(tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(state_dict(peers.cadene()))
+    usual = "weights.pth does not say how its images were prepared; assumed is what is usual for timm/legacy_seresnet50"
+    with pytest.warns(UserWarning, match=usual):
+        found = small(weights=path)
+    assert found.preprocessing == Preprocessing()
+    assert found.source.startswith("weights.pth, SHA-256 ")
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": CONFIG}))
+    found = small(weights=str(path))
+    assert found.preprocessing == SAID
+    ours = tmp_path / "ours.safetensors"
+    save_weights(ours, found.variables, model="small", preprocessing=Preprocessing(96), source="somewhere")
+    again = small(weights=ours)
+    assert (again.preprocessing, again.source) == (Preprocessing(96), "somewhere")
+    jax.tree.map(np.testing.assert_array_equal, again.variables, found.variables)
+    for text, fault in (('{"pretrained_cfg": ', "JSONDecodeError"), ('{"pretrained_cfg": {"a": 1}}', "KeyError")):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(ValueError, match=rf"config\.json cannot be read as timm's: {fault}"):
+            small(weights=path)
+
+
+def test_preprocessing_of_the_authors(tmp_path, monkeypatch):
+    (tmp_path / "x.caffemodel").write_bytes(caffe_model({"classifier": [np.zeros((3, 4), "<f4"), np.zeros(3, "<f4")]}))
+    monkeypatch.setattr(pretrained, "fit", lambda model, file, head: {})
+    found = small(weights=tmp_path / "x.caffemodel")
+    assert found.preprocessing == CAFFE
+    assert found.model.num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "interpolation", "mean"),
+    [
+        ("timm/seresnet50", 224, "bicubic", 0.485),
+        ("timm/legacy_seresnext50_32x4d", 224, "bilinear", 0.485),
+        ("timm/legacy_seresnext26_32x4d", 224, "bicubic", 0.485),
+        ("timm/vgg16_bn", 224, "bilinear", 0.485),
+        ("timm/inception_resnet_v2", 299, "bicubic", 0.5),
+        ("nvidia/se_resnext101_32x4d", 224, "bilinear", 0.485),
+        ("senet154", 224, "bilinear", 0.485),
+    ],
+)
+def test_what_is_usual(name, size, interpolation, mean):
+    usual = pretrained._usual(name)
+    assert (usual.image_size, usual.interpolation, usual.mean[0]) == (size, interpolation, mean)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not say")
+@pytest.mark.parametrize("ours", [False, True])
+def test_another_number_of_classes_makes_the_last_layer_anew(ours, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(peers.cadene(), path)
+    ten = small(weights=path)
+    if ours:
+        save_weights(path, ten.variables, model="small", preprocessing=Preprocessing(), source="x")
+    jax.tree.map(np.testing.assert_array_equal, small(10, weights=path).variables, ten.variables)
+    seven, none = small(7, weights=path), small(0, weights=path)
+    assert (seven.model.num_classes, none.model.num_classes) == (7, 0)
+    assert seven.variables["params"].pop("head")["kernel"].shape == (128, 7)
+    del ten.variables["params"]["head"]
+    jax.tree.map(np.testing.assert_array_equal, seven.variables, ten.variables)
+    jax.tree.map(np.testing.assert_array_equal, none.variables, ten.variables)
+
+
+def test_the_file_of_another_network_is_refused(tmp_path):
+    save_file({"layer0.conv1.weight": np.zeros((8, 3, 7, 7), np.float32)}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"a\.safetensors does not hold the weights of this ResNet; missing: layer0\."):
+        small(weights=tmp_path / "a.safetensors")
