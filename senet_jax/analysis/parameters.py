@@ -15,6 +15,15 @@ def abstract_variables(model: nn.Module, images: jax.ShapeDtypeStruct, **argumen
 
 def count_parameters(model: nn.Module, image_size: int, channels: int = 3) -> int:
     """Trainable parameters, counted from shapes alone; running statistics are not among them."""
+    return _count(model, "params", image_size, channels)
+
+
+def count_statistics(model: nn.Module, image_size: int, channels: int = 3) -> int:
+    """Running means and variances, counted from shapes alone."""
+    return _count(model, "batch_stats", image_size, channels)
+
+
+def _count(model: nn.Module, collection: str, image_size: int, channels: int) -> int:
     images = jax.ShapeDtypeStruct((1, image_size, image_size, channels), jnp.float32)
     variables = abstract_variables(model, images, train=False)
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables[collection]))

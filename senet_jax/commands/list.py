@@ -1,10 +1,10 @@
 """`launch.py list`: prints the networks and the experiments."""
 
 import ast
+import textwrap
 from collections.abc import Callable
 
-from senet_jax import create_model, list_models
-from senet_jax.analysis.parameters import count_parameters
+from senet_jax import list_models
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import EXPERIMENTS
 
@@ -16,12 +16,17 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _run() -> None:
-    print("networks (--config.model.name)                parameters")
-    for name in list_models():
-        classes, size = (10, 32) if name.endswith("_cifar") else (1000, 224)
-        count = count_parameters(create_model(name, classes), size)
-        print(f"  {name:<24} {count:>30,}", flush=True)
-    print("\nexperiments (--config)")
+    print("networks (--config.model.name), most plain and with se_ before the name; cost --model=NAME counts one:")
+    names = list_models()
+    ours = [name for name in names if "/" not in name]
+    print(_wrapped(["[se_]" + name if f"se_{name}" in ours else name for name in ours if not name.startswith("se_")]))
+    print("\nthose of other projects, which differ in places:")
+    print(_wrapped([name for name in names if name not in ours]))
+    print("\nexperiments (--config):")
     for path in sorted(EXPERIMENTS.rglob("*.py")):
         summary = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
         print(f"  {path.relative_to(EXPERIMENTS.parent)!s:<38} {summary}")
+
+
+def _wrapped(names: list[str]) -> str:
+    return textwrap.fill(", ".join(names), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)

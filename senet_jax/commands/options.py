@@ -36,7 +36,11 @@ COMMANDS = {
         "evaluates the newest checkpoint in --workdir, by its own configuration unless --config is given",
         configured=True,
     ),
-    "list": Command("prints the networks with their parameters, and the experiments"),
+    "list": Command("prints the names of the networks, and the experiments"),
+    "networks": Command(
+        "prints what was published about the networks beside what is counted here, as a Markdown table",
+        {"output": Option(Path, "FILE.csv", "where the table is written as well")},
+    ),
     "cost": Command(
         "prints what the network --model costs: parameters, multiply-adds, and squeeze-and-excitation's share",
         {

@@ -4,14 +4,14 @@ The layers have their released names, with `block35`, `block17` and `block8` for
 the paper.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from senet_jax.models.network import Network
+from senet_jax.models.network import ResidualNetwork
 from senet_jax.modules.batch_norm import BatchNorm
 from senet_jax.modules.conv import conv
 from senet_jax.modules.conv_norm import ConvNorm
@@ -108,7 +108,7 @@ class InceptionResidualBlock(ResidualBlock, kw_only=True):
         return super().final_activation(x) if self.activated else x
 
 
-class InceptionResNetV2(Network, kw_only=True):
+class InceptionResNetV2(ResidualNetwork, kw_only=True):
     """A stem without padding, three stages of a module that changes the map's shape and residual blocks, a convolution.
 
     The stages have the numbers of those modules (`mixed_5b`, `mixed_6a`, `mixed_7a`): 5, 6 and 7. The attention stands
@@ -117,15 +117,11 @@ class InceptionResNetV2(Network, kw_only=True):
 
     stage_sizes: Sequence[int] = (10, 20, 10)
     """Blocks of each stage."""
-    placement: str = "standard"
-    """Where in a block the attention stands: see `modules.ResidualBlock`; there is no "inner"."""
-    drop_path: float = 0.0
-    """Rate of the last block; it rises linearly from 0 at the first (arXiv 1603.09382)."""
     epsilon: float = 1e-3
     """Of the normalisation."""
 
     @property
-    def stages(self) -> Collection[int]:
+    def stages(self) -> Sequence[int]:
         """Numbers of the stages that can have attention."""
         return (5, 6, 7)
 
@@ -150,20 +146,13 @@ class InceptionResNetV2(Network, kw_only=True):
         x = layer(192, 3, padding="VALID", name="conv2d_4a")(x, train=train)
         yield 4, x
         x, stride = max_pool(x, padding=(0, 0)), 8
-        index, last = 0, max(1, sum(self.stage_sizes) - 1)
         for stage, blocks, mixed, block in zip(self.stages, self.stage_sizes, _MIXED, _BLOCKS, strict=True):
             x = Mixed(**_MIXED[mixed], **self.layers(), name=mixed)(x, train=train)
             for number in range(1, blocks + 1):
                 final = (stage, number) == (7, blocks)
-                x = InceptionResidualBlock(
-                    **_BLOCKS[block] | (_FINAL if final else {}),
-                    attention=self.attention_in(stage),
-                    placement=self.placement,
-                    drop_path=self.drop_path * index / last,
-                    **self.layers(),
-                    name=f"{block}_{number}",
-                )(x, train=train)
-                index += 1
+                fields: dict[str, Any] = self.block_fields(stage, number) | {"name": f"{block}_{number}"}
+                fields |= _BLOCKS[block] | (_FINAL if final else {})
+                x = InceptionResidualBlock(**fields)(x, train=train)
             yield stride, x
             stride *= 2
         yield 32, layer(1536, 1, name="conv2d_7b")(x, train=train)

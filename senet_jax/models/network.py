@@ -1,6 +1,6 @@
 """What all networks have in common: what they are asked for, and their last layers."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -93,3 +93,30 @@ class Network(nn.Module, kw_only=True):
         if self.attention is None or (self.attention_stages is not None and stage not in self.attention_stages):
             return None
         return partial(self.attention, param_dtype=self.param_dtype)
+
+
+class ResidualNetwork(Network, kw_only=True):
+    """A network of stages of residual blocks."""
+
+    stage_sizes: Sequence[int]
+    """Blocks of each stage."""
+    placement: str = "standard"
+    """Where in a block the attention stands: see `modules.ResidualBlock`."""
+    drop_path: float = 0.0
+    """Rate of the last block; it rises linearly from 0 at the first (arXiv 1603.09382)."""
+
+    @property
+    def stages(self) -> Sequence[int]:
+        """Numbers of the stages; the stem is stage 1."""
+        return range(2, 2 + len(self.stage_sizes))
+
+    def block_fields(self, stage: int, number: int) -> dict[str, Any]:
+        """What the block of that number in a stage, from 1, takes besides its shape."""
+        before = sum(self.stage_sizes[: self.stages.index(stage)]) + number - 1
+        return {
+            "attention": self.attention_in(stage),
+            "placement": self.placement,
+            "drop_path": self.drop_path * before / max(1, sum(self.stage_sizes) - 1),
+            **self.layers(),
+            "name": f"stage{stage}_block{number}",
+        }

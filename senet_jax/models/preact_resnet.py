@@ -1,47 +1,35 @@
 """Pre-activation ResNet for CIFAR (He et al., arXiv 1603.05027), with SE (Hu et al., arXiv 1709.01507, table 4)."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from senet_jax.models.network import Network
+from senet_jax.models.network import ResidualNetwork
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBottleneck
 from senet_jax.typing import Array
 
 ModuleDef = Callable[..., Any]
 
 
-class PreActivationResNet(Network, kw_only=True):
+class PreActivationResNet(ResidualNetwork, kw_only=True):
     """A 3x3 convolution, stages of pre-activation blocks, normalisation and activation, the mean, a dense layer.
 
     The stages are numbered from 2; the first block of every later one halves the maps. The attention stands on the
     branch after its last convolution (Hu et al., arXiv 1709.01507, section 3.3).
     """
 
-    stage_sizes: Sequence[int]
-    """Blocks of each stage."""
     block: ModuleDef
     stem_width: int = 16
     """Channels of the first convolution."""
     widths: Sequence[int] = (16, 32, 64)
     """Channels of the convolutions within the blocks, for each stage."""
-    placement: str = "standard"
-    """Where in a block the attention stands: see `modules.pre_activation`."""
-    drop_path: float = 0.0
-    """Rate of the last block; it rises linearly from 0 at the first (arXiv 1603.09382)."""
     block_dropout: float = 0.0
     """Rate of dropout between the convolutions of a block (arXiv 1605.07146); its random numbers are "dropout"."""
-
-    @property
-    def stages(self) -> Collection[int]:
-        """Numbers of the stages that can have attention."""
-        return range(2, 2 + len(self.stage_sizes))
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
         """The stride and the map after each stage; the last is normalised and activated."""
         layers = self.layers()
         x, stride = layers["conv"](self.stem_width, 3, name="stem_conv")(x), 1
-        index, last = 0, max(1, sum(self.stage_sizes) - 1)
         for stage, blocks, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):
             for block in range(1, blocks + 1):
                 step = 2 if block == 1 and stage > 2 else 1
@@ -49,15 +37,10 @@ class PreActivationResNet(Network, kw_only=True):
                 x = self.block(
                     width,
                     step,
-                    first=index == 0,
+                    first=(stage, block) == (2, 1),
                     dropout=self.block_dropout,
-                    attention=self.attention_in(stage),
-                    placement=self.placement,
-                    drop_path=self.drop_path * index / last,
-                    **layers,
-                    name=f"stage{stage}_block{block}",
+                    **self.block_fields(stage, block),
                 )(x, train=train)
-                index += 1
             yield stride, x
         yield stride, self.activation(layers["norm"](name="head_norm")(x, train=train))
 

@@ -1,25 +1,23 @@
 """ResNet and SE-ResNet (He et al., arXiv 1512.03385; Hu et al., arXiv 1709.01507, table 1)."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from senet_jax import modules
-from senet_jax.models.network import Network
+from senet_jax.models.network import ResidualNetwork
 from senet_jax.typing import Array
 
 ModuleDef = Callable[..., Any]
 
 
-class ResNet(Network, kw_only=True):
+class ResNet(ResidualNetwork, kw_only=True):
     """A stem, stages of residual blocks, the mean over positions, a dense layer.
 
     The stages are numbered as in the papers: the stem is stage 1, so that `stage2_block3` is the paper's 2_3.
     The first block of every stage but stage 2 halves the size of the maps.
     """
 
-    stage_sizes: Sequence[int]
-    """Blocks of each stage."""
     block: ModuleDef
     stem: ModuleDef
     stem_width: int = 64
@@ -28,10 +26,6 @@ class ResNet(Network, kw_only=True):
     """Channels of the convolutions within the blocks, for each stage."""
     output_stride: int = 32
     """Stride of the last maps at most: 8, 16 or 32. Stages beyond it are dilated instead (arXiv 1706.05587)."""
-    placement: str = "standard"
-    """Where in a block the attention stands: see `modules.ResidualBlock`."""
-    drop_path: float = 0.0
-    """Rate of the last block; it rises linearly from 0 at the first (arXiv 1603.09382)."""
     head_width: int | None = None
     """Channels of a last 1x1 convolution; None: there is none."""
 
@@ -41,16 +35,11 @@ class ResNet(Network, kw_only=True):
             raise ValueError(f"output_stride is {self.output_stride}; it must be 8, 16 or 32")
         super().__post_init__()
 
-    @property
-    def stages(self) -> Collection[int]:
-        """Numbers of the stages that can have attention."""
-        return range(2, 2 + len(self.stage_sizes))
-
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
         """The stride and the map after the stem and each stage."""
         stem = self.stem(self.stem_width, **self.layers(), name="stem")
         x, stride = stem(x, train=train), stem.stride
-        dilation, index, last = 1, 0, max(1, sum(self.stage_sizes) - 1)
+        dilation = 1
         for stage, blocks, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):
             yield stride, x
             for block in range(1, blocks + 1):
@@ -63,13 +52,8 @@ class ResNet(Network, kw_only=True):
                     width,
                     step,
                     dilations=(before, dilation),
-                    attention=self.attention_in(stage),
-                    placement=self.placement,
-                    drop_path=self.drop_path * index / last,
-                    **self.layers(),
-                    name=f"stage{stage}_block{block}",
+                    **self.block_fields(stage, block),
                 )(x, train=train)
-                index += 1
         if self.head_width is not None:
             x = modules.ConvNorm(self.head_width, 1, **self.layers(), name="head_conv")(x, train=train)
         yield stride, x

@@ -1,6 +1,6 @@
 """ShuffleNet (Zhang et al., arXiv 1707.01083), with squeeze-and-excitation (Hu et al., arXiv 1709.01507, table 3)."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import inf
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from senet_jax.models.network import Network
+from senet_jax.models.network import ResidualNetwork
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.pooling import average_pool, max_pool
 from senet_jax.modules.residual import ResidualBlock
@@ -50,7 +50,7 @@ class ShuffleUnit(ResidualBlock):
         return self.conv_norm(self.recalibrate(x, "inner"), 3, features, 1, groups=self.groups, train=train)
 
 
-class ShuffleNet(Network, kw_only=True):
+class ShuffleNet(ResidualNetwork, kw_only=True):
     """A 3x3 convolution, a maximum, three stages of units, numbered from 2, each of which halves the maps.
 
     The attention stands on the branch before it meets the shortcut, which gives the 2.4 million parameters of the
@@ -63,10 +63,6 @@ class ShuffleNet(Network, kw_only=True):
     """Of the 1x1 convolutions: 1, 2, 3, 4 or 8; the more groups, the more channels."""
     width_multiplier: float = 1.0
     """Of the channels of every layer, the paper's scale factor."""
-    placement: str = "standard"
-    """Where in a unit the attention stands: see `modules.ResidualBlock`."""
-    drop_path: float = 0.0
-    """Rate of the last unit; it rises linearly from 0 at the first (arXiv 1603.09382)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a number of groups, or for channels that the groups cannot share evenly."""
@@ -90,32 +86,21 @@ class ShuffleNet(Network, kw_only=True):
         stem, *widths = (int(width * self.width_multiplier) for width in exact)
         return [-(-stem // self.groups) * self.groups, *widths]
 
-    @property
-    def stages(self) -> Collection[int]:
-        """Numbers of the stages that can have attention."""
-        return range(2, 2 + len(self.stage_sizes))
-
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
         """The stride and the map after the first convolution, the maximum and each stage."""
         x = ConvNorm(self.widths[0], 3, stride=2, **self.layers(), name="stem")(x, train=train)
         yield 2, x
         x, stride = max_pool(x, padding=(1, 1)), 4
         yield stride, x
-        index, last = 0, max(1, sum(self.stage_sizes) - 1)
         for stage, units, width in zip(self.stages, self.stage_sizes, self.widths[1:], strict=True):
             for unit in range(1, units + 1):
                 x = ShuffleUnit(
                     width,
                     stride=2 if unit == 1 else 1,
                     groups=self.groups,
-                    first_groups=self.groups if index else 1,
-                    attention=self.attention_in(stage),
-                    placement=self.placement,
-                    drop_path=self.drop_path * index / last,
-                    **self.layers(),
-                    name=f"stage{stage}_block{unit}",
+                    first_groups=1 if (stage, unit) == (2, 1) else self.groups,
+                    **self.block_fields(stage, unit),
                 )(x, train=train)
-                index += 1
             stride *= 2
             yield stride, x
 

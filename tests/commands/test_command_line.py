@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from senet_jax.commands.command_line import CONFIG, main, parse
+from senet_jax.commands.options import COMMANDS
 from senet_jax.config import Experiment, ModelConfig, flatten, to_dict
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # Of config_flags.
@@ -147,9 +148,9 @@ def test_a_file_does_not_inherit_from_the_last():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--wokdir=x", "the flags are --config, --config.FIELD, --workdir, --help, --model, --image_size, --num_"),
-        ("trian", "unknown command 'trian'; the commands are train, eval, list, cost, convert; did you mean 'train'?"),
-        ("large.py", "are train, eval, list, cost, convert; a configuration is given as --config=large.py"),
+        ("--wokdir=x", "the flags are --config, --config.FIELD, --workdir, --help, --"),
+        ("trian", f"unknown command 'trian'; the commands are {', '.join(COMMANDS)}; did you mean 'train'?"),
+        ("large.py", f"are {', '.join(COMMANDS)}; a configuration is given as --config=large.py"),
         ("train again", "surplus argument 'again' after 'train'; only one command is allowed, then --flags"),
         ("--config.data.flip maybe", "unknown command 'maybe'; the commands are train, eval, list"),
         ("--config", "--config has no value; give one, as in --config=VALUE"),

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 def test_help(words, capsys):
     main(words.split())
     text = capsys.readouterr().out
-    assert text.startswith("usage: launch.py [train|eval|list|cost|convert] [--config=FILE]")
+    assert text.startswith(f"usage: launch.py [{'|'.join(COMMANDS)}] [--config=FILE]")
     assert all(f"\n  {name}=" in text for name in field_types())
     assert all(name in text for name in COMMANDS)
     assert all(f"\n  --{flag}=" in text for command in COMMANDS.values() for flag in command.options)

@@ -162,9 +162,19 @@ def test_squeeze_activation_and_gate_are_fields():
     np.testing.assert_allclose(block.apply(variables, x), x * s[:, None, None], rtol=1e-5)
 
 
+class NnxNetwork(nnx.Module):
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(3, 8, (3, 3), rngs=rngs)
+        self.se = nnx.bridge.ToNNX(SqueezeExcite(ratio=2), rngs=rngs).lazy_init(jnp.zeros((1, 4, 4, 8)))
+
+    def __call__(self, x):
+        return self.se(self.conv(x))
+
+
 def test_serves_in_an_nnx_network():
-    x = jax.random.normal(KEY, (2, 3, 3, 8))
-    block = SqueezeExcite(ratio=2)
-    wrapped = nnx.bridge.ToNNX(block, rngs=nnx.Rngs(0)).lazy_init(x)
-    params = {name: {k: v[...] for k, v in getattr(wrapped, name).items()} for name in ("reduce", "expand")}
-    np.testing.assert_array_equal(wrapped(x), block.apply({"params": params}, x))
+    network = NnxNetwork(nnx.Rngs(0))
+    x = jax.random.normal(KEY, (2, 4, 4, 3))
+    params = {name: {k: v[...] for k, v in getattr(network.se, name).items()} for name in ("reduce", "expand")}
+    np.testing.assert_allclose(network(x), SqueezeExcite(ratio=2).apply({"params": params}, network.conv(x)), rtol=1e-6)
+    gradient = nnx.jit(nnx.grad(lambda network: (network(x) ** 2).sum()))(network)
+    assert all((leaf != 0).any() for leaf in jax.tree.leaves(gradient["se"]["expand"]))

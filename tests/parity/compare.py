@@ -38,7 +38,7 @@ def build(name: str, fingerprint: int, folder: Path, **fields) -> tuple[Network,
     """The network of that name, and its variables, read from a file such as the peer's own would be."""
     name, _, output_stride = name.partition("@")
     model = create_model(f"timm/{name}", **({"output_stride": int(output_stride)} if output_stride else {}), **fields)
-    (shapes,) = (shapes for _, shapes in names_and_shapes(model) if rule.fingerprint(shapes) == fingerprint)
+    shapes = next(shapes for _, shapes in names_and_shapes(model) if rule.fingerprint(shapes) == fingerprint)
     file = folder / f"{name}.safetensors"
     save_file({key: rule.weight(key, shape) for key, shape in shapes.items()}, file)
     return model, load_weights(model, file)

@@ -25,7 +25,7 @@ def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
 
     gradients, updated = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     ours = {"/".join(path): leaf for path, leaf in traverse_util.flatten_dict({"params": gradients} | updated).items()}
-    (names,) = (names for names, shapes in names_and_shapes(model) if rule.fingerprint(shapes) == fingerprint)
+    names = next(names for names, shapes in names_and_shapes(model) if rule.fingerprint(shapes) == fingerprint)
     errors = {}
     for path, leaf in ours.items():
         expected = peer[names[path]]

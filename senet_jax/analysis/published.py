@@ -1,0 +1,81 @@
+"""What was published about the networks, to hold our counts against (Hu et al., arXiv 1709.01507)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network, and what the paper's table says of it."""
+
+    model: str
+    table: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    """What it takes besides its name, as words: `ModelConfig`'s."""
+    parameters: str = ""
+    """Millions; the paper counts running statistics too."""
+    gflops: str = ""
+    """Multiply-adds of one image, in thousands of millions."""
+    error: str = ""
+    """Per cent, single crop: ImageNet top-1 / top-5, or CIFAR-10; CIFAR-100."""
+    weights: str = ""
+    """Where there are some to load."""
+
+
+_CAFFE = "authors (Caffe), Cadene, timm/legacy_"
+_CIFAR = "4, 5"
+
+NETWORKS = (
+    Published("resnet50", "2", gflops="3.86", error="24.80 / 7.48"),
+    Published("se_resnet50", "2", gflops="3.87", error="23.29 / 6.62", weights=f"{_CAFFE}seresnet50"),
+    Published("resnet101", "2", gflops="7.58", error="23.17 / 6.52"),
+    Published("se_resnet101", "2", gflops="7.60", error="22.38 / 6.07", weights=f"{_CAFFE}seresnet101"),
+    Published("resnet152", "2", gflops="11.30", error="22.42 / 6.34"),
+    Published("se_resnet152", "2", gflops="11.32", error="21.57 / 5.73", weights=f"{_CAFFE}seresnet152"),
+    Published("resnext50_32x4d", "2", gflops="4.24", error="22.11 / 5.90"),
+    Published("se_resnext50_32x4d", "2", gflops="4.25", error="21.10 / 5.49", weights=f"{_CAFFE}seresnext50_32x4d"),
+    Published("resnext101_32x4d", "2", gflops="7.99", error="21.18 / 5.57"),
+    Published("se_resnext101_32x4d", "2", gflops="8.00", error="20.70 / 5.01", weights=f"{_CAFFE}seresnext101_32x4d"),
+    Published("vgg16", "2", gflops="15.47", error="27.02 / 8.81", weights="timm/vgg16_bn"),
+    Published("se_vgg16", "2", gflops="15.48", error="25.22 / 7.70"),
+    Published("bn_inception", "2", gflops="2.03", error="25.38 / 7.89"),
+    Published("se_bn_inception", "2", gflops="2.04", error="24.23 / 7.14", weights="authors (Caffe)"),
+    Published("inception_resnet_v2", "2", gflops="11.75", error="20.37 / 5.21", weights="timm/inception_resnet_v2"),
+    Published("se_inception_resnet_v2", "2", gflops="11.76", error="19.80 / 4.79"),
+    Published("mobilenet", "3", gflops="0.569", parameters="4.2", error="28.4 / 9.4", weights="timm/mobilenetv1_100"),
+    Published("se_mobilenet", "3", gflops="0.572", parameters="4.7", error="25.3 / 7.7"),
+    Published("shufflenet", "3", gflops="0.140", parameters="1.8", error="32.6 / 12.5"),
+    Published("se_shufflenet", "3", gflops="0.142", parameters="2.4", error="31.0 / 11.1"),
+    Published("senet154", "8", error="18.68 / 4.47", weights=f"{_CAFFE}senet154, timm/senet154"),
+    Published("preact_resnet110_cifar", _CIFAR, error="6.37; 26.88"),
+    Published("se_preact_resnet110_cifar", _CIFAR, error="5.21; 23.85"),
+    Published("preact_resnet164_cifar", _CIFAR, error="5.46; 24.33"),
+    Published("se_preact_resnet164_cifar", _CIFAR, error="4.39; 21.31"),
+    Published("wrn16_8_cifar", _CIFAR, error="4.27; 20.43"),
+    Published("se_wrn16_8_cifar", _CIFAR, error="3.88; 19.14"),
+    Published("shake26_2x96d_cifar", "4", error="2.56 (with Cutout)"),
+    Published("se_shake26_2x96d_cifar", "4", error="2.12 (with Cutout)"),
+    Published("shake29_2x4x64d_cifar", "5", error="15.85 on CIFAR-100 (with Cutout)"),
+    Published("se_shake29_2x4x64d_cifar", "5", error="15.41 on CIFAR-100 (with Cutout)"),
+)
+"""Tables 2 to 5 and 8."""
+
+
+def _ablation(table: str, parameters: str, gflops: str, error: str, **fields: Any) -> Published:
+    return Published("se_resnet50", table, {"use_bias": False} | fields, parameters, gflops, error)
+
+
+ABLATIONS = (
+    Published("resnet50", "10", {}, "25.6", "3.86", "23.30 / 6.55"),
+    _ablation("10", "45.7", "", "22.29 / 6.00", ratio=2),
+    _ablation("10", "35.7", "", "22.25 / 6.09", ratio=4),
+    _ablation("10", "30.7", "", "22.26 / 5.99", ratio=8),
+    _ablation("10", "28.1", "3.87", "22.28 / 6.03", ratio=16),
+    _ablation("10", "26.9", "", "22.72 / 6.20", ratio=32),
+    _ablation("13", "25.6", "3.86", "23.03 / 6.48", attention_stages=(2,)),
+    _ablation("13", "25.7", "3.86", "23.04 / 6.32", attention_stages=(3,)),
+    _ablation("13", "26.4", "3.86", "22.68 / 6.22", attention_stages=(4,)),
+    _ablation("15", "25.8", "3.86", "22.48 / 6.02", placement="inner"),
+    _ablation("16", "28.1", "4.27", "22.93 / 6.39", squeeze="none"),
+)
+"""SE-ResNet-50 of tables 10, 13, 15 and 16, which has no biases in its dense layers (section 6)."""

@@ -1,0 +1,68 @@
+"""`launch.py networks`: what was published about the networks beside what is counted here, as Markdown tables."""
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from senet_jax.analysis.cost import cost
+from senet_jax.analysis.parameters import count_statistics
+from senet_jax.analysis.published import ABLATIONS, NETWORKS, Published
+from senet_jax.commands.command_line import Request
+from senet_jax.config import ModelConfig
+from senet_jax.models import native
+from senet_jax.training.plan import build_model
+
+_TITLES = {
+    "network": "network",
+    "parameters": "parameters",
+    "statistics": "running statistics",
+    "gflops": "G multiply-adds",
+    "paper_parameters": "paper: M",
+    "paper_gflops": "paper: GFLOPs",
+    "paper_error": "paper: error, %",
+    "table": "table",
+    "weights": "weights to load",
+}
+
+
+def prepare(request: Request) -> Callable[[], None]:
+    """Nothing can be wrong with it but --output's directory, which raises ValueError."""
+    output: Path | None = request.options.get("output")
+    if output is not None and not output.parent.is_dir():
+        raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
+
+    def run() -> None:
+        rows = [_row(published) for published in (*NETWORKS, *ABLATIONS)]
+        if output is not None:
+            with output.open("w", newline="") as file:
+                writer = csv.DictWriter(file, _TITLES, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        print(markdown(rows))
+
+    return run
+
+
+def markdown(rows: Sequence[dict[str, str]]) -> str:
+    """The rows as a table, without the columns that are empty in all of them."""
+    columns = [name for name in _TITLES if any(row[name] for row in rows)]
+    table = [[_TITLES[name] for name in columns], ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
+def _row(published: Published) -> dict[str, str]:
+    classes, size = native(published.model)
+    model = build_model(ModelConfig(published.model, **published.fields), classes)
+    counted = cost(model, size).total
+    words = [f"{name}={value}" for name, value in published.fields.items() if name != "use_bias"]
+    return {
+        "network": ", ".join([published.model, *words]),
+        "parameters": f"{counted.parameters:,}",
+        "statistics": f"{count_statistics(model, size):,}",
+        "gflops": f"{counted.multiply_adds / 1e9:.4f}",
+        "paper_parameters": published.parameters,
+        "paper_gflops": published.gflops,
+        "paper_error": published.error,
+        "table": published.table,
+        "weights": published.weights,
+    }

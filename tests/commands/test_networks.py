@@ -1,0 +1,32 @@
+import csv
+from pathlib import Path
+
+from senet_jax.analysis.published import ABLATIONS, NETWORKS, Published
+from senet_jax.commands import networks
+from senet_jax.commands.command_line import Request
+
+
+def test_what_is_counted_stands_beside_what_was_published(monkeypatch, capsys, tmp_path):
+    published = Published("se_resnet20_cifar", "4", {"ratio": 8}, gflops="0.04", error="8.75")
+    monkeypatch.setattr(networks, "NETWORKS", (published,))
+    monkeypatch.setattr(networks, "ABLATIONS", ())
+    networks.prepare(Request("networks", options={"output": tmp_path / "networks.csv"}))()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("| network | parameters | running statistics | G multiply-adds | paper: GFLOPs |")
+    with (tmp_path / "networks.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert printed[2] == f"| se_resnet20_cifar, ratio=8 | {row['parameters']} | 1,568 | 0.0408 | 0.04 | 8.75 | 4 |"
+
+
+def test_the_counts_agree_with_the_papers():
+    """The paper's parameters have the running statistics in them, or are cut off and not rounded (table 3)."""
+    with (Path(__file__).parents[2] / "experiments/results/networks.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(NETWORKS) + len(ABLATIONS)
+    millions = [(row, float(row["paper_parameters"])) for row in rows if row["paper_parameters"]]
+    for row, paper in millions:
+        counted = sum(int(row[name].replace(",", "")) for name in ("parameters", "statistics")) / 1e6
+        assert abs(counted - paper) < 0.11, row
+    for row in rows:
+        if row["paper_gflops"] and "inception_resnet" not in row["network"]:
+            assert abs(float(row["gflops"]) / float(row["paper_gflops"]) - 1) < 0.03, row
