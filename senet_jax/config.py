@@ -8,7 +8,7 @@ import difflib
 import operator
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -204,6 +204,13 @@ def field_types(kind: type = Experiment) -> dict[str, Any]:
 def flatten(config: Any) -> dict[str, Any]:
     """The value of every leaf of a configuration under its dotted name."""
     return {name: operator.attrgetter(name)(config) for name in field_types(type(config))}
+
+
+def assign(config: Any, values: Mapping[str, Any]) -> None:
+    """Sets leaves of a configuration, by their dotted names."""
+    for name, value in values.items():
+        section, _, leaf = name.rpartition(".")
+        setattr(operator.attrgetter(section)(config) if section else config, leaf, value)
 
 
 def describe(kind: Any) -> str:

@@ -95,9 +95,9 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
       channels: of the images.
       **arguments: all else that the module is called with; `train=False` is added where it takes `train`.
 
-    A loop counts as often as it runs, a condition as its branch with the most multiply-adds. Raises ValueError for an
-    impossible size, and where the program does not tell its work: in a while loop, whose length is not known before
-    it runs, and in kernels.
+    A loop counts as often as it runs, a condition as its branch with the most multiply-adds, and what a platform
+    computes in its own way as the others compute it. Raises ValueError for an impossible size, and where the program
+    does not tell its work: in a while loop, whose length is not known before it runs, and in kernels.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if min(height, width, channels) < 1:
@@ -143,6 +143,8 @@ def _count(program: Jaxpr, caller: str) -> dict[str, Cost]:
         inner = [_count(called, module) for called in jaxprs_in_params(equation.params)]
         if not inner or name.startswith(("reduce", "scatter")):
             _add(costs, {module: _work(equation)})
+        elif name == "cond" and equation.params.get("branches_platforms"):
+            _add(costs, inner[equation.params["branches_platforms"].index(None)])
         elif name == "cond":
             _add(costs, max(inner, key=lambda branch: sum(branch.values(), Cost()).multiply_adds))
         else:

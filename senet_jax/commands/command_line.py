@@ -6,7 +6,6 @@ Nothing slow is imported here, so that a wrong command line is refused at once.
 import contextlib
 import difflib
 import importlib
-import operator
 import re
 import sys
 import types
@@ -19,9 +18,10 @@ from typing import Any
 from absl import flags
 
 from senet_jax import config as configuration
-from senet_jax.commands.config_files import CONFIG, EXPERIMENTS, load, read_workdir
+from senet_jax.commands.config_files import CONFIG, EXPERIMENTS, load, load_sweep, read_workdir
 from senet_jax.commands.options import COMMANDS, CONFIGURED, OPTIONS
 from senet_jax.config import Experiment, describe, did_you_mean, field_types
+from senet_jax.sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,11 @@ class Request:
     name: str = ""
     """The experiment's, such as "digits" or, for --config=sizes.py:large, "sizes-large"; or the workdir's."""
     workdir: Path | None = None
-    """Never None for "eval"."""
+    """Never None for the commands that are of a run."""
     options: dict[str, Any] = field(default_factory=dict)
     """The command's own flags that were given; the required ones always are."""
+    sweep: Sweep | None = None
+    """Of the variants of the configuration; never None for "sweep"."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -87,19 +89,19 @@ def parse(argv: Sequence[str]) -> Request:
             )
         return Request(command, options=options)
     workdir = None if given.workdir is None else _local_path("workdir", given.workdir)
-    if command == "eval" and workdir is None:
-        raise ValueError("eval needs --workdir=DIRECTORY, the directory of a training run")
-    if command == "eval" and workdir is not None and given.config is None:
+    of_run = command in COMMANDS and COMMANDS[command].of_run
+    if of_run and workdir is None:
+        raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of a training run")
+    if of_run and workdir is not None and given.config is None:
         config, config_path, name = read_workdir(workdir), workdir / CONFIG, workdir.resolve().name
     else:
         file, _, argument = (str(EXPERIMENTS / "digits.py") if given.config is None else given.config).partition(":")
         config_path = _local_path("config", file)
         config, name = load(config_path, argument), "-".join(filter(None, [config_path.stem, argument]))
-    for path, value in overrides.items():
-        section, _, leaf = path.rpartition(".")
-        setattr(operator.attrgetter(section)(config) if section else config, leaf, value)
+    sweep = load_sweep(config_path, overrides) if command == "sweep" else None
+    configuration.assign(config, overrides)
     configuration.validate(config)
-    return Request(command, config, config_path, name, workdir, options)
+    return Request(command, config, config_path, name, workdir, options, sweep)
 
 
 def _define_flags() -> flags.FlagValues:

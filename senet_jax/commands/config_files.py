@@ -4,11 +4,14 @@ import difflib
 import json
 import os
 import re
+import runpy
 import sys
 import traceback
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -21,6 +24,7 @@ from senet_jax.config import (
     did_you_mean,
     from_dict,
 )
+from senet_jax.sweep import Sweep
 
 CONFIG = "config.json"
 """The configuration of a training run, in its workdir."""
@@ -60,6 +64,24 @@ def load(path: Path, argument: str) -> Experiment:
     if not isinstance(config, Experiment):
         raise ValueError(f"{path}: get_config() returned {config!r}; it must be a senet_jax.config.Experiment")
     return config
+
+
+def load_sweep(path: Path, overrides: Iterable[str]) -> Sweep:
+    """What sweep() of a file returns. Raises ValueError for whatever it raises, and an override that it sets too."""
+    try:
+        sweep: Any = runpy.run_path(str(path)).get("sweep", lambda: None)()
+    except Exception as error:
+        raise ValueError(_fault(path, error)) from error
+    if sweep is None:
+        like = os.path.relpath(EXPERIMENTS / "ablations" / "reduction_ratio.py")
+        raise ValueError(f"{path} has no sweep() that returns a senet_jax.sweep.Sweep; {like} is a file that has")
+    if not isinstance(sweep, Sweep):
+        raise ValueError(f"{path}: sweep() returned {sweep!r}; it must be a senet_jax.sweep.Sweep")
+    for field in overrides:
+        setters = [variant.name for variant in sweep.variants if field in variant.changes]
+        if setters:
+            raise ValueError(f"--config.{field} is given, but the sweep sets it too, in {setters[0]!r}; leave it out")
+    return sweep
 
 
 def _near_file(path: Path) -> str:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import GenericAlias
 
 
 @dataclass(frozen=True)
 class Option:
     """A flag of a command."""
 
-    kind: type
+    kind: type | GenericAlias
     """What it is read as; a Path is a local one."""
     value: str
     """What stands for the value in messages and in the help."""
@@ -26,6 +27,8 @@ class Command:
     """Its own flags; one that several commands take is of the same kind in all."""
     configured: bool = False
     """Whether it takes --config, --config.FIELD and --workdir."""
+    of_run: bool = False
+    """Whether it needs --workdir, and takes the configuration of the run there unless --config is given."""
 
 
 _MODEL = Option(str, "NAME", "the name of a network; launch.py list prints them", required=True)
@@ -34,6 +37,31 @@ COMMANDS = {
     "train": Command("trains an experiment, or goes on with the one in --workdir; the default", configured=True),
     "eval": Command(
         "evaluates the newest checkpoint in --workdir, by its own configuration unless --config is given",
+        configured=True,
+        of_run=True,
+    ),
+    "analyze": Command(
+        "says what the gates of the newest checkpoint in --workdir do on the test images, in pictures and tables",
+        {
+            "classes": Option(
+                tuple[str, ...], "NAMES", "the classes to draw, the first two with deviations; by default four"
+            ),
+            "output": Option(
+                Path, "DIRECTORY", "where pictures and tables are written; by default excitations in --workdir"
+            ),
+        },
+        configured=True,
+        of_run=True,
+    ),
+    "sweep": Command(
+        "trains the variants that sweep() in --config gives, each in a directory of --workdir; given again, it skips "
+        "what is done, goes on with what was under way and tries again what failed",
+        {
+            "dry_run": Option(bool, "BOOLEAN", "whether only the table of the variants is printed; by default false"),
+            "only": Option(str, "PATTERN", "the variants whose names match, as in 'ratio=8*' or '*/seed=0'"),
+            "shard": Option(str, "K/N", "the K-th of N parts, as in 3/8: each machine trains its own"),
+            "jobs": Option(int, "N", "variants trained at a time, each in a process; by default 1", least=1),
+        },
         configured=True,
     ),
     "list": Command("prints the names of the networks, and the experiments"),
@@ -64,6 +92,28 @@ COMMANDS = {
             ),
             "output": Option(Path, "FILE.safetensors", "a file that there is not yet", required=True),
             "num_classes": Option(int, "N", "where it is not that of the weights, the last layer is made anew"),
+        },
+    ),
+    "bench": Command(
+        "measures in turns how fast a network and its plain twin are: ours, with stock Flax layers, and timm's",
+        {
+            "model": Option(str, "NAME", "timm/seresnet50, the default, or timm/seresnext50_32x4d"),
+            "batch_size": Option(int, "IMAGES", "of one step; by default 16", least=1),
+            "image_size": Option(int, "PIXELS", "height and width of the image; by default 224", least=1),
+            "dtype": Option(str, "TYPE", "float32, the default, or bfloat16"),
+            "modes": Option(tuple[str, ...], "MODES", "by default training,inference"),
+            "variants": Option(tuple[str, ...], "NAMES", "the contestants; by default all that can be measured"),
+            "rounds": Option(int, "N", "measurements of each contestant; by default 4", least=1),
+            "seconds": Option(
+                float, "S", "about how long a measurement takes, one step at least; by default 4", least=0
+            ),
+            "peer_python": Option(Path, "FILE", "a Python that has timm and PyTorch; without it timm is left out"),
+            "allocator": Option(
+                bool, "BOOLEAN", "whether the C library keeps memory, for all contestants alike; by default true"
+            ),
+            "output": Option(
+                Path, "DIRECTORY", "where tables and picture are written; by default a new one in runs/bench"
+            ),
         },
     ),
 }

@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -51,5 +52,15 @@ def _commit() -> str:
 def _hardware() -> str:
     device = jax.devices()[0]
     if device.platform == "cpu":
-        return f"{os.cpu_count()} CPU cores ({platform.machine()})"
+        return f"{os.cpu_count()} CPU cores ({_processor()})"
     return f"{jax.device_count()} x {device.device_kind}"
+
+
+def _processor() -> str:
+    """The name of the CPU where the system tells it, else its architecture."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        told = ""
+    name = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
+    return name[1] if name else platform.machine()

@@ -16,6 +16,8 @@ from senet_jax.training.files import replace_text
 from senet_jax.training.loop import train
 from senet_jax.training.plan import Plan, open_plan
 
+RESULT = "result.json"
+"""Of a run that has ended, in its workdir."""
 _WITHOUT_EFFECT = {
     "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size", "keep_checkpoints"
 }  # fmt: skip
@@ -25,12 +27,12 @@ _WITHOUT_EFFECT = {
 def prepare(request: Request) -> Callable[[], None]:
     """Checks all that can be refused, the quickest first. Raises ValueError for what cannot be done."""
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
-    _check_workdir(workdir, request.config)
+    check_workdir(workdir, request.config)
     plan = open_plan(request.config)
     return lambda: _run(plan, workdir)
 
 
-def _check_workdir(workdir: Path, config: Experiment) -> None:
+def check_workdir(workdir: Path, config: Experiment) -> None:
     """Raises ValueError where the workdir holds the run of another configuration."""
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"--workdir={workdir} is a file; give a directory, new or of an earlier run")
@@ -47,6 +49,17 @@ def _check_workdir(workdir: Path, config: Experiment) -> None:
 
 
 def _run(plan: Plan, workdir: Path) -> None:
+    try:
+        run(plan, workdir)
+    except KeyboardInterrupt:
+        print(f"\nstopped; --workdir={workdir} with the same configuration goes on from its newest checkpoint")
+        sys.exit(130)
+    except FloatingPointError as error:
+        sys.exit(f"launch.py: error: {error}")
+
+
+def run(plan: Plan, workdir: Path) -> None:
+    """Trains to the end, and leaves the result in the workdir. Raises FloatingPointError where training diverges."""
     from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and a refusal must be quick.
 
     config, dataset = plan.config, plan.dataset
@@ -59,17 +72,11 @@ def _run(plan: Plan, workdir: Path) -> None:
         f"{plan.total_steps:,} steps of {config.batch_size} images, logged in {workdir}",
         flush=True,
     )
-    try:
-        results = train(plan, workdir)
-    except KeyboardInterrupt:
-        print(f"\nstopped; --workdir={workdir} with the same configuration goes on from its newest checkpoint")
-        sys.exit(130)
-    except FloatingPointError as error:
-        sys.exit(f"launch.py: error: {error}")
+    results = train(plan, workdir)
     curves = workdir / "curves.png"
     plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")
     record = {"steps": plan.total_steps, "seed": config.seed, "parameters": parameters} | results | provenance()
-    replace_text(workdir / "result.json", json.dumps(record, indent=2) + "\n")
+    replace_text(workdir / RESULT, json.dumps(record, indent=2) + "\n")
     speed = f" at {results['images_per_second']:,.0f} images/s" if "images_per_second" in results else ""
     print_table(
         {"network": f"{config.model.name}, {parameters:,} parameters", "dataset": dataset.name}

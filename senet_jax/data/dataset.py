@@ -128,25 +128,22 @@ def open_dataset(config: DataConfig) -> Dataset:
     return Dataset(name, len(names), names, channels, train, test)
 
 
+def preview(config: DataConfig) -> tuple[int, int, bool]:
+    """Classes and channels of a dataset, and whether it is prepared; nothing is downloaded or written.
+
+    Raises ValueError where the dataset is unknown, or not one of images with labels.
+    """
+    with _quiet():
+        builder = _builder(config)
+        channels, names = _features(config, builder)
+        return len(names), channels, builder.is_prepared()
+
+
 def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     """A builder of the dataset, prepared."""
-    data_dir = config.data_dir and os.path.expanduser(config.data_dir)
-    if config.name == "digits":
-        return _prepared(Digits(data_dir=data_dir))
-    if config.name == "folder":
-        if config.path is None:
-            raise ValueError("config.data.path is None; give the directory that holds <split>/<class>/<file>")
-        splits = re.findall(r"(?:^|\+)\s*([\w-]+)", f"{config.train_split}+{config.test_split}")
-        return _prepared(folder_builder(config.path, splits, data_dir))
-    try:
-        builder = tfds.builder(config.name, data_dir=data_dir)
-    except ValueError as error:
-        known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
-        raise ValueError(
-            f"config.data.name is {config.name!r}, which TFDS does not know{did_you_mean(config.name, known)}"
-        ) from error
-    if config.name in cifar.NAMES:
-        builder = cifar.without_tensorflow(builder)
+    builder = _builder(config)
+    if config.name in ("digits", "folder"):
+        return _prepared(builder)
     try:
         return _prepared(builder)
     except Exception as error:  # whatever downloads and other people's builders run into
@@ -157,6 +154,25 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
             f"TensorFlow run `tfds build {config.name} --file_format=array_record --data_dir=DIR`, then give "
             "--config.data.data_dir=DIR here"
         ) from error
+
+
+def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
+    data_dir = config.data_dir and os.path.expanduser(config.data_dir)
+    if config.name == "digits":
+        return Digits(data_dir=data_dir)
+    if config.name == "folder":
+        if config.path is None:
+            raise ValueError("config.data.path is None; give the directory that holds <split>/<class>/<file>")
+        splits = re.findall(r"(?:^|\+)\s*([\w-]+)", f"{config.train_split}+{config.test_split}")
+        return folder_builder(config.path, splits, data_dir)
+    try:
+        builder = tfds.builder(config.name, data_dir=data_dir)
+    except ValueError as error:
+        known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
+        raise ValueError(
+            f"config.data.name is {config.name!r}, which TFDS does not know{did_you_mean(config.name, known)}"
+        ) from error
+    return cifar.without_tensorflow(builder) if config.name in cifar.NAMES else builder
 
 
 def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:

@@ -103,9 +103,10 @@ class InceptionResidualBlock(ResidualBlock, kw_only=True):
         x = super().recalibrate(x, placement)
         return self.scale * x if placement == "standard" else x
 
-    def final_activation(self, x: Array) -> Array:
+    @property
+    def final_activation(self) -> Callable[[Array], Array]:
         """What follows the sum."""
-        return super().final_activation(x) if self.activated else x
+        return self.activation if self.activated else lambda x: x
 
 
 class InceptionResNetV2(ResidualNetwork, kw_only=True):

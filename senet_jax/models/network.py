@@ -26,6 +26,8 @@ class Network(nn.Module, kw_only=True):
     """Makes every module that recalibrates, such as `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
     attention_stages: Collection[int] | None = None
     """Stages that have them, numbered as in the papers; None: all."""
+    conv: ModuleDef = conv
+    """Makes every convolution, such as `partial(conv, lowering="xla")`."""
     norm: ModuleDef = modules.BatchNorm
     activation: Callable[[Array], Array] = nn.relu
     dropout: float = 0.0
@@ -83,7 +85,7 @@ class Network(nn.Module, kw_only=True):
     def layers(self) -> dict[str, Any]:
         """The fields that every block and stem takes."""
         return {
-            "conv": partial(conv, dtype=self.dtype, param_dtype=self.param_dtype),
+            "conv": partial(self.conv, dtype=self.dtype, param_dtype=self.param_dtype),
             "norm": partial(self.norm, param_dtype=self.param_dtype),
             "activation": self.activation,
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from senet_jax import modules
+from senet_jax import modules, ops
 from senet_jax.models import resnext, senet
 from senet_jax.models.resnet import NETWORKS as RESNETS
 from senet_jax.models.resnet import ResNet
@@ -116,7 +116,7 @@ class _LegacyBasicBlock(modules.BasicBlock):
 
     def branch(self, x: Array, *, train: bool) -> Array:
         """The residual branch, up to the activation that follows its last normalisation."""
-        return self.activation(super().branch(x, train=train))
+        return ops.activate(self.activation, super().branch(x, train=train))
 
 
 def _legacy(network: ModuleDef, **settings: Any) -> ModuleDef:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -22,25 +23,72 @@ class BatchNorm(nn.Module):
     """Share of the running statistics that one step keeps (0.9 here is 0.1 in PyTorch)."""
     epsilon: float = 1e-5
     param_dtype: Any = jnp.float32
+    fused: bool | None = None
+    """Whether blocks compute the output together with what follows it (`ops.Normalised`): the same numbers from fewer
+    passes, differentiable once, in reverse. None: on CPUs, unless the calls of modules are intercepted or captured, as
+    then the output is wanted by itself; for a TPU the compiler keeps more of it in memory than of the plain form."""
 
-    @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w c"]:
         """The output has the type of x; the statistics are taken in float32 at least.
 
         Raises ValueError where the group does not divide the batch.
         """
-        features = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones, features, self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, features, self.param_dtype)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, features, self.param_dtype)
-        running_var = self.variable("batch_stats", "var", jnp.ones, features, self.param_dtype)
+        if train and self.fuses:
+            return self.lazily(x, train=True).compute()
+        scale, bias, mean, var = self._values(x.shape[-1])
         if not train:
-            return ops.normalise(x, running_mean.value[None], running_var.value[None], scale, bias, self.epsilon)
+            return ops.normalise(x, mean[None], var[None], scale, bias, self.epsilon)
         mean, var = ops.group_moments(x, self.group)
-        if not self.is_initializing():
-            values = x.size // var.size
-            unbiased = var * (values / max(1, values - 1))
-            for running, moment in ((running_mean, mean), (running_var, unbiased)):
-                new = self.momentum * running.value + (1 - self.momentum) * moment.mean(axis=0)
-                running.value = new.astype(self.param_dtype)
+        self._follow(mean, var, x.size // var.size)
         return ops.normalise(x, mean, var, scale, bias, self.epsilon)
+
+    def lazily(
+        self, x: Float[Array, "n h w c"], *, train: bool, x_mean: Float[Array, "n c"] | None = None
+    ) -> ops.Normalised:
+        """The output, not computed yet; `x_mean` is the mean of x over its positions, where it is known beforehand."""
+        scale, bias, mean, var = self._values(x.shape[-1])
+        if not train:
+            x_mean = ops.squeeze(x) if x_mean is None else x_mean
+            return ops.normalise_lazily(x, x_mean, mean, var, scale, bias, self.epsilon)
+        normalised, mean, var = ops.batch_normalise(x, scale, bias, self.epsilon, self.group)
+        self._follow(mean, var, x.size // var.size)
+        return normalised
+
+    @property
+    def fuses(self) -> bool:
+        """The field's choice, or where it is None, this module's."""
+        if self.fused is not None:
+            return self.fused
+        return jax.default_backend() == "cpu" and not _calls_are_observed()
+
+    @nn.compact
+    def _values(self, channels: int) -> tuple[Array, Array, Array, Array]:
+        """Scale, bias and the running mean and variance."""
+        return (
+            self.param("scale", nn.initializers.ones, (channels,), self.param_dtype),
+            self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype),
+            self.variable("batch_stats", "mean", jnp.zeros, (channels,), self.param_dtype).value,
+            self.variable("batch_stats", "var", jnp.ones, (channels,), self.param_dtype).value,
+        )
+
+    def _follow(self, mean: Array, var: Array, values: int) -> None:
+        """Moves the running statistics towards the mean of those of the groups, each of so many values."""
+        if self.is_initializing():
+            return
+        for name, moment in (("mean", mean), ("var", var * (values / max(1, values - 1)))):
+            running = self.get_variable("batch_stats", name)
+            new = self.momentum * running + (1 - self.momentum) * moment.mean(axis=0)
+            self.put_variable("batch_stats", name, new.astype(self.param_dtype))
+
+
+def normalised(norm: nn.Module, x: Float[Array, "n h w c"], *, train: bool) -> Array | ops.Normalised:
+    """What a normalisation makes of x: not computed yet where it is a BatchNorm in training that fuses."""
+    if train and isinstance(norm, BatchNorm) and norm.fuses:
+        return norm.lazily(x, train=True)
+    return norm(x, train=train)
+
+
+def _calls_are_observed() -> bool:
+    """Whether interceptors or capture_intermediates, which see calls of modules and their outputs, are in force."""
+    captures = nn.module._context.capture_stack
+    return bool(nn.module._global_interceptor_stack) or bool(captures and captures[-1])

@@ -4,6 +4,44 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
+
+from senet_jax import ops
+from senet_jax.typing import Array, Float
+
+
+class Convolution(nn.Module):
+    """Convolution of maps, He initialised.
+
+    Parameters: `kernel` (kh, kw, c / groups, features), and `bias` (features,) where it has one.
+    """
+
+    features: int
+    kernel_size: tuple[int, int]
+    stride: int
+    padding: str | tuple[tuple[int, int], tuple[int, int]]
+    """"SAME" or "VALID", or zeros (before, after) rows and columns."""
+    dilation: int
+    groups: int
+    use_bias: bool
+    dtype: Any
+    """Of the computation; None: that to which input and parameters promote."""
+    param_dtype: Any
+    lowering: str
+    """As `ops.convolution` has it."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The maps (n, oh, ow, features) of x, (n, h, w, c); raises ValueError where the groups do not divide c."""
+        if x.shape[-1] % self.groups:
+            raise ValueError(f"groups is {self.groups}; it must divide the input's {x.shape[-1]} channels")
+        shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape, self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:], self.param_dtype) if self.use_bias else None
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        settings = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups", "lowering")}
+        y = ops.convolution(x, kernel, **settings)
+        return y if bias is None else y + bias
 
 
 def conv(
@@ -18,19 +56,21 @@ def conv(
     use_bias: bool = False,
     dtype: Any = None,
     param_dtype: Any = jnp.float32,
-) -> nn.Conv:
-    """A convolution, He initialised, by default padded alike on all sides ("SAME" is not, at stride 2)."""
+    lowering: str = "platform",
+) -> Convolution:
+    """A convolution, by default padded alike on all sides ("SAME" is not, at stride 2)."""
     sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-    return nn.Conv(
+    rows, columns = (dilation * (size // 2) for size in sizes)
+    return Convolution(
         features,
         sizes,
-        strides=stride,
-        padding=padding or [(dilation * (size // 2), dilation * (size // 2)) for size in sizes],
-        kernel_dilation=dilation,
-        feature_group_count=groups,
+        stride=stride,
+        padding=padding or ((rows, rows), (columns, columns)),
+        dilation=dilation,
+        groups=groups,
         use_bias=use_bias,
-        kernel_init=nn.initializers.he_normal(),
         dtype=dtype,
         param_dtype=param_dtype,
+        lowering=lowering,
         name=name,
     )

@@ -5,7 +5,8 @@ from typing import Any
 
 from flax import linen as nn
 
-from senet_jax.modules.batch_norm import BatchNorm
+from senet_jax import ops
+from senet_jax.modules.batch_norm import BatchNorm, normalised
 from senet_jax.modules.conv import conv
 from senet_jax.typing import Array, Float
 
@@ -30,5 +31,7 @@ class ConvNorm(nn.Module):
         names = ("stride", "dilation", "groups", "padding", "use_bias")
         settings = {name: getattr(self, name) for name in names}
         x = self.conv(self.features, self.kernel_size, **settings, name="conv")(x)
-        x = self.norm(name="norm")(x, train=train)
-        return x if self.activation is None else self.activation(x)
+        norm = self.norm(name="norm")
+        if self.activation is None:
+            return norm(x, train=train)
+        return ops.activate(self.activation, normalised(norm, x, train=train))

@@ -4,6 +4,7 @@ from typing import Any
 
 from flax import linen as nn
 
+from senet_jax import ops
 from senet_jax.typing import Array, Float
 
 
@@ -15,7 +16,7 @@ def max_pool(
     The padding (before, after) of the authors' networks is Caffe's 0 with the output's size rounded up; PyTorch's
     networks have (1, 1): other numbers, and for odd sizes maps of another size.
     """
-    return nn.max_pool(x, (size, size), strides=(stride, stride), padding=_both(padding))
+    return ops.max_pool(x, size, stride, padding)
 
 
 def average_pool(

@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jax.numpy as jnp
 from flax import linen as nn
 
-from senet_jax.modules.batch_norm import BatchNorm
+from senet_jax import ops
+from senet_jax.modules.batch_norm import BatchNorm, normalised
 from senet_jax.modules.conv import conv
 from senet_jax.modules.pooling import average_pool
+from senet_jax.modules.squeeze_excite import SqueezeExcite
 from senet_jax.typing import Array, Float
 
+Map = Array | ops.Normalised
 ModuleDef = Callable[..., Any]
 PLACEMENTS = ("standard", "pre", "post", "identity", "inner")
 
@@ -52,15 +56,19 @@ class ResidualBlock(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
         branch = self.branch(self.recalibrate(x, "pre"), train=train)
         branch = self.recalibrate(branch, "standard")
-        branch = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)(branch)
+        drop = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)
+        if isinstance(branch, ops.Normalised):
+            branch = branch.scale(drop(jnp.ones((len(x), 1, 1, 1), branch.factor.dtype))[:, 0, 0])
+        else:
+            branch = drop(branch)
         shortcut = self.recalibrate(self.shortcut(x, branch.shape[-1], train=train), "identity")
-        return self.recalibrate(self.final_activation(branch + shortcut), "post")
+        return self.recalibrate(ops.activate(self.final_activation, branch, shortcut), "post")
 
-    def branch(self, x: Array, *, train: bool) -> Array:
-        """The residual branch, up to its last normalisation."""
+    def branch(self, x: Array, *, train: bool) -> Map:
+        """The residual branch, up to its last normalisation, which need not be computed yet."""
         raise NotImplementedError
 
-    def shortcut(self, x: Array, features: int, *, train: bool) -> Array:
+    def shortcut(self, x: Array, features: int, *, train: bool) -> Map:
         """The block's input in the shape of its output."""
         if self.stride == 1 and x.shape[-1] == features:
             return x
@@ -71,21 +79,26 @@ class ResidualBlock(nn.Module):
             x = average_pool(x, stride=stride, padding="SAME", count_padding=stride == 1)
             stride = 1
         x = self.conv(features, kernel_size, stride=stride, dilation=self.dilations[0], name="shortcut_conv")(x)
-        return self.norm(name="shortcut_norm")(x, train=train)
+        return normalised(self.norm(name="shortcut_norm"), x, train=train)
 
-    def final_activation(self, x: Array) -> Array:
+    @property
+    def final_activation(self) -> Callable[[Array], Array]:
         """What follows the sum."""
-        return self.activation(x)
+        return self.activation
 
-    def recalibrate(self, x: Array, placement: str) -> Array:
+    def recalibrate(self, x: Any, placement: str) -> Any:
         """The attention module on x, where this is its place."""
-        return self.attention(name="se")(x) if self.attention is not None and placement == self.placement else x
+        if self.attention is None or placement != self.placement:
+            return x
+        attention = self.attention(name="se")
+        lazy = isinstance(x, ops.Normalised) and not isinstance(attention, SqueezeExcite)
+        return attention(x.compute() if lazy else x)
 
     def middle_conv(self, x: Array, index: int, features: int, stride: int, *, train: bool, groups: int = 1) -> Array:
         """The 3x3 convolution that may have the stride, and has the first dilation; normalised and activated."""
         pooled = self.anti_alias is not None and stride > 1
         settings = {"stride": 1 if pooled else stride, "dilation": self.dilations[0], "groups": groups}
-        x = self.activation(self.conv_norm(x, index, features, 3, train=train, **settings))
+        x = self.conv_norm_activation(x, index, features, 3, train=train, **settings)
         return self.recalibrate(self.anti_alias(x) if self.anti_alias is not None and pooled else x, "inner")
 
     def conv_norm(self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any) -> Array:
@@ -93,16 +106,33 @@ class ResidualBlock(nn.Module):
         x = self.conv(features, size, **settings, name=f"conv{index}")(x)
         return self.norm(name=f"norm{index}")(x, train=train)
 
+    def conv_norm_activation(
+        self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any
+    ) -> Array:
+        """These two and the activation."""
+        x = self.conv(features, size, **settings, name=f"conv{index}")(x)
+        return ops.activate(self.activation, normalised(self.norm(name=f"norm{index}"), x, train=train))
+
+    def last_conv_norm(self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any) -> Map:
+        """As `conv_norm`, but where it serves what follows, the normalisation is not computed yet."""
+        conv, norm = self.conv(features, size, **settings, name=f"conv{index}"), self.norm(name=f"norm{index}")
+        y = conv(x)
+        attends = self.attention is not None and self.placement == "standard"
+        if train or size > 1 or not attends or not isinstance(norm, BatchNorm) or not norm.fuses:
+            return normalised(norm, y, train=train)
+        # A 1x1 convolution commutes with the mean, and there are fewer channels before it.
+        return norm.lazily(y, train=False, x_mean=conv(ops.squeeze(x)[:, None, None])[:, 0, 0])
+
 
 class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions; the stride is on the first."""
 
     expansion: ClassVar[int] = 1
 
-    def branch(self, x: Array, *, train: bool) -> Array:
+    def branch(self, x: Array, *, train: bool) -> Map:
         """The residual branch, up to its last normalisation."""
         x = self.middle_conv(x, 1, self.width, self.stride, train=train)
-        return self.conv_norm(x, 2, self.width, 3, dilation=self.dilations[1], train=train)
+        return self.last_conv_norm(x, 2, self.width, 3, dilation=self.dilations[1], train=train)
 
 
 class Bottleneck(ResidualBlock):
@@ -118,11 +148,11 @@ class Bottleneck(ResidualBlock):
     """Whether the stride is on the 3x3 convolution, or on the first 1x1, as in the authors' SE-ResNets."""
     expansion: ClassVar[int] = 4
 
-    def branch(self, x: Array, *, train: bool) -> Array:
+    def branch(self, x: Array, *, train: bool) -> Map:
         """The residual branch, up to its last normalisation."""
         first, second = (multiple * self.width for multiple in self.inner_widths)
         groups = self.groups if self.group_width is None else second // self.group_width
         strides = (1, self.stride) if self.stride_on_3x3 else (self.stride, 1)
-        x = self.activation(self.conv_norm(x, 1, first, 1, stride=strides[0], train=train))
+        x = self.conv_norm_activation(x, 1, first, 1, stride=strides[0], train=train)
         x = self.middle_conv(x, 2, second, strides[1], groups=groups, train=train)
-        return self.conv_norm(x, 3, self.width * self.expansion, 1, train=train)
+        return self.last_conv_norm(x, 3, self.width * self.expansion, 1, train=train)

@@ -1,5 +1,6 @@
 """Residual blocks of two branches with random weights: Shake-Shake (Gastaldi, arXiv 1705.07485)."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -72,9 +73,10 @@ class ShakeBasicBlock(ShakeBlock):
         halves = [half(name="shortcut_conv1")(x), half(name="shortcut_conv2")(moved)]
         return self.norm(name="shortcut_norm")(jnp.concatenate(halves, axis=-1), train=train)
 
-    def final_activation(self, x: Array) -> Array:
+    @property
+    def final_activation(self) -> Callable[[Array], Array]:
         """Nothing: the next block's branches begin with the activation."""
-        return x
+        return lambda x: x
 
 
 class ShakeBottleneck(ShakeBlock):

@@ -123,11 +123,15 @@ class SqueezeExcite(ReducingAttention):
     choices = ReducingAttention.choices | {"squeeze": ops.SQUEEZES}
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."] | ops.Normalised) -> Float[Array, "..."] | ops.Normalised:
         """Recalibrates the channels of x, (..., h, w, c). The output has the shape and the type of x.
 
+        Of a map that is normalised but not computed yet the mean is known, so that it need not be computed here.
         Raises ValueError where x has fewer than three dimensions.
         """
+        if isinstance(x, ops.Normalised) and self.chosen("squeeze") is ops.squeeze:
+            return x.scale(self.excite(x.squeeze, self.gates_dtype(x.y), gate=self.chosen("gate")))
+        x = x.compute() if isinstance(x, ops.Normalised) else x
         dtype = self.gates_dtype(x)
         return ops.scale(x, self.excite(self.chosen("squeeze")(x), dtype, gate=self.chosen("gate")))
 

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from flax import linen as nn
 
-from senet_jax.modules.batch_norm import BatchNorm
+from senet_jax import ops
+from senet_jax.modules.batch_norm import BatchNorm, normalised
 from senet_jax.modules.conv import conv
 from senet_jax.modules.pooling import max_pool
 from senet_jax.typing import Array, Float
@@ -23,6 +24,10 @@ class Stem(nn.Module):
     stride: ClassVar[int] = 4
     """Of the maps that it puts out."""
 
+    def norm_activation(self, x: Array, name: str = "norm", *, train: bool) -> Array:
+        """The normalisation of that name, and the activation."""
+        return ops.activate(self.activation, normalised(self.norm(name=name), x, train=train))
+
 
 class ImageNetStem(Stem):
     """7x7 convolution with stride 2, then 3x3 maximum with stride 2: 224x224 images to 56x56 maps."""
@@ -32,7 +37,7 @@ class ImageNetStem(Stem):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
         x = self.conv(self.width, 7, stride=2, name="conv")(x)
-        return self.pool(self.activation(self.norm(name="norm")(x, train=train)))
+        return self.pool(self.norm_activation(x, train=train))
 
 
 class DeepStem(Stem):
@@ -49,7 +54,7 @@ class DeepStem(Stem):
         strides = (2, 1, 2 if self.pool is None else 1)
         for i, (width, stride) in enumerate(zip(widths, strides, strict=True), start=1):
             x = self.conv(width, 3, stride=stride, name=f"conv{i}")(x)
-            x = self.activation(self.norm(name=f"norm{i}")(x, train=train))
+            x = self.norm_activation(x, f"norm{i}", train=train)
         return x if self.pool is None else self.pool(x)
 
 
@@ -61,4 +66,4 @@ class CifarStem(Stem):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w oc"]:
         x = self.conv(self.width, 3, name="conv")(x)
-        return self.activation(self.norm(name="norm")(x, train=train))
+        return self.norm_activation(x, train=train)

@@ -14,13 +14,19 @@ def group_moments(
     None takes the whole batch as one group. The variance is taken about the mean, so that large means do not cancel.
     Raises ValueError where the group does not divide the batch.
     """
-    n = x.shape[0]
-    group = n if group is None else group
-    if group < 1 or n % group:
-        raise ValueError(f"a statistics group of {group} does not divide the batch of {n} examples")
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32)).reshape(n // group, -1, x.shape[-1])
+    x = split(x.astype(jnp.promote_types(x.dtype, jnp.float32)), group)
+    x = x.reshape(x.shape[0], -1, x.shape[-1])
     mean = x.mean(axis=1)
     return mean, jnp.square(x - mean[:, None]).mean(axis=1)
+
+
+def split(x: Float[Array, "n ..."], group: int | None) -> Float[Array, "groups size ..."]:
+    """The batch by groups of that many successive examples; None: one of all. Raises ValueError where it cannot be."""
+    n = x.shape[0]
+    size = n if group is None else group
+    if size < 1 or n % size:
+        raise ValueError(f"a statistics group of {size} does not divide the batch of {n} examples")
+    return x.reshape(-1, size, *x.shape[1:])
 
 
 def normalise(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from senet_jax.data import Dataset, evaluation_batches, train_batches
 from senet_jax.training import metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.logs import Logs
-from senet_jax.training.plan import Plan
+from senet_jax.training.plan import Plan, optimizer_at
 from senet_jax.training.state import TrainState, init_state
-from senet_jax.training.step import make_eval_step, make_train_step
+from senet_jax.training.step import Batch, make_eval_step, make_train_step
+from senet_jax.typing import Array
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
@@ -31,9 +33,8 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state, start = initial_state(plan, checkpoints, mesh)
-    train_step = jax.jit(
-        make_train_step(plan.model, plan.optimizer, config), donate_argnums=0, out_shardings=parallel.replicated(mesh)
-    )
+    train_step = jax.jit(partial(_train_step, plan), donate_argnums=0, out_shardings=parallel.replicated(mesh))
+    numbers = config.seed, config.optimizer.learning_rate
     evaluate = make_evaluate(plan.model, plan.dataset, config, mesh)
     batches = train_batches(
         plan.dataset.train,
@@ -58,7 +59,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             )
             compiles = step == start + 1
             with interval.measure(0 if compiles else config.batch_size):
-                state = train_step(state, next(batches))
+                state = train_step(state, next(batches), *numbers)
                 if log or test or save or compiles:
                     jax.block_until_ready(state)
             logs.advance()
@@ -101,16 +102,21 @@ def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[Tra
     config, everywhere = plan.config, parallel.replicated(mesh)
     image_shape = (config.data.image_size, config.data.image_size, plan.dataset.channels)
 
-    def init() -> TrainState:
+    def init(seed: int | Array) -> TrainState:
         average = config.optimizer.ema_decay is not None
-        return init_state(plan.model, plan.optimizer, image_shape, seed=config.seed, average=average)
+        return init_state(plan.model, plan.optimizer, image_shape, seed=seed, average=average)
 
     if checkpoints.latest is None:
-        return jax.jit(init, out_shardings=everywhere)(), 0
-    shapes = jax.eval_shape(init)
+        return jax.jit(init, out_shardings=everywhere)(config.seed), 0
+    shapes = jax.eval_shape(init, config.seed)
     return checkpoints.restore(
         jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
     )
+
+
+def _train_step(plan: Plan, state: TrainState, batch: Batch, seed: Array, learning_rate: Array) -> TrainState:
+    """Has as arguments the two numbers that runs of a sweep most often differ in, so that one program serves them."""
+    return make_train_step(plan.model, optimizer_at(plan, learning_rate), plan.config, seed)(state, batch)
 
 
 def _check_finite(state: TrainState, step: int) -> None:

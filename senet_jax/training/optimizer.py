@@ -6,17 +6,26 @@ import jax
 import optax
 
 from senet_jax.config import OptimizerConfig, to_steps
+from senet_jax.typing import Array
 
 
-def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch: float) -> optax.Schedule:
+def make_schedule(
+    config: OptimizerConfig,
+    learning_rate: float | Array | None = None,
+    *,
+    total_steps: int,
+    steps_per_epoch: float,
+) -> optax.Schedule:
     """Learning rate of each step, counted from 0: linear warm-up, then constant, cosine to zero, or steps.
+
+    `learning_rate` stands for the configuration's where it is given.
 
     Raises ValueError where the warm-up is not shorter than the training.
     """
     warmup = to_steps(config.warmup, steps_per_epoch)
     if warmup >= total_steps:
         raise ValueError(f"config.optimizer.warmup is {warmup} steps of {total_steps} in all; make it shorter")
-    peak = config.learning_rate
+    peak = config.learning_rate if learning_rate is None else learning_rate
     match config.schedule:
         case "cosine":
             schedule = optax.cosine_decay_schedule(peak, total_steps - warmup)

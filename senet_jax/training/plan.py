@@ -15,6 +15,7 @@ from senet_jax.data import Dataset, open_dataset
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm, SqueezeExcite
 from senet_jax.training.optimizer import make_optimizer, make_schedule
+from senet_jax.typing import Array
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ def make_plan(config: Experiment, dataset: Dataset) -> Plan:
     schedule = make_schedule(config.optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     optimizer = make_optimizer(config.optimizer, schedule)
     return Plan(config, model, dataset, steps_per_epoch, total_steps, schedule=schedule, optimizer=optimizer, **steps)
+
+
+def optimizer_at(plan: Plan, learning_rate: float | Array) -> optax.GradientTransformation:
+    """The plan's optimizer with this learning rate for its own."""
+    steps = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
+    return make_optimizer(plan.config.optimizer, make_schedule(plan.config.optimizer, learning_rate, **steps))
 
 
 def build_model(config: ModelConfig, num_classes: int) -> nn.Module:

@@ -9,6 +9,7 @@ from flax import linen as nn
 from flax import struct
 
 from senet_jax.training import metrics, random
+from senet_jax.typing import Array
 
 
 @struct.dataclass
@@ -36,7 +37,12 @@ class TrainState:
 
 
 def init_state(
-    model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...], *, seed: int, average: bool
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, ...],
+    *,
+    seed: int | Array,
+    average: bool,
 ) -> TrainState:
     """The state before the first step, for images of shape (h, w, c)."""
     variables = model.init(random.stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False)

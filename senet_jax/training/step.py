@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from senet_jax.config import Experiment
+from senet_jax.config import DataConfig, Experiment
 from senet_jax.training import augmentation, metrics, random
 from senet_jax.training.state import TrainState
 from senet_jax.typing import Array
@@ -18,20 +18,24 @@ Batch = dict[str, Array]
 
 
 def make_train_step(
-    model: nn.Module, optimizer: optax.GradientTransformation, config: Experiment
+    model: nn.Module, optimizer: optax.GradientTransformation, config: Experiment, seed: int | Array | None = None
 ) -> Callable[[TrainState, Batch], TrainState]:
-    """(state, batch) -> state: augmentation, gradient, update, moving average, metrics."""
+    """(state, batch) -> state: augmentation, gradient, update, moving average, metrics.
+
+    `seed` stands for the configuration's where it is given.
+    """
     data, decay = config.data, config.optimizer.ema_decay
+    seed = config.seed if seed is None else seed
 
     def train_step(state: TrainState, batch: Batch) -> TrainState:
-        images = _augment(batch["image"], config, state.step)
+        images = _augment(batch["image"], data, seed, state.step)
         images = augmentation.normalise(images, data.mean, data.deviation)
         if data.cutout:
-            images = augmentation.cutout(random.stream(config.seed, "cutout", state.step), images, data.cutout)
+            images = augmentation.cutout(random.stream(seed, "cutout", state.step), images, data.cutout)
 
         def loss(params: Any) -> tuple[Array, tuple[Any, metrics.Sums]]:
             variables = state.variables | {"params": params}
-            rngs = {"dropout": random.stream(config.seed, "dropout", state.step)}
+            rngs = {"dropout": random.stream(seed, "dropout", state.step)}
             logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
             losses = metrics.losses(logits, batch["label"], config.optimizer.label_smoothing)
             return losses.mean(), (updated, metrics.sums(losses, logits, batch["label"]))
@@ -57,11 +61,11 @@ def make_eval_step(model: nn.Module, config: Experiment) -> Callable[[dict[str, 
     return eval_step
 
 
-def _augment(images: Array, config: Experiment, step: Array) -> Array:
-    if config.data.crop_padding:
-        images = augmentation.random_crop(random.stream(config.seed, "crop", step), images, config.data.crop_padding)
-    if config.data.flip:
-        images = augmentation.random_flip(random.stream(config.seed, "flip", step), images)
+def _augment(images: Array, config: DataConfig, seed: int | Array, step: Array) -> Array:
+    if config.crop_padding:
+        images = augmentation.random_crop(random.stream(seed, "crop", step), images, config.crop_padding)
+    if config.flip:
+        images = augmentation.random_flip(random.stream(seed, "flip", step), images)
     return images
 
 

@@ -1,0 +1,170 @@
+"""Contestants that are measured in turns, each a process of its own, so that what drifts hits all alike."""
+
+import json
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parents[1]
+_END = 2000
+"""Characters of a failed contestant's messages that are shown."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What takes part."""
+
+    variant: str
+    """Such as "timm eager"."""
+    network: str
+    squeeze_excite: bool
+    mode: str
+    """Training or inference."""
+    command: Sequence[str]
+    """Starts the process, which speaks as worker.py says."""
+
+    def __str__(self) -> str:
+        return f"{self.variant}, {'SE' if self.squeeze_excite else 'plain'}"
+
+
+@dataclass
+class Result:
+    """What was measured of an entry, a value for each round."""
+
+    entry: Entry
+    facts: dict[str, Any]
+    """What its process said when it was ready."""
+    seconds: list[float] = field(default_factory=list)
+    """Of one step."""
+    cpu_seconds: list[float] = field(default_factory=list)
+    """Of one step, all cores together."""
+    peak_memory: int = 0
+    """Bytes, beyond what the process has before it makes its network."""
+
+    def add(self, measured: dict[str, Any]) -> None:
+        """Takes in what a process has measured."""
+        self.seconds.append(measured["seconds"])
+        self.cpu_seconds.append(measured["cpu_seconds"])
+        self.peak_memory = measured["peak_memory"]
+
+
+class _Process:
+    """A contestant's process, at rest until it is asked."""
+
+    def __init__(self, entry: Entry, environment: Mapping[str, str], messages: IO[bytes]):
+        self.entry, self.messages = entry, messages
+        self.process = subprocess.Popen(
+            entry.command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+        )
+
+    def __enter__(self) -> "_Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def reply(self) -> dict[str, Any]:
+        """The next line that it says. Raises RuntimeError where it says no more."""
+        line = self.process.stdout.readline() if self.process.stdout else ""
+        if not line:
+            self.messages.seek(0)
+            said = self.messages.read().decode(errors="replace")[-_END:]
+            raise RuntimeError(f"{self.entry} ended with status {self.process.wait()}:\n{said}")
+        return json.loads(line)
+
+    def measure(self) -> dict[str, Any]:
+        """One measurement."""
+        if self.process.stdin:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        return self.reply()
+
+
+def contest(entries: Sequence[Entry], rounds: int, environment: Mapping[str, str]) -> list[Result]:
+    """Starts all entries, one after another, then measures each once in every round.
+
+    Raises RuntimeError where one fails, or where not all compute on the same platform.
+    """
+    results: list[Result] = []
+    with ExitStack() as stack:
+        processes: list[_Process] = []
+        for entry in entries:
+            messages = stack.enter_context(tempfile.TemporaryFile())
+            processes.append(stack.enter_context(_Process(entry, environment, messages)))
+            results.append(Result(entry, processes[-1].reply()))
+            print(f"  ready: {entry}", flush=True)
+        platforms = {str(result.entry): result.facts["platform"] for result in results}
+        if len(set(platforms.values())) > 1:
+            raise RuntimeError(f"the contestants do not compute on the same platform: {platforms}")
+        for number in range(rounds):
+            for process, result in zip(processes, results, strict=True):
+                result.add(process.measure())
+            seconds = ", ".join(f"{result.seconds[-1]:.3g}" for result in results)
+            print(f"  round {number + 1} of {rounds}: {seconds} s a step", flush=True)
+    return results
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A quantity of one entry over that of another, in the same rounds where there are some."""
+
+    mode: str
+    quantity: str
+    what: str
+    values: Sequence[float]
+
+    @property
+    def median(self) -> float:
+        """Over the rounds."""
+        return statistics.median(self.values)
+
+
+def ratios(results: Sequence[Result]) -> list[Ratio]:
+    """What squeeze-and-excitation costs in each variant; then ours against the fastest of timm's and against Flax.
+
+    A variant is ours, timm's or Flax's by the first letters of its name.
+    """
+    found: list[Ratio] = []
+    for mode in dict.fromkeys(result.entry.mode for result in results):
+        own = [result for result in results if result.entry.mode == mode]
+        se, plain = (
+            {result.entry.variant: result for result in own if result.entry.squeeze_excite == with_se}
+            for with_se in (True, False)
+        )
+        for variant, result in se.items():
+            what = f"{variant}: SE over plain"
+            found += [_slowness(mode, what, result, plain[variant]), *_bytes(mode, what, result, plain[variant])]
+        for variant in [name for name in se if name.startswith("ours")]:
+            for kind, peers in (("SE", se), ("plain", plain)):
+                rivals = [name for name in peers if name.startswith("timm")]
+                rivals = sorted(rivals, key=lambda name: statistics.median(peers[name].seconds))[:1]
+                for peer in rivals + [name for name in peers if name.startswith("flax")]:
+                    what = f"{variant}, SE, over {peer}, {kind}"
+                    speed = _slowness(mode, what, peers[peer], se[variant])
+                    found.append(replace(speed, quantity="speed"))
+                    found += _bytes(mode, what, se[variant], peers[peer]) if kind == "SE" else []
+    return found
+
+
+def _slowness(mode: str, what: str, one: Result, other: Result) -> Ratio:
+    return Ratio(mode, "time", what, [a / b for a, b in zip(one.seconds, other.seconds, strict=True)])
+
+
+def _bytes(mode: str, what: str, one: Result, other: Result) -> list[Ratio]:
+    found = [Ratio(mode, "peak memory", what, [one.peak_memory / other.peak_memory])]
+    for fact in ("compiled_memory", "bytes_accessed"):
+        if fact in one.facts and fact in other.facts:
+            found.append(Ratio(mode, fact.replace("_", " "), what, [one.facts[fact] / other.facts[fact]]))
+    return found

@@ -1,0 +1,121 @@
+"""The benchmark's results as tables, as CSV files and as a picture."""
+
+import csv
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.contest import Ratio, Result
+
+_GIB = 2**30
+_COLOURS = {False: "tab:blue", True: "tab:orange"}
+
+
+def images_per_second(result: Result, images: int) -> list[float]:
+    """In each round, where a step has that many images."""
+    return [images / seconds for seconds in result.seconds]
+
+
+def measurements(results: Sequence[Result], images: int) -> list[dict[str, Any]]:
+    """A row for each contestant; None where a quantity is not known."""
+    rows = []
+    for result in results:
+        entry, facts, speeds = result.entry, result.facts, images_per_second(result, images)
+        rows.append(
+            {
+                "mode": entry.mode,
+                "contestant": entry.variant,
+                "network": entry.network,
+                "images_per_second": statistics.median(speeds),
+                "lowest": min(speeds),
+                "highest": max(speeds),
+                "cpu_seconds_per_step": statistics.median(result.cpu_seconds),
+                "peak_memory_gib": result.peak_memory / _GIB,
+                "compiled_memory_gib": _divided(facts.get("compiled_memory"), _GIB),
+                "bytes_accessed_gib": _divided(facts.get("bytes_accessed"), _GIB),
+                "compile_seconds": facts.get("compile_seconds"),
+                "rounds": " ".join(f"{speed:.4g}" for speed in speeds),
+                "peer_versions": json.dumps(facts["versions"]) if "versions" in facts else None,
+            }
+        )
+    return rows
+
+
+def compared(ratios: Sequence[Ratio]) -> list[dict[str, Any]]:
+    """A row for each ratio; one of rounds has the lowest and the highest too."""
+    return [
+        {
+            "mode": ratio.mode,
+            "ratio": ratio.what,
+            "quantity": ratio.quantity,
+            "median": ratio.median,
+            "lowest": min(ratio.values),
+            "highest": max(ratio.values),
+        }
+        for ratio in ratios
+    ]
+
+
+def write(path: Path, rows: Sequence[dict[str, Any]], origin: dict[str, Any]) -> None:
+    """Writes the rows as CSV, each with its origin: how it was measured, commit, command, hardware."""
+    rows = [{name: _rounded(value) for name, value in (row | origin).items()} for row in rows]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
+    """Some columns of the rows, under their titles, below each other."""
+    cells = [list(columns.values()), *([_cell(row[name]) for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    justify = [str.ljust if isinstance(rows[0][name], str) else str.rjust for name in columns]
+    lines = ("  ".join(map(lambda f, cell, width: f(cell, width), justify, line, widths)) for line in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def draw(results: Sequence[Result], images: int, path: Path, title: str) -> None:
+    """Bars of the median speed, with lines from the lowest to the highest, and of the peak memory."""
+    modes = list(dict.fromkeys(result.entry.mode for result in results))
+    figure = Figure(figsize=(12, 1.0 + 2.9 * len(modes)), layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(len(modes), 2, squeeze=False)
+    for mode, (speed, memory) in zip(modes, panels, strict=True):
+        own = [result for result in results if result.entry.mode == mode]
+        variants = list(dict.fromkeys(result.entry.variant for result in own))
+        for result in own:
+            entry = result.entry
+            y = variants.index(entry.variant) + (0.2 if entry.squeeze_excite else -0.2)
+            speeds = images_per_second(result, images)
+            median = statistics.median(speeds)
+            bar = {"height": 0.36, "color": _COLOURS[entry.squeeze_excite], "label": entry.network}
+            speed.barh(y, median, xerr=[[median - min(speeds)], [max(speeds) - median]], capsize=2, **bar)
+            memory.barh(y, result.peak_memory / _GIB, **bar)
+        for axis, label in ((speed, "images per second"), (memory, "peak memory (GiB)")):
+            axis.set_yticks(range(len(variants)), variants)
+            axis.invert_yaxis()
+            axis.set_xlabel(f"{mode}: {label}")
+            axis.grid(axis="x", alpha=0.3)
+            axis.set_axisbelow(True)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    legend = dict(zip(labels, handles, strict=True))
+    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=2)
+    figure.savefig(path, dpi=120)
+
+
+def _divided(value: float | None, divisor: float) -> float | None:
+    return None if value is None else value / divisor
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.5g}" if isinstance(value, float) else value
+
+
+def _cell(value: Any) -> str:
+    return (
+        "-" if value is None else value if isinstance(value, str) else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    )

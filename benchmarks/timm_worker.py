@@ -1,0 +1,78 @@
+"""A contestant of the benchmark on PyTorch: a network of timm. Run by the peer's Python; see worker.py."""
+
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import timm
+import torch
+
+from benchmarks.worker import serve
+
+
+class TimmContestant:
+    """`training`: forward, backward and update by SGD with momentum; `inference`: logits.
+
+    bfloat16 is autocast in training, as timm trains, and the type of the whole network in inference.
+    """
+
+    def __init__(self, settings: dict[str, Any]):
+        """Compiles the step where it is asked to; a network is random, and so are its images."""
+        n, size, self.training = settings["batch_size"], settings["image_size"], settings["mode"] == "training"
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = getattr(torch, settings["dtype"])
+        layout = torch.channels_last if settings["channels_last"] else torch.contiguous_format
+        torch.manual_seed(0)
+        torch.backends.cudnn.benchmark = torch.backends.cuda.matmul.allow_tf32 = True
+        model = timm.create_model(settings["network"].removeprefix("timm/"))
+        model = model.to(self.device, memory_format=layout).train(self.training)
+        self.images = torch.randn(n, 3, size, size, device=self.device).to(memory_format=layout)
+        self.labels = torch.arange(n, device=self.device) % 1000
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, fused=True)
+        self.autocast = nullcontext
+        if dtype != torch.float32 and self.training:
+            self.autocast = lambda: torch.autocast(self.device.type, dtype)
+        elif dtype != torch.float32:
+            model, self.images = model.to(dtype), self.images.to(dtype)
+        self.model = torch.compile(model) if settings["compiled"] else model
+        self.facts: dict[str, Any] = {
+            "platform": "cpu" if self.device.type == "cpu" else "gpu",
+            "versions": {"torch": torch.__version__, "timm": timm.__version__},
+        }
+        if settings["compiled"]:
+            began = time.perf_counter()
+            self.run(1)
+            self.facts["compile_seconds"] = time.perf_counter() - began
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+    def run(self, steps: int) -> None:
+        """Does that many steps, and waits until they are done."""
+        for _ in range(steps):
+            self._train() if self.training else self._infer()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def _train(self) -> None:
+        self.optimizer.zero_grad()
+        with self.autocast():
+            loss = torch.nn.functional.cross_entropy(self.model(self.images), self.labels)
+        loss.backward()
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def _infer(self) -> None:
+        self.model(self.images)
+
+    def peak_memory(self) -> Any:
+        """Bytes of the accelerator's memory in use at most; None on a CPU."""
+        return None if self.device.type == "cpu" else torch.cuda.max_memory_allocated()
+
+    def release(self) -> None:
+        """Gives back the accelerator's memory that PyTorch keeps and does not need."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    serve(TimmContestant)

@@ -1,0 +1,22 @@
+"""Attention: SE against its descendants, each as its own paper has it, by three seeds each.
+
+Command: python launch.py sweep --config=experiments/ablations/attention.py; base.py says more
+Paper:   has none of them; ECA's own (arXiv 1910.03151, table 2) is with another recipe
+"""
+
+from experiments.ablations import base
+from senet_jax.config import Experiment
+from senet_jax.sweep import Sweep, axis, chain, product, seeds
+
+
+def get_config(dataset: str = "cifar10") -> Experiment:
+    """As the other ablations, but with biases, which not all descendants can be without."""
+    config = base.get_config(dataset)
+    config.model.use_bias = True
+    return config
+
+
+def sweep() -> Sweep:
+    """24 runs."""
+    descendants = ["squeeze_excite", "effective", "eca", "scse", "cbam", "gather_excite", "global_context"]
+    return product(chain(base.NO_SE, axis("model.attention", descendants)), seeds(3)).against("no SE")

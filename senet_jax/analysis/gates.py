@@ -1,0 +1,122 @@
+"""Observes the gates of the attention modules of any network, and puts others in their place."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen.module import InterceptorContext
+
+from senet_jax import ops
+from senet_jax.modules.squeeze_excite import Attention
+from senet_jax.typing import Array
+
+_COLLECTION = "excitations"
+
+
+class ObservedNetwork:
+    """(variables, images, constants) -> what the network gives, and the gates of each of `paths`, (n, c), as a list.
+
+    Constants are gates, (c,), for some of the paths, which take the place of the network's own where they are not NaN.
+
+    Observed are our attention modules, whatever their names: exactly, or where they have several gates for a channel of
+    an image, by their mean. In a module "se" of another kind, what is called its gates are the factors, one for each
+    channel, that come nearest to what it does.
+
+    A call can be traced by `jax.jit`. It raises ValueError where a module has no gates, or uses them twice in a call.
+    """
+
+    def __init__(self, model: nn.Module, arguments: dict[str, Any]):
+        """The arguments are all else that the network is called with; train=False is added where it takes `train`."""
+        if "train" in inspect.signature(model.__call__).parameters:
+            arguments = {"train": False} | arguments
+        self._network = type(model).__name__
+        self._apply = partial(model.apply, mutable=[_COLLECTION], **arguments)
+        self._places: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def paths(self) -> list[str]:
+        """Of what holds each module, such as "stage2_block3", in the order of the calls, once there was a call."""
+        return list(self._places)
+
+    def __call__(
+        self, variables: Any, images: Any, constants: Mapping[str, Any] | None = None
+    ) -> tuple[Array, list[Array]]:
+        with nn.intercept_methods(_Interceptor(self._places, constants or {})):
+            output, state = self._apply(variables, images)
+        if not self._places:
+            raise ValueError(
+                f'{self._network} has no gates to observe: no attention module of ours, and none that is named "se"'
+            )
+        return output, [_only_gates(state[_COLLECTION], place) for place in self._places.values()]
+
+
+class _Interceptor:
+    """Of the methods that one call of a network calls."""
+
+    def __init__(self, places: dict[str, tuple[str, ...]], constants: Mapping[str, Any]):
+        self.places = places
+        self.constants = constants
+        self.in_attention = False
+
+    def __call__(self, call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
+        module: Any = context.module
+        ours = isinstance(module, Attention)
+        if self.in_attention or not args or not (ours or (module.name, context.method_name) == ("se", "__call__")):
+            return call(*args, **kwargs)
+        self.in_attention = True
+        y = (self.ours if ours else self.other)(module, call, args, kwargs)
+        self.in_attention = False
+        if _path(module) not in self.places:
+            raise ValueError(f"{_path(module)} ({type(module).__name__}) has no gates: it does not scale channels")
+        return y
+
+    def ours(self, module: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Observes the gates as they come from the gate function; those of positions are left alone."""
+        field, function, channels = module.gate, module.chosen("gate"), args[0].shape[-1]
+
+        def gate(x: Array) -> Array:
+            gates = function(x)
+            return self.observe(module, gates) if gates.shape[-1] == channels else gates
+
+        object.__setattr__(module, "gate", gate)  # The module is this call's own copy, but Flax has frozen it.
+        try:
+            return call(*args, **kwargs)
+        finally:
+            object.__setattr__(module, "gate", field)
+
+    def other(self, module: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Array:
+        """Finds the gates by least squares over positions."""
+        x, *more = args
+        lives = (x != 0).any((-3, -2), keepdims=True)
+        probe = jnp.where(lives, x, jnp.asarray(1e-6, x.dtype))  # Zeros would not tell by what they are scaled.
+        y, scaled = jnp.split(call(jnp.concatenate([x, probe]), *more, **kwargs), 2)
+        before, after = probe.astype(jnp.float32), scaled.astype(jnp.float32)
+        own = (before * after).sum((-3, -2)) / jnp.square(before).sum((-3, -2))
+        gates = self.observe(module, own)
+        return jnp.where((gates == own)[..., None, None, :], y, ops.scale(x, gates))
+
+    def observe(self, module: Any, gates: Array) -> Array:
+        """Notes the gates, and gives those to use."""
+        self.places[_path(module)] = module.path
+        by_image = gates.astype(jnp.float32).reshape(gates.shape[0], -1, gates.shape[-1]).mean(1)
+        module.sow(_COLLECTION, "gates", by_image)  # Flax carries it out of its own transformations.
+        constant = self.constants.get(_path(module))
+        return gates if constant is None else jnp.where(jnp.isnan(constant), gates, constant.astype(gates.dtype))
+
+
+def _path(module: nn.Module) -> str:
+    *holder, name = module.path or ("",)
+    return "/".join(holder if name == "se" and holder else (*holder, name))
+
+
+def _only_gates(tree: Any, place: tuple[str, ...]) -> Array:
+    for name in place:
+        tree = tree[name]
+    if len(tree["gates"]) > 1:
+        raise ValueError(
+            f"the gates of {'/'.join(place)} are used {len(tree['gates'])} times in a call; it must be once"
+        )
+    return tree["gates"][0]

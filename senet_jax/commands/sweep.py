@@ -1,0 +1,144 @@
+"""`launch.py sweep`: trains the variants of an experiment, or goes on with those in its workdir."""
+
+import fnmatch
+import json
+import platform
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from senet_jax.analysis.cost import Cost, cost
+from senet_jax.commands.command_line import Request
+from senet_jax.commands.train import check_workdir
+from senet_jax.commands.workers import LOG, state, train_all
+from senet_jax.config import Experiment, did_you_mean
+from senet_jax.data import Dataset, open_dataset, preview
+from senet_jax.modules.conv import conv
+from senet_jax.sweep import Sweep, resolve, shard
+from senet_jax.training.files import replace_text
+from senet_jax.training.plan import build_model, make_plan
+
+SWEEP = "sweep.json"
+"""The variants of a sweep, in its workdir."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A variant, as the table and the workdir show it."""
+
+    group: str
+    changes: Mapping[str, Any]
+    parameters: int
+    multiply_adds: int
+    duration: str
+    """In steps, or in the configuration's words where the dataset is not there."""
+
+
+def prepare(request: Request) -> Callable[[], None]:
+    """Checks all that can be refused in all variants, and counts them.
+
+    Raises ValueError for what is not possible in one of them, and where the workdir holds another configuration's run.
+    """
+    sweep, options = cast(Sweep, request.sweep), request.options
+    workdir = request.workdir or Path("runs") / request.name
+    configs = resolve(request.config, sweep)
+    names = _choose(list(configs), options)
+    check_workdir(workdir, request.config)
+    for name, config in configs.items():
+        check_workdir(workdir / name, config)
+    dry_run: bool = options.get("dry_run", False)
+    rows = _rows(sweep, configs, dry_run)
+
+    def run() -> None:
+        _print_table(workdir, rows, names)
+        if not dry_run:
+            _train(request, workdir, rows, {workdir / name: configs[name] for name in names})
+
+    return run
+
+
+def _choose(names: list[str], options: dict[str, Any]) -> list[str]:
+    pattern: str = options.get("only", "*")
+    chosen = fnmatch.filter(names, pattern)
+    if not chosen:
+        raise ValueError(f"--only={pattern} is none of {', '.join(names)}{did_you_mean(pattern, names)}")
+    return shard(chosen, options.get("shard", "1/1"))
+
+
+def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[str, _Row]:
+    """Of all variants; each dataset is opened and each network counted once. A dry run opens only what is prepared."""
+    data = {repr(config.data): config.data for config in configs.values()}
+    datasets: dict[str, Dataset] = {}
+    counted: dict[str, Cost] = {}
+    rows: dict[str, _Row] = {}
+    if not dry_run:
+        for config in configs.values():
+            build_model(config.model, num_classes=1)  # A dataset can take long to open.
+        datasets = {key: open_dataset(config) for key, config in data.items()}
+    previews = {key: preview(config) for key, config in data.items()}
+    datasets |= {key: open_dataset(data[key]) for key, (_, _, there) in previews.items() if there and dry_run}
+    for variant in sweep.variants:
+        config = configs[variant.name]
+        classes, channels, _ = previews[repr(config.data)]
+        duration = config.duration
+        try:
+            model = build_model(config.model, classes)
+            if dataset := datasets.get(repr(config.data)):
+                duration = f"{make_plan(config, dataset).total_steps:,} steps"
+        except ValueError as error:
+            raise ValueError(f"variant {variant.name!r}: {error}") from error
+        key = repr((config.model, config.data.image_size, classes, channels))
+        if key not in counted:
+            plain = model.clone(conv=partial(conv, lowering="xla"))  # Which costs the same, and is traced sooner.
+            counted[key] = cost(plain, config.data.image_size, channels=channels).total
+        counts = counted[key]
+        rows[variant.name] = _Row(variant.group, variant.changes, counts.parameters, counts.multiply_adds, duration)
+    return rows
+
+
+def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str]) -> None:
+    table = [("variant", "changes", "parameters", "GFLOPs", "duration", "state")]
+    for name in names:
+        row = rows[name]
+        changes = " ".join(f"{field}={value}" for field, value in row.changes.items())
+        counts = f"{row.parameters:,}", f"{row.multiply_adds / 1e9:.4g}"
+        table.append((name, changes, *counts, row.duration, textwrap.shorten(state(workdir / name), 90)))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    aligned = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust, str.ljust)
+    for line in table:
+        cells = (align(cell, width) for align, cell, width in zip(aligned, line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+    print(f"{len(names)} of {len(rows)} variants, in {workdir}", flush=True)
+
+
+def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Path, Experiment]) -> None:
+    content = {
+        "name": request.name,
+        "baseline": cast(Sweep, request.sweep).baseline,
+        "variants": {name: asdict(row) for name, row in rows.items()},
+    }
+    workdir.mkdir(parents=True, exist_ok=True)
+    replace_text(workdir / SWEEP, json.dumps(content, indent=2) + "\n")
+    pending = {directory: config for directory, config in runs.items() if not _is_finished(directory)}
+
+    def say(directory: Path, text: str) -> None:
+        print(f"{directory.relative_to(workdir)}: {text}", flush=True)
+
+    try:
+        print(f"each prints into its {LOG}", flush=True)
+        train_all(pending, workdir / ".programs" / platform.node(), request.options.get("jobs", 1), say)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on")
+        sys.exit(130)
+    _print_table(workdir, rows, [str(directory.relative_to(workdir)) for directory in runs])
+    failed = [directory for directory in runs if state(directory).startswith("failed")]
+    if failed:
+        sys.exit(f"launch.py: {len(failed)} of {len(runs)} runs failed; the same command tries them again")
+
+
+def _is_finished(directory: Path) -> bool:
+    return state(directory).startswith("done")

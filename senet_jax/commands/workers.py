@@ -1,0 +1,146 @@
+"""Runs of a sweep, each in a directory of its own, trained by processes that can die without harm to the others."""
+
+import contextlib
+import fcntl
+import functools
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from senet_jax.commands.train import RESULT, check_workdir, run
+from senet_jax.config import DataConfig, Experiment, from_dict, to_dict
+from senet_jax.data import Dataset, open_dataset
+from senet_jax.training.files import replace_text
+from senet_jax.training.plan import check_devices, make_plan
+
+LOG = "log.txt"
+"""What a run printed, in its directory."""
+_FAILURE = "failure.json"
+_LOCK = ".lock"
+_SPAWN = multiprocessing.get_context("spawn")  # A process in which jax runs must not be forked.
+
+
+def state(directory: Path) -> str:
+    """What has become of a run: "new", "partial, step 40", "failed: ..." or "done, accuracy 97.21%"."""
+    if (directory / RESULT).exists():
+        return f"done, accuracy {json.loads((directory / RESULT).read_text())['accuracy']:.2%}"
+    if (directory / _FAILURE).exists():
+        return f"failed: {json.loads((directory / _FAILURE).read_text())['message']}"
+    checkpoints = directory / "checkpoints"
+    steps = ocp.utils.checkpoint_steps(checkpoints) if checkpoints.is_dir() else []
+    return f"partial, step {max(steps):,}" if steps else "new"
+
+
+def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: Callable[[Path, str], None]) -> None:
+    """Trains each run in its directory, that many at a time, and says of each directory that it starts and how it ends.
+
+    Compiled programs are kept in `programs`, so that runs which differ in seed or learning rate alone share theirs.
+    """
+    waiting, idle = deque(runs.items()), deque[_Worker]()
+    busy: dict[Any, tuple[_Worker, Path]] = {}
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < jobs:
+                worker = idle.popleft() if idle else _Worker(programs, jobs)
+                directory, config = waiting.popleft()
+                busy[worker.connection] = worker, directory
+                say(directory, "starts")
+                with contextlib.suppress(ConnectionError):  # It died while it was idle, which shows below.
+                    worker.connection.send((directory, config))
+            for ready in wait(list(busy)):
+                worker, directory = busy.pop(ready)
+                try:
+                    trained = worker.connection.recv()
+                    idle.append(worker)
+                except (EOFError, ConnectionError):
+                    trained = True
+                    worker.process.join()
+                    _record(directory, f"its process ended with exit code {worker.process.exitcode}")
+                say(directory, state(directory) if trained else "left to another process, which trains it now")
+    finally:
+        for worker, _ in busy.values():
+            worker.process.kill()
+        for worker in idle:
+            worker.connection.close()
+            worker.process.join()
+
+
+class _Worker:
+    """A process that trains one run after the other."""
+
+    def __init__(self, programs: Path, jobs: int):
+        self.connection, theirs = _SPAWN.Pipe()
+        self.process = _SPAWN.Process(target=_serve, args=(theirs, programs, jobs))
+        self.process.start()
+        theirs.close()
+
+
+def _serve(connection: Connection, programs: Path, jobs: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent is interrupted too, and ends this process.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if jobs > 1:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.3f}")
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(programs))
+    while True:
+        try:
+            directory, config = connection.recv()
+        except EOFError:
+            return
+        connection.send(_train(directory, config))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is killed: the same command may follow at once, and start the same run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
+
+
+def _train(directory: Path, config: Experiment) -> bool:
+    """Whether the run has ended, well or not; False where another process trains it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if (directory / RESULT).exists():
+            return True
+        with (directory / LOG).open("ab") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        (directory / _FAILURE).unlink(missing_ok=True)
+        try:
+            check_workdir(directory, config)
+            check_devices(config)
+            run(make_plan(config, _dataset(json.dumps(to_dict(config.data)))), directory)
+        except Exception as error:
+            traceback.print_exc()
+            _record(directory, f"{type(error).__name__}: {error}")
+        jax.clear_caches()
+        sys.stdout.flush()
+    return True
+
+
+@functools.lru_cache(maxsize=1)
+def _dataset(config: str) -> Dataset:
+    return open_dataset(from_dict(json.loads(config), DataConfig))
+
+
+def _record(directory: Path, message: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)  # A process can die before it has made it.
+    replace_text(directory / _FAILURE, json.dumps({"message": message.partition("\n")[0]}) + "\n")

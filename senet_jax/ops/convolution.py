@@ -1,0 +1,90 @@
+"""Two-dimensional convolution, lowered on CPUs to forms that are fast there and elsewhere to XLA's own."""
+
+from functools import partial
+
+import jax
+from jax import lax
+
+from senet_jax.ops import cpu_convolution
+from senet_jax.ops.windows import Window, xla_convolution, xla_input_gradient, xla_kernel_gradient
+from senet_jax.typing import Array, Float
+
+LOWERINGS = ("platform", "xla")
+
+Pair = int | tuple[int, int]
+
+
+def convolution(
+    x: Float[Array, "n h w c"],
+    kernel: Float[Array, "kh kw gc o"],
+    *,
+    stride: Pair = 1,
+    padding: str | int | tuple[tuple[int, int], tuple[int, int]] = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    lowering: str = "platform",
+) -> Float[Array, "n oh ow o"]:
+    """The convolution of maps and kernel, both of one type, in that type.
+
+    On CPUs it and its gradients are computed in other forms than XLA's own: the numbers differ within rounding. It has
+    first derivatives, in reverse mode only.
+
+    Args:
+      x: maps.
+      kernel: of size (kh, kw), from the gc = c / groups channels of a group.
+      stride: of rows and columns, or of both.
+      padding: zeros around the maps: on all sides, (before, after) of rows and of columns, or "SAME" or "VALID".
+      dilation: of the kernel, in rows and columns, or in both.
+      groups: into which the channels are divided, in their order.
+      lowering: "platform", or "xla" for XLA's own form everywhere, which has all derivatives.
+
+    Raises ValueError for any other lowering, and where the groups do not divide the channels as the kernel has them.
+    """
+    if lowering not in LOWERINGS:
+        raise ValueError(f"lowering is {lowering!r}; it must be one of {', '.join(LOWERINGS)}")
+    if x.shape[-1] != groups * kernel.shape[2] or kernel.shape[3] % groups:
+        raise ValueError(
+            f"groups is {groups}, x has {x.shape[-1]} channels and the kernel takes {kernel.shape[2]} to "
+            f"{kernel.shape[3]}; groups times what it takes must be the channels, and groups must divide what it gives"
+        )
+    strides, dilations = _pair(stride), _pair(dilation)
+    if isinstance(padding, str):
+        extents = [(size - 1) * step + 1 for size, step in zip(kernel.shape[:2], dilations, strict=True)]
+        rows, columns = lax.padtype_to_pads(x.shape[1:3], extents, strides, padding)
+    else:
+        rows, columns = ((padding, padding),) * 2 if isinstance(padding, int) else padding
+    window = Window(strides, (rows, columns), dilations, groups)
+    return _convolution(x, kernel, window) if lowering == "platform" else xla_convolution(x, kernel, window)
+
+
+def _pair(size: Pair) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolution(x: Array, kernel: Array, window: Window) -> Array:
+    return _by_platform(cpu_convolution.convolution, xla_convolution, x.dtype, window, x, kernel)
+
+
+def _forward(x: Array, kernel: Array, window: Window) -> tuple[Array, tuple[Array, Array]]:
+    return _convolution(x, kernel, window), (x, kernel)
+
+
+def _backward(window: Window, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    by_input = _by_platform(cpu_convolution.input_gradient, xla_input_gradient, x.dtype, window, x, kernel, gradient)
+    by_kernel = _by_platform(
+        cpu_convolution.kernel_gradient, xla_kernel_gradient, kernel.dtype, window, x, kernel, gradient
+    )
+    return by_input, by_kernel
+
+
+def _by_platform(cpu, other, dtype, window: Window, *operands: Array) -> Array:
+    return lax.platform_dependent(
+        *operands,
+        cpu=lambda *operands: cpu(*operands, window).astype(dtype),
+        default=partial(other, window=window),
+    )
+
+
+_convolution.defvjp(_forward, _backward)

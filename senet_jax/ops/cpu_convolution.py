@@ -1,0 +1,159 @@
+"""Convolution and its gradients in the forms that are fast on CPUs, chosen by shape (see benchmarks/convolution.py).
+
+All are computed in float32 at least, as XLA's convolutions on CPUs are too.
+"""
+
+from functools import reduce
+from operator import add
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from senet_jax.ops import winograd
+from senet_jax.ops.windows import Window, taps, xla_convolution, xla_input_gradient, xla_kernel_gradient
+from senet_jax.typing import Array, Float
+
+_BLOCK = 32
+"""Channels of the dense convolutions that stand for narrower groups."""
+
+
+def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window) -> Array:
+    """The convolution, (n, oh, ow, o)."""
+    x, kernel = _float32(x), _float32(kernel)
+    if _depthwise(x, kernel, window):
+        return _each_channel(x, kernel, window)
+    if window.groups > 1:
+        return _by_blocks(x, kernel, window)
+    if _pointwise(kernel, window):
+        return lax.dot_general(_strided(x, window), kernel[0, 0], (((3,), (0,)), ((), ())))
+    if _winograd(x, kernel, window):
+        return winograd.convolution(x, kernel, window.padding)
+    return xla_convolution(x, kernel, window)
+
+
+def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
+    """Of `convolution`, by its input, of which only shape and type matter."""
+    x, kernel, gradient = _float32(x), _float32(kernel), _float32(gradient)
+    if _depthwise(x, kernel, window):
+        return _each_channel(_spread(x, kernel, gradient, window), kernel[::-1, ::-1], Window(dilation=window.dilation))
+    if window.groups > 1:
+        return jax.linear_transpose(lambda x: _by_blocks(x, kernel, window), x)(gradient)[0]
+    if _pointwise(kernel, window):
+        product = lax.dot_general(gradient, kernel[0, 0], (((3,), (1,)), ((), ())))
+        return _spread(x, kernel, product, window)
+    if _winograd(x, kernel, window):
+        return winograd.input_gradient(gradient, kernel, window.padding)
+    return xla_input_gradient(x, kernel, gradient, window)
+
+
+def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
+    """Of `convolution`, by its kernel, of which only shape and type matter."""
+    x, kernel, gradient = _float32(x), _float32(kernel), _float32(gradient)
+    if _depthwise(x, kernel, window):
+        met = taps(x, kernel.shape[:2], window)
+        return jnp.stack([jnp.stack([(tap * gradient).sum((0, 1, 2)) for tap in row]) for row in met])[:, :, None]
+    if window.groups > 1:
+        return _kernel_gradient_by_blocks(x, kernel, gradient, window)
+    if _pointwise(kernel, window):
+        return _contract(_strided(x, window), gradient)[None, None]
+    if _winograd(x, kernel, window):
+        return winograd.kernel_gradient(x, gradient, window.padding)
+    if x.shape[-1] < 16 or kernel.shape[0] * kernel.shape[1] > 9:
+        return xla_kernel_gradient(x, kernel, gradient, window)
+    return _products_of_taps(x, gradient, kernel.shape[:2], window).reshape(kernel.shape)
+
+
+def _float32(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _depthwise(x: Array, kernel: Array, window: Window) -> bool:
+    return window.groups == x.shape[-1] == kernel.shape[-1]
+
+
+def _pointwise(kernel: Array, window: Window) -> bool:
+    return kernel.shape[:2] == (1, 1) and window.padding == ((0, 0), (0, 0))
+
+
+def _winograd(x: Array, kernel: Array, window: Window) -> bool:
+    """Whether it serves and is faster: with few channels it is not, nor where few tiles share a large kernel."""
+    channels, positions = kernel.shape[2:], x.shape[0] * x.shape[1] * x.shape[2]
+    return _winograd_serves(x, kernel, window) and min(channels) >= 64 and 2 * positions >= max(channels)
+
+
+def _winograd_serves(x: Array, kernel: Array, window: Window) -> bool:
+    return kernel.shape[:2] == (3, 3) and window.stride == window.dilation == (1, 1) and x.dtype == jnp.float32
+
+
+def _strided(x: Array, window: Window) -> Array:
+    return x[:, :: window.stride[0], :: window.stride[1]]
+
+
+def _spread(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
+    """The gradient with zeros between its positions and around them, whose convolution is the input's gradient."""
+    sides = []
+    for axis in (0, 1):
+        reach, stride, size = window.dilation[axis] * (kernel.shape[axis] - 1), window.stride[axis], x.shape[axis + 1]
+        before = reach - window.padding[axis][0]
+        spread = (gradient.shape[axis + 1] - 1) * stride + 1
+        sides.append((before, size + reach - before - spread, stride - 1))
+    return lax.pad(gradient, jnp.zeros((), gradient.dtype), [(0, 0, 0), *sides, (0, 0, 0)])
+
+
+def _each_channel(x: Array, kernel: Array, window: Window) -> Array:
+    met = taps(x, kernel.shape[:2], window)
+    return reduce(add, (tap * kernel[i, j, 0] for i, row in enumerate(met) for j, tap in enumerate(row)))
+
+
+def _contract(x: Array, gradient: Array) -> Array:
+    """The product of two maps' channels, (c, o), summed over examples and positions."""
+    if x.shape[1] * x.shape[2] >= 4 * max(x.shape[-1], gradient.shape[-1]):
+        # Apart for each example: XLA leaves one small result of a long sum to one core.
+        return lax.dot_general(x, gradient, (((1, 2), (1, 2)), ((0,), (0,)))).sum(0)
+    return lax.dot_general(x, gradient, (((0, 1, 2), (0, 1, 2)), ((), ())))
+
+
+def _products_of_taps(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:
+    """The products of all channels under each tap with those of the gradient, (rows times columns times c, o)."""
+    return _contract(jnp.concatenate([tap for row in taps(x, size, window) for tap in row], axis=-1), gradient)
+
+
+def _blocks(groups: int, group_width: int) -> int:
+    """Into how many dense convolutions the groups are gathered."""
+    together = max(1, _BLOCK // group_width)
+    while groups % together:
+        together -= 1
+    return groups // together
+
+
+def _by_blocks(x: Array, kernel: Array, window: Window) -> Array:
+    """Some groups at a time as a dense convolution, whose kernel has zeros between them."""
+    kh, kw, group_width, features = kernel.shape
+    blocks = _blocks(window.groups, group_width)
+    together = window.groups // blocks
+    grouped = kernel.reshape(kh, kw, 1, group_width, blocks, together, -1)
+    apart = jnp.eye(together, dtype=kernel.dtype)[:, None, None, :, None]
+    dense = (grouped * apart).reshape(kh, kw, together * group_width, blocks, features // blocks)
+    parts = zip(jnp.split(x, blocks, axis=-1), jnp.split(dense, blocks, axis=3), strict=True)
+    dense_window = window._replace(groups=1)
+    return jnp.concatenate([xla_convolution(part, own[:, :, :, 0], dense_window) for part, own in parts], axis=-1)
+
+
+def _kernel_gradient_by_blocks(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
+    """The products of all channels of each block, of which those within a group are kept."""
+    kh, kw, group_width, _ = kernel.shape
+    blocks = _blocks(window.groups, group_width)
+    together = window.groups // blocks
+    x, gradient = (jnp.moveaxis(z.reshape(*z.shape[:3], blocks, -1), 3, 0) for z in (x, gradient))
+    winograd_serves = _winograd_serves(x, kernel, window)
+
+    def dense(x: Array, gradient: Array) -> Array:
+        if winograd_serves:
+            return winograd.kernel_gradient(x, gradient, window.padding)
+        return _products_of_taps(x, gradient, (kh, kw), window)
+
+    products = jax.vmap(dense)(x, gradient)
+    products = products.reshape(blocks, kh, kw, together, group_width, together, -1)
+    within = jnp.diagonal(products, axis1=3, axis2=5)  # blocks, kh, kw, group_width, features of a group, together
+    return within.transpose(1, 2, 3, 0, 5, 4).reshape(kernel.shape)

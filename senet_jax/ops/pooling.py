@@ -1,0 +1,55 @@
+"""Maxima over windows, lowered on CPUs to a form that is fast there and elsewhere to XLA's own."""
+
+from functools import partial, reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from senet_jax.ops.windows import Window, pad, taps
+from senet_jax.typing import Array, Float
+
+
+def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, padding: tuple[int, int]) -> Float[Array, "n oh ow c"]:
+    """The maximum of each window of `size` x `size` positions, `stride` apart, over the maps without their padding.
+
+    The padding is (before, after), of rows and of columns. Where maxima are equal the gradient is any subgradient: on
+    CPUs they share it, elsewhere one has it all. It has first derivatives, in reverse mode only.
+    """
+    return _max_pool(x, size, stride, padding)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _max_pool(x: Array, size: int, stride: int, padding: tuple[int, int]) -> Array:
+    return lax.platform_dependent(x, **_by_platform(size, stride, padding))
+
+
+def _forward(x: Array, size: int, stride: int, padding: tuple[int, int]) -> tuple[Array, Array]:
+    return _max_pool(x, size, stride, padding), x
+
+
+def _backward(size: int, stride: int, padding: tuple[int, int], x: Array, gradient: Array) -> tuple[Array]:
+    def by_input(pool: Any) -> Any:
+        return lambda x, gradient: jax.vjp(pool, x)[1](gradient)[0]
+
+    pools = _by_platform(size, stride, padding)
+    return (lax.platform_dependent(x, gradient, **{name: by_input(pool) for name, pool in pools.items()}),)
+
+
+def _by_platform(size: int, stride: int, padding: tuple[int, int]) -> dict[str, Any]:
+    def slices(x: Array) -> Array:
+        """First along rows, then along columns."""
+        x = pad(x, (padding, padding), -jnp.inf)
+        for shape, strides in (((size, 1), (stride, 1)), ((1, size), (1, stride))):
+            x = reduce(jnp.maximum, (tap for row in taps(x, shape, Window(strides)) for tap in row))
+        return x
+
+    def windows(x: Array) -> Array:
+        sides = ((0, 0), padding, padding, (0, 0))
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, size, size, 1), (1, stride, stride, 1), sides)
+
+    return {"cpu": slices, "default": windows}
+
+
+_max_pool.defvjp(_forward, _backward)

@@ -1,0 +1,189 @@
+"""Axes of an ablation and their algebra: a sweep is a list of variants, each a name and the fields that it changes.
+
+A file of `experiments/ablations/` has, beside get_config(), which gives the experiment that is varied:
+
+    def sweep() -> Sweep:
+        networks = chain(variant("no SE", {"model.attention": "none"}), axis("model.ratio", [2, 4, 8, 16, 32]))
+        return product(networks, seeds(3)).against("no SE")
+
+Standard library only, so that a wrong sweep is refused before anything slow is imported.
+"""
+
+import copy
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from senet_jax.config import Experiment, assign, did_you_mean, field_types, flatten, validate
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One experiment of a sweep."""
+
+    labels: tuple[str, ...]
+    """What each axis calls it, such as ("ratio=8", "seed=1")."""
+    changes: Mapping[str, Any]
+    """Fields and their values, such as {"model.ratio": 8, "seed": 1}."""
+
+    @property
+    def name(self) -> str:
+        """That of its directory, such as "ratio=8/seed=1"."""
+        return "/".join(self.labels)
+
+    @property
+    def group(self) -> str:
+        """Its name without the seed: what a mean is taken over has this in common."""
+        seed = f"seed={self.changes.get('seed')}"
+        return "/".join(label for label in self.labels if label != seed) or "base"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Variants of an experiment. Raises ValueError where two have the same name or change the same."""
+
+    variants: tuple[Variant, ...]
+    baseline: str | None = None
+    """The group that the others are compared with."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where two variants are alike."""
+        for name, times in Counter(variant.name for variant in self.variants).items():
+            if times > 1:
+                raise ValueError(f"{times} variants are called {name!r}; each needs a name of its own")
+        _refuse_alike({variant.name: dict(variant.changes) for variant in self.variants})
+
+    def against(self, baseline: str) -> "Sweep":
+        """The sweep with this group as its baseline. Raises ValueError where there is none of this name."""
+        groups = list(dict.fromkeys(variant.group for variant in self.variants))
+        if baseline not in groups:
+            near = did_you_mean(baseline, groups)
+            raise ValueError(f"the baseline is {baseline!r}; it must be one of {', '.join(groups)}{near}")
+        return replace(self, baseline=baseline)
+
+
+def variant(name: str, changes: Mapping[str, Any]) -> Sweep:
+    """One variant, which changes any number of fields, none of them included."""
+    for field in changes:
+        if field not in field_types():
+            leaf = field.rpartition(".")[2]
+            near = [known for known in field_types() if known.rpartition(".")[2] == leaf]
+            hint = f"; did you mean {near[0]!r}?" if near else did_you_mean(field, field_types())
+            raise ValueError(f"there is no field {field!r}{hint}")
+    if not name or name != name.strip(" .") or any(c in '/\\:*?"<>|[]' or not c.isprintable() for c in name):
+        raise ValueError(
+            f"the name is {name!r}, which is no good name of a directory; name the values, as in "
+            'axis("model.name", {"50": "timm/seresnet50"})'
+        )
+    return Sweep((Variant((name,), dict(changes)),))
+
+
+def axis(field: str, values: Iterable[Any] | Mapping[str, Any]) -> Sweep:
+    """A variant for each value of a field, called "ratio=8", or as the mapping's keys say."""
+    if not isinstance(values, Mapping):
+        leaf, values = field.rpartition(".")[2], list(values)
+        written = [f"{leaf}={_written(value)}" for value in values]
+        if len(set(written)) < len(written):
+            raise ValueError(f"the axis {field!r} has a value twice: {', '.join(written)}")
+        values = dict(zip(written, values, strict=True))
+    if not values:
+        raise ValueError(f"the axis {field!r} has no values")
+    return chain(*(variant(name, {field: value}) for name, value in values.items()))
+
+
+def seeds(number: int) -> Sweep:
+    """A variant for each of the seeds 0 to number - 1."""
+    return axis("seed", range(number))
+
+
+def chain(*sweeps: Sweep) -> Sweep:
+    """The variants of the first sweep, then those of the second, and so on."""
+    return Sweep(tuple(itertools.chain.from_iterable(_variants(sweeps))))
+
+
+def product(*sweeps: Sweep) -> Sweep:
+    """Every variant of the first sweep with every one of the second, and so on; the last varies fastest.
+
+    Raises ValueError where two of them set the same field.
+    """
+    return Sweep(tuple(_together(chosen) for chosen in itertools.product(*_variants(sweeps))))
+
+
+def zipped(*sweeps: Sweep) -> Sweep:
+    """The first variants of all sweeps together, then the second ones, and so on, as one axis.
+
+    Raises ValueError where the sweeps are not equally long, or two of them set the same field.
+    """
+    lengths = [len(sweep.variants) for sweep in sweeps]
+    if len(set(lengths)) > 1:
+        axes = (f"{len(sweep.variants)} ({', '.join(v.name for v in sweep.variants)})" for sweep in sweeps)
+        raise ValueError(f"zipped takes axes of the same length; these have {' and '.join(axes)}")
+    merged = (_together(chosen) for chosen in zip(*_variants(sweeps), strict=True))
+    return Sweep(tuple(replace(variant, labels=(", ".join(variant.labels),)) for variant in merged))
+
+
+def resolve(base: Experiment, sweep: Sweep) -> dict[str, Experiment]:
+    """The whole configuration of each variant, by its name.
+
+    Raises ValueError for the first value that is not possible, and where two variants come to the same.
+    """
+    configs: dict[str, Experiment] = {}
+    for each in sweep.variants:
+        configs[each.name] = config = copy.deepcopy(base)
+        assign(config, each.changes)
+        try:
+            validate(config)
+        except ValueError as error:
+            raise ValueError(f"variant {each.name!r}: {error}") from error
+    _refuse_alike({name: flatten(config) for name, config in configs.items()})
+    return configs
+
+
+def shard(names: Sequence[str], part: str) -> list[str]:
+    """The names of a part such as "3/8", the third of eight: neighbours, which most often share a program.
+
+    Raises ValueError where there is no such part.
+    """
+    number, _, parts = part.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise ValueError(f"the shard is {part!r}; it must be a part and their number, from '1/8' to '8/8'")
+    first, last = (len(names) * end // int(parts) for end in (int(number) - 1, int(number)))
+    return list(names[first:last])
+
+
+def _variants(sweeps: Iterable[Sweep]) -> list[tuple[Variant, ...]]:
+    for sweep in sweeps:
+        if sweep.baseline is not None:
+            raise ValueError(f"the baseline {sweep.baseline!r} is of a part of the sweep; against() comes last")
+    return [sweep.variants for sweep in sweeps]
+
+
+def _together(variants: Iterable[Variant]) -> Variant:
+    labels: tuple[str, ...] = ()
+    changes: dict[str, Any] = {}
+    for each in variants:
+        for field in each.changes.keys() & changes.keys():
+            raise ValueError(f"{field} is set twice, in {'/'.join(labels)!r} and in {each.name!r}")
+        labels, changes = labels + each.labels, changes | dict(each.changes)
+    return Variant(labels, changes)
+
+
+def _refuse_alike(variants: Mapping[str, dict[str, Any]]) -> None:
+    seen: dict[frozenset[tuple[str, Any]], str] = {}
+    for name, fields in variants.items():
+        content = frozenset((field, repr(value)) for field, value in fields.items())
+        if content in seen:
+            raise ValueError(f"{seen[content]!r} and {name!r} are the same experiment; leave one out")
+        seen[content] = name
+
+
+def _written(value: Any) -> str:
+    """A value as the command line takes it, and no longer than it needs to be."""
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    if isinstance(value, float) and math.isfinite(value) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,0 +1,238 @@
+"""Gates of small networks, against those that NumPy computes from the same parameters."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from random_variables import random_variables
+
+from senet_jax import SqueezeExcite, WithSE, analysis, create_model, ops
+from senet_jax.analysis.excitations import Excitations, Gates, accuracy_without, count_gates, excitations
+from senet_jax.analysis.gates import ObservedNetwork
+from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.models import native
+from senet_jax.modules import ATTENTIONS
+
+CLASSES, CHANNELS = 3, 8
+IMAGES = jnp.asarray(np.random.default_rng(1).normal(size=(20, 4, 4, CHANNELS)), jnp.float32)
+LABELS = np.random.default_rng(2).integers(CLASSES, size=20)
+BATCHES = [(IMAGES[:12], LABELS[:12]), (IMAGES[12:], LABELS[12:])]
+
+
+class Recalibrated(nn.Module):
+    """A block and a dense layer."""
+
+    attention: type | partial = SqueezeExcite
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        x = self.attention(name="se")(images)
+        return nn.Dense(CLASSES, name="head")(nn.relu(x).mean((1, 2)))
+
+
+def squeeze_excite_gates(parameters, squeezed):
+    reduce, expand = (jax.tree.map(np.float64, parameters[name]) for name in ("reduce", "expand"))
+    hidden = np.maximum(np.float64(squeezed) @ reduce["kernel"] + reduce["bias"], 0)
+    return 1 / (1 + np.exp(-(hidden @ expand["kernel"] + expand["bias"])))
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return jax.tree.map(lambda x: 3 * x, random_variables(Recalibrated(), IMAGES))
+
+
+@pytest.fixture(scope="module")
+def gates(variables):
+    """Of SqueezeExcite for all images, (n, c)."""
+    return squeeze_excite_gates(variables["params"]["se"], IMAGES.mean((1, 2)))
+
+
+def test_statistics_are_those_of_the_gates(variables, gates):
+    found = analysis.excitations(Recalibrated(), variables, BATCHES)
+    (block,) = found.blocks.values()
+    assert list(found.blocks) == ["se"]
+    assert found.images.tolist() == [(label == LABELS).sum() for label in range(CLASSES)]
+    np.testing.assert_allclose(block.mean, gates.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(block.deviation, gates.std(0), rtol=1e-4)
+    of_classes = [gates[label == LABELS] for label in range(CLASSES)]
+    np.testing.assert_allclose(block.class_mean, [own.mean(0) for own in of_classes], rtol=1e-5)
+    np.testing.assert_allclose(block.class_deviation, [own.std(0) for own in of_classes], rtol=1e-4)
+    within = sum(len(own) * own.var(0) for own in of_classes).sum() / len(gates)
+    assert block.between_classes == pytest.approx(1 - within / gates.var(0).sum(), rel=1e-4)
+    answers = np.asarray(Recalibrated().apply(variables, IMAGES, train=False)).argmax(1)
+    assert found.accuracy == (answers == LABELS).mean()
+
+
+def test_saturation():
+    block = Gates(np.zeros(4), CLASSES)
+    block.add(np.array([[0.05, 0.95, 1.05, 0.5], [0.05, 0.85, 1.0, 0.6]]), np.array([0, 2]))
+    assert (block.near_zero, block.near_one, block.constant) == (2 / 8, 3 / 8, 1 / 4)
+    assert np.isnan(block.class_mean[1]).all()
+    assert block.between_classes == pytest.approx(1)
+
+
+def test_gates_that_never_vary_have_no_share_between_classes():
+    block = Gates(np.full(4, 0.3, np.float32), CLASSES)
+    block.add(np.full((6, 4), 0.3, np.float32), np.array([0, 0, 1, 1, 2, 2]))
+    assert np.isnan(block.between_classes)
+    assert block.constant == 1
+
+
+def test_replaced_gates_make_a_network_of_constant_gates(variables):
+    found = excitations(Recalibrated(), variables, BATCHES)
+    mean = found.blocks["se"].mean.astype(np.float32)
+    constant = Recalibrated(partial(SqueezeExcite, gate=lambda z: jnp.broadcast_to(mean, z.shape)))
+    expected = constant.apply(variables, IMAGES, train=False)
+    logits, _ = ObservedNetwork(Recalibrated(), {})(variables, IMAGES, {"se": mean})
+    np.testing.assert_allclose(logits, expected, rtol=1e-6)
+    left = accuracy_without(Recalibrated(), variables, BATCHES, found, {"se": ["se"], "none": []})
+    assert left == {"se": (np.asarray(expected).argmax(1) == LABELS).mean(), "none": found.accuracy}
+
+
+def test_only_the_blocks_of_the_group_are_replaced():
+    model = create_model("se_resnet20_cifar", CLASSES, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
+    images = IMAGES[..., :3]
+    values = random_variables(model, images)
+    network = ObservedNetwork(model, {})
+    _, seen = network(values, images)
+    constants = {path: np.full(gates.shape[1], np.nan) for path, gates in zip(network.paths, seen, strict=True)}
+    _, unchanged = network(values, images, constants)
+    _, replaced = network(values, images, constants | {"stage3_block1": np.full(16, 0.25)})
+    for before, after in zip(seen, unchanged, strict=True):
+        np.testing.assert_allclose(before, after, rtol=1e-6)
+    np.testing.assert_allclose(seen[0], replaced[0], rtol=1e-6)
+    assert abs(seen[2] - replaced[2]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_every_attention_of_ours_is_observed_and_not_disturbed(name):
+    attention = partial(ATTENTIONS[name], **({"fuse": "scale"} if name == "global_context" else {}))
+    model = Recalibrated(attention)
+    values = random_variables(model, IMAGES)
+    logits, (gates,) = jax.jit(ObservedNetwork(model, {}))(values, IMAGES)
+    np.testing.assert_allclose(logits, model.apply(values, IMAGES, train=False), rtol=1e-5, atol=1e-6)
+    y = attention().apply({"params": values["params"].get("se", {})}, IMAGES)
+    if name not in ("scse", "cbam"):  # Which have gates of positions besides.
+        np.testing.assert_allclose(y, IMAGES * gates[:, None, None], rtol=1e-4, atol=1e-6)
+    assert gates.shape == (20, CHANNELS)
+
+
+def test_gates_of_positions_are_averaged():
+    model = Recalibrated(partial(SqueezeExcite, squeeze="none"))
+    values = random_variables(model, IMAGES)
+    _, (gates,) = ObservedNetwork(model, {})(values, IMAGES)
+    y = SqueezeExcite(squeeze="none").apply({"params": values["params"]["se"]}, IMAGES)
+    np.testing.assert_allclose(gates, (y / IMAGES).mean((1, 2)), rtol=1e-4)
+
+
+class Plain(nn.Module):
+    """Knows nothing of squeeze-and-excitation; its second layer is computed anew in the backward pass."""
+
+    @nn.compact
+    def __call__(self, images):
+        x = nn.Conv(CHANNELS, (3, 3), name="layer_0")(images)
+        x = nn.remat(nn.Conv)(CHANNELS, (3, 3), name="layer_1")(nn.relu(x))
+        return nn.Dense(CLASSES, name="head")(x.mean((1, 2)))
+
+
+class Other(nn.Module):
+    """An attention module that is none of ours."""
+
+    @nn.compact
+    def __call__(self, x):
+        return ops.scale(x, nn.sigmoid(nn.Dense(x.shape[-1], name="dense")(ops.squeeze(x))))
+
+
+@pytest.mark.parametrize("attention", [SqueezeExcite, Other])
+def test_with_se(attention):
+    model = WithSE(Plain(), where="layer_*", attention=attention)
+    variables = model.init(jax.random.key(0), IMAGES)
+    layer = variables["params"]["layer_0"]
+    layer["kernel"] = layer["kernel"].at[..., 0].set(0)  # A map of zeros does not show its gate.
+    logits, seen = jax.jit(ObservedNetwork(model, {}))(variables, IMAGES)
+    np.testing.assert_allclose(logits, model.apply(variables, IMAGES), rtol=1e-4, atol=1e-6)
+    squeezed = nn.Conv(CHANNELS, (3, 3)).apply({"params": {name: layer[name] for name in ("kernel", "bias")}}, IMAGES)
+    squeezed, values = squeezed.mean((1, 2)), layer["se"]
+    if attention is SqueezeExcite:
+        expected = squeeze_excite_gates(values, squeezed)
+    else:
+        expected = nn.sigmoid(squeezed @ values["dense"]["kernel"] + values["dense"]["bias"])
+    np.testing.assert_allclose(seen[0], expected, rtol=1e-4)
+    found = excitations(model, variables, BATCHES)
+    assert list(found.blocks) == ["layer_0", "layer_1"]
+    assert found.stages == {"8 channels": ["layer_0", "layer_1"]}
+    constants = {path: np.full(CHANNELS, 0.5, np.float32) for path in found.blocks}
+    halved, _ = ObservedNetwork(model, {})(variables, IMAGES, constants)
+    plain = jax.tree.map(lambda x: x, variables["params"])
+    for name in ("layer_0", "layer_1"):
+        plain[name] = {leaf: plain[name][leaf] / 2 for leaf in ("kernel", "bias")}
+    np.testing.assert_allclose(halved, Plain().apply({"params": plain}, IMAGES), rtol=1e-4, atol=1e-6)
+
+
+STAGES = {
+    "se_resnet50": {"stage2": 3, "stage3": 4, "stage4": 6, "stage5": 3},
+    "se_vgg11": {"conv1": 1, "conv2": 1, "conv3": 2, "conv4": 2, "conv5": 2},
+    "se_bn_inception": {"inception_3": 3, "inception_4": 5, "inception_5": 2},
+    "se_inception_resnet_v2": {"block35": 10, "block17": 20, "block8": 10},
+    "se_mobilenet": {"stage1": 1, "stage2": 2, "stage3": 2, "stage4": 6, "stage5": 2},
+    "se_shufflenet": {"stage2": 4, "stage3": 8, "stage4": 4},
+    "se_preact_resnet20_cifar": {"stage2": 3, "stage3": 3, "stage4": 3},
+    "se_shake26_2x96d_cifar": {"stage2": 4, "stage3": 4, "stage4": 4},
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_family_is_observed(name):
+    model = create_model(name)
+    size = native(name)[1]
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    counts = count_gates(model, abstract_variables(model, images, train=False), images)
+    found = Excitations({path: Gates(np.zeros(channels), 1) for path, channels in counts.items()}, 0.0)
+    assert {stage: len(paths) for stage, paths in found.stages.items()} == STAGES[name]
+    if name == "se_resnet50":
+        blocks = "stage2_block3 stage3_block4 stage4_block6 stage5_block1 stage5_block2 stage5_block3"
+        assert found.shown == blocks.split()
+        assert [counts[path] for path in found.shown] == [256, 512, 1024, 2048, 2048, 2048]
+        assert (len(found.blocks[found.shown[2]].sampled), found.blocks[found.shown[2]].sampled[-1]) == (50, 1023)
+
+
+@pytest.mark.parametrize("placement", ["pre", "post", "identity", "inner"])
+def test_every_placement_is_observed(placement):
+    model = create_model("se_resnet20_cifar", placement=placement)
+    images = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
+    assert len(count_gates(model, abstract_variables(model, images, train=False), images)) == 9
+
+
+def test_padding_does_not_count(variables):
+    found = excitations(Recalibrated(), variables, BATCHES)
+    padded = [(IMAGES, LABELS), (IMAGES[:4], np.full(4, -1)), (IMAGES[:2], np.array([-1, -1]))]
+    again = excitations(Recalibrated(), variables, padded)
+    assert again.images.tolist() == found.images.tolist()
+    np.testing.assert_allclose(again.blocks["se"].mean, found.blocks["se"].mean, rtol=1e-12)
+
+
+class Twice(nn.Module):
+    @nn.compact
+    def __call__(self, images):
+        se = SqueezeExcite(name="se")
+        return se(se(images)).mean((1, 2))
+
+
+def test_what_cannot_be_analysed_is_refused(variables):
+    with pytest.raises(ValueError, match=r"Plain has no gates to observe"):
+        excitations(Plain(), Plain().init(jax.random.key(0), IMAGES), BATCHES)
+    adding = Recalibrated(ATTENTIONS["global_context"])
+    with pytest.raises(ValueError, match=r"se \(GlobalContext\) has no gates: it does not scale channels"):
+        excitations(adding, random_variables(adding, IMAGES), BATCHES)
+    with pytest.raises(ValueError, match="the gates of se are used 2 times in a call; it must be once"):
+        excitations(Twice(), Twice().init(jax.random.key(0), IMAGES), BATCHES)
+    with pytest.raises(ValueError, match="a label is 3; the network has the classes 0 to 2"):
+        excitations(Recalibrated(), variables, [(IMAGES[:1], np.array([3]))])
+    with pytest.raises(ValueError, match="no images that count; give at least one"):
+        excitations(Recalibrated(), variables, [])
+    found = excitations(Recalibrated(), variables, BATCHES)
+    with pytest.raises(ValueError, match="there is no block 'stage2'; there are se"):
+        accuracy_without(Recalibrated(), variables, BATCHES, found, {"a": ["stage2"]})

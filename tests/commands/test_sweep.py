@@ -1,0 +1,167 @@
+"""`launch.py sweep`: the table, what is refused before anything runs, and processes that fail or die."""
+
+import json
+import multiprocessing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from senet_jax import create_model
+from senet_jax.commands import workers
+from senet_jax.commands.command_line import main, parse
+from senet_jax.commands.config_files import EXPERIMENTS
+from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, to_dict
+from senet_jax.data import open_dataset
+from senet_jax.sweep import resolve
+from senet_jax.training import loop
+from senet_jax.training.optimizer import make_schedule
+from senet_jax.training.plan import build_model, make_plan
+from senet_jax.training.state import init_state
+
+TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
+
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # Of config_flags.
+
+FILE = """
+from senet_jax.config import DataConfig, Experiment, ModelConfig
+from senet_jax.sweep import *
+
+def get_config():
+    return Experiment(ModelConfig("se_resnet20_cifar"), DataConfig(data_dir="data"), duration="2 epochs", batch_size=64)
+
+def sweep():
+    return SWEEP
+"""
+RATIOS = "product(chain(variant('no SE', {'model.attention': 'none'}), axis('model.ratio', [4, 16])), seeds(2))"
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(RATIOS)
+
+
+def write(sweep):
+    Path("ratios.py").write_text(FILE.replace("SWEEP", sweep))
+
+
+def table(words, capsys):
+    main(["sweep", "--config=ratios.py", "--dry_run", *words])
+    *lines, last = capsys.readouterr().out.splitlines()
+    return {line.split("  ")[0]: line.split() for line in lines[1:]}, last
+
+
+def finish(name, accuracy):
+    config = parse(["sweep", "--config=ratios.py"]).config
+    config.model.ratio, config.seed = 4, int(name[-1])
+    workdir = Path("runs/ratios", name)
+    workdir.mkdir(parents=True)
+    (workdir / "config.json").write_text(json.dumps(to_dict(config)))
+    if accuracy:
+        (workdir / "result.json").write_text(json.dumps({"accuracy": accuracy}))
+
+
+def test_the_table_of_a_dry_run(capsys):
+    finish("ratio=4/seed=0", 0.95)
+    finish("ratio=4/seed=1", None)
+    Path("runs/ratios/ratio=4/seed=1/checkpoints/20").mkdir(parents=True)
+    lines, last = table([], capsys)
+    assert list(lines) == [f"{name}/seed={seed}" for name in ("no SE", "ratio=4", "ratio=16") for seed in (0, 1)]
+    assert last == "6 of 6 variants, in runs/ratios"
+    assert "272,186" in lines["no SE/seed=0"]
+    assert lines["ratio=4/seed=0"][-3:] == ["done,", "accuracy", "95.00%"]
+    assert lines["ratio=4/seed=1"][-3:] == ["partial,", "step", "20"]
+    assert lines["ratio=16/seed=1"][-1] == "new"
+    assert not Path("data").exists()
+    assert not Path("runs/ratios/sweep.json").exists()
+
+
+def test_a_part_of_the_sweep(capsys):
+    lines, last = table(["--only=*/seed=1", "--shard=2/3", "--config.duration=7 steps"], capsys)
+    assert (list(lines), last) == (["ratio=4/seed=1"], "1 of 6 variants, in runs/ratios")
+    assert "7 steps" in " ".join(lines["ratio=4/seed=1"])
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words", "message"),
+    [
+        ("axis('model.ratoi', [2])", "", "no field 'model.ratoi'; did you mean 'model.ratio'"),
+        ("axis('model.ratio', ['2'])", "", "variant 'ratio=2': config.model.ratio is '2'; it must be a number or none"),
+        ("axis('model.attention_stages', [(5,)])", "", "attention_stages has 5; the stages of this network are 2, 3,"),
+        ("3", "", "ratios.py: sweep() returned 3; it must be a senet_jax.sweep.Sweep"),
+        ("None", "", "ratios.py has no sweep() that returns a senet_jax.sweep.Sweep; "),
+        (RATIOS, "--config.model.ratio=8", "--config.model.ratio is given, but the sweep sets it too, in 'ratio=4/s"),
+        (RATIOS, "--only=ratio=5", "--only=ratio=5 is none of no SE/seed=0, no SE/seed=1, ratio=4/seed=0"),
+        (RATIOS, "--shard=4/3", "the shard is '4/3'; it must be a part and their number"),
+        (RATIOS, "--jobs=0", "--jobs is 0; it must be 1 or more"),
+        (RATIOS, "--workdir=ratios.py", "--workdir=ratios.py is a file"),
+        (RATIOS, "--config.batch_size=32", "ratio=4/seed=0 holds a run of another configuration: batch_size is 32, w"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_runs(sweep, words, message, capsys):
+    finish("ratio=4/seed=0", 0.95)
+    write(sweep)
+    with pytest.raises(SystemExit) as raised:
+        main(["sweep", "--config=ratios.py", *words.split()])
+    assert raised.value.code == 2
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    assert message in output.err
+    assert not Path("data").exists()
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "digits", "imagenet"])
+@pytest.mark.parametrize("path", sorted((EXPERIMENTS / "ablations").glob("*.py")), ids=lambda path: path.stem)
+def test_every_ablation_is_possible_on_every_dataset(path, dataset):
+    if path.stem != "base":
+        request = parse(["sweep", f"--config={path}:{dataset}"])
+        assert request.sweep.baseline is not None
+        for config in resolve(request.config, request.sweep).values():
+            build_model(config.model, num_classes=10)
+
+
+@pytest.mark.parametrize(("schedule", "decay_at"), [("cosine", ()), ("step", ("4 steps",)), ("constant", ())])
+def test_a_learning_rate_can_be_an_argument_of_the_program(schedule, decay_at):
+    config = OptimizerConfig(0.3, schedule=schedule, decay_at=decay_at, warmup="2 steps")
+    rates = partial(make_schedule, config, total_steps=9, steps_per_epoch=3.0)
+    varied = jax.jit(lambda rate: [rates(rate)(step) for step in range(9)])
+    np.testing.assert_allclose(varied(0.3), [rates()(step) for step in range(9)], rtol=1e-6)
+
+
+def test_runs_that_differ_in_seed_and_learning_rate_share_their_program(tmp_path):
+    data = DataConfig(data_dir=str(tmp_path / "data"), crop_padding=1, flip=True, cutout=2)
+    dataset = open_dataset(data)
+
+    def program(seed, learning_rate):
+        optimizer = OptimizerConfig(learning_rate, warmup="2 steps")
+        config = Experiment(ModelConfig("se_resnet20_cifar", drop_path=0.1), data, optimizer, "9 steps", seed=seed)
+        plan = replace(make_plan(config, dataset), model=TINY)
+        state = jax.eval_shape(partial(init_state, TINY, plan.optimizer, (8, 8, 1), average=False), seed=seed)
+        batch = {"image": jnp.zeros((8, 8, 8, 1), jnp.uint8), "label": jnp.zeros(8, jnp.int32)}
+        return jax.jit(partial(loop._train_step, plan)).lower(state, batch, seed, learning_rate).as_text()
+
+    assert program(0, 0.1) == program(1, 0.5)
+
+
+def test_a_run_that_fails_and_a_process_that_dies_are_recorded_and_end_no_other(tmp_path):
+    impossible = Experiment(ModelConfig("se_resnet21_cifar"), DataConfig(data_dir=str(tmp_path / "data")))
+    runs = {tmp_path / name: impossible for name in ("first", "second")}
+    said = []
+
+    def say(directory, text):
+        said.append((directory.name, text))
+        if said == [("first", "starts")]:
+            multiprocessing.active_children()[0].kill()
+
+    workers.train_all(runs, tmp_path / "programs", 1, say)
+    died = "failed: its process ended with exit code -9"
+    failed = workers.state(tmp_path / "second")
+    assert failed.startswith("failed: ValueError: there is no network 'se_resnet21_cifar'")
+    assert said == [("first", "starts"), ("first", died), ("second", "starts"), ("second", failed)]
+    assert "Traceback" in (tmp_path / "second" / workers.LOG).read_text()
+    assert not multiprocessing.active_children()

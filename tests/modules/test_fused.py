@@ -1,0 +1,126 @@
+"""Blocks that compute their normalisations together with what follows, against those that do not."""
+
+import re
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from senet_jax import create_model
+from senet_jax.analysis.cost import cost
+from senet_jax.modules import BatchNorm, Bottleneck, SqueezeExcite
+from senet_jax.training import parallel
+
+SIZES = {"stage_sizes": (2,), "widths": (8,), "stem_width": 8}
+IMAGES = np.random.default_rng(0).normal(size=(8, 16, 16, 3))
+
+
+def network(name, fused, group=None, **settings):
+    return create_model(name, 10, norm=partial(BatchNorm, fused=fused, group=group), **SIZES | settings)
+
+
+def variables_of(model):
+    """Drawn at random, all of them."""
+    tree = jax.eval_shape(partial(model.init, jax.random.key(0), jnp.asarray(IMAGES), train=False))
+    uniform = np.random.default_rng(1).uniform
+    return jax.tree.map(lambda x: jnp.asarray(uniform(0.2, 1, x.shape) - 0.6 * (x.ndim != 1), x.dtype), tree)
+
+
+def run(model, images, *, train):
+    """Logits, updated statistics and all gradients."""
+
+    def loss(params, images):
+        rngs = {"dropout": jax.random.key(1)}
+        outputs = model.apply(variables | {"params": params}, images, train=train, mutable=["batch_stats"], rngs=rngs)
+        return jnp.sin(outputs[0]).sum(), outputs
+
+    variables = variables_of(model)
+    return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(variables["params"], jnp.asarray(images))
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("se_resnet50", {}),
+        ("resnet50", {"group": 2}),
+        ("se_resnet18", {"group": 4, "drop_path": 0.5}),
+        ("se_resnet50", {"placement": "identity", "activation": nn.silu}),
+        ("se_resnet50", {"attention": partial(SqueezeExcite, squeeze="both")}),
+    ],
+)
+def test_the_numbers_are_those_of_the_plain_composition(name, settings, train, x64):
+    types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+    given, expected = (run(network(name, fused, **types, **settings), IMAGES, train=train) for fused in (None, False))
+
+    def check(a, b):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * np.abs(b).max() + 1e-12)
+
+    jax.tree.map(check, given, expected)
+
+
+def test_bfloat16_is_as_near_as_the_plain_composition(x64):
+    def error(model):
+        gradient, _ = run(model, IMAGES.astype(jnp.bfloat16), train=True)
+        pairs = zip(jax.tree.leaves(gradient[0]), jax.tree.leaves(exact), strict=True)
+        return np.sqrt(sum(np.square(np.asarray(a, np.float64) - b).sum() for a, b in pairs))
+
+    types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+    (exact, _), _ = run(network("se_resnet50", False, **types), IMAGES.astype(jnp.bfloat16), train=True)
+    fused, plain = (error(network("se_resnet50", choice, dtype=jnp.bfloat16)) for choice in (None, False))
+    assert 0 < fused < 1.1 * plain
+
+
+def test_groups_that_fit_in_a_device_need_no_word_from_another():
+    model, mesh = network("se_resnet50", None, group=2), parallel.data_mesh()
+    variables = variables_of(model)
+
+    def step(variables, images):
+        def loss(params):
+            logits, updated = model.apply(variables | {"params": params}, images, train=True, mutable=["batch_stats"])
+            return jnp.sin(logits).sum(), updated
+
+        gradient, updated = jax.grad(loss, has_aux=True)(variables["params"])
+        return {"params": jax.tree.map(lambda p, g: p - g, variables["params"], gradient), **updated}
+
+    replicated, divided = parallel.replicated(mesh), parallel.divided(mesh)
+    compiled = jax.jit(step, in_shardings=(replicated, divided), out_shardings=replicated)
+    program: Any = compiled.lower(variables, jnp.asarray(IMAGES, jnp.float32)).compile().as_text()
+    assert not re.search(r"all-gather|all-to-all|collective-permute|reduce-scatter", program)
+    results = re.findall(r"= (.*?) all-reduce(?:-start)?\(", program)
+    shapes = re.findall(r"\w+\[([\d,]*)\]", " ".join(results))
+    reduced = sum(int(np.prod([int(size) for size in shape.split(",") if size])) for shape in shapes)
+    assert reduced == sum(leaf.size for leaf in jax.tree.leaves(variables))
+
+
+def test_in_inference_the_squeeze_is_taken_before_the_last_convolution():
+    block = Bottleneck(8, attention=SqueezeExcite, norm=partial(BatchNorm, fused=True))
+    x, calls = jnp.asarray(IMAGES[..., :1] * np.ones(32), jnp.float32), []
+    variables = jax.eval_shape(partial(block.init, train=False), jax.random.key(0), x)
+
+    def note(method, arguments, keywords, context):
+        if context.module.name == "conv3":
+            calls.append(arguments[0].shape)
+        return method(*arguments, **keywords)
+
+    with nn.intercept_methods(note):
+        jax.eval_shape(partial(block.apply, train=False), variables, x)
+    assert calls == [(8, 16, 16, 8), (8, 1, 1, 8)]
+
+
+def test_who_looks_inside_sees_every_layer():
+    block = Bottleneck(8, attention=SqueezeExcite)
+    x = jnp.asarray(IMAGES[..., :1] * np.ones(32), jnp.float32)
+    variables = jax.eval_shape(partial(block.init, train=False), jax.random.key(0), x)
+    look = partial(block.apply, train=True, mutable=True, capture_intermediates=True)
+    _, seen = jax.eval_shape(look, variables, x)
+    layers = {f"{kind}{index}" for kind in ("conv", "norm") for index in (1, 2, 3)}
+    assert set(seen["intermediates"]) == layers | {"se", "Dropout_0", "__call__"}
+    assert all(leaf["__call__"][0].shape[:3] == (8, 16, 16) for leaf in map(seen["intermediates"].get, layers))
+    counts = [cost(network("se_resnet50", fused), 16) for fused in (None, False)]
+    assert counts[0].total == counts[1].total
+    assert counts[0].squeeze_excite.multiply_adds == 2 * sum(c * c // 16 for c in (32, 32))

@@ -1,0 +1,132 @@
+"""The convolution's value and gradients against XLA's own, in all forms that CPUs have for it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from senet_jax import ops
+from senet_jax.ops import cpu_convolution
+from senet_jax.ops.windows import Window
+
+FORMS = {
+    "3x3, Winograd, odd": ((2, 9, 7, 64), (3, 3, 64, 66), {"padding": 1}),
+    "3x3, Winograd, one example, no padding": ((1, 8, 8, 64), (3, 3, 64, 64), {}),
+    "3x3, Winograd, uneven padding": ((1, 8, 9, 64), (3, 3, 64, 64), {"padding": ((3, 1), (0, 2))}),
+    "3x3, few channels": ((2, 8, 9, 3), (3, 3, 3, 5), {"padding": 1}),
+    "3x3, stride 2": ((2, 8, 9, 20), (3, 3, 20, 5), {"stride": 2, "padding": 1}),
+    "3x3, dilated": ((2, 9, 9, 64), (3, 3, 64, 64), {"dilation": 2, "padding": 2}),
+    "1x1": ((2, 9, 5, 5), (1, 1, 5, 7), {}),
+    "1x1, stride 2": ((2, 9, 6, 5), (1, 1, 5, 7), {"stride": 2}),
+    "1x1, padded": ((2, 5, 5, 5), (1, 1, 5, 7), {"padding": 1}),
+    "1x7": ((1, 5, 9, 20), (1, 7, 20, 5), {"padding": ((0, 0), (3, 3))}),
+    "7x7, stride 2": ((2, 11, 12, 3), (7, 7, 3, 8), {"stride": 2, "padding": 3}),
+    "grouped": ((2, 8, 7, 48), (3, 3, 8, 96), {"groups": 6, "padding": 1}),
+    "grouped, wide": ((1, 6, 6, 120), (3, 3, 40, 120), {"groups": 3, "padding": 1}),
+    "grouped, stride 2": ((2, 9, 8, 64), (3, 3, 4, 64), {"groups": 16, "padding": 1, "stride": 2}),
+    "depthwise": ((2, 8, 9, 6), (3, 3, 1, 6), {"groups": 6, "padding": 1}),
+    "depthwise, stride 2": ((2, 9, 8, 6), (3, 3, 1, 6), {"groups": 6, "padding": "SAME", "stride": 2}),
+    "depthwise, dilated": ((1, 9, 9, 6), (3, 3, 1, 6), {"groups": 6, "padding": 2, "dilation": 2}),
+    "depthwise, two for one": ((2, 7, 7, 6), (3, 3, 1, 12), {"groups": 6, "padding": 1}),
+}
+
+
+def operands(form, dtype=jnp.float32):
+    x, kernel, settings = FORMS[form]
+    return *(jnp.asarray(np.random.default_rng(0).standard_normal(shape), dtype) for shape in (x, kernel)), settings
+
+
+def value_and_gradients(x, kernel, **settings):
+    y, backward = jax.vjp(lambda x, kernel: ops.convolution(x, kernel, **settings), x, kernel)
+    return y, *backward(jnp.cos(3 * jnp.arange(y.size, dtype=x.dtype)).reshape(y.shape))
+
+
+def assert_close(ours, theirs, tolerance):
+    for our, their in zip(ours, theirs, strict=True):
+        assert our.dtype == their.dtype
+        scale = np.abs(np.asarray(their, np.float64)).max()
+        np.testing.assert_allclose(*(np.asarray(z, np.float64) / scale for z in (our, their)), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_float64(form, x64):
+    x, kernel, settings = operands(form, jnp.float64)
+    theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
+    assert_close(jax.jit(value_and_gradients, static_argnames=settings)(x, kernel, **settings), theirs, 1e-13)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_float32(form):
+    x, kernel, settings = operands(form)
+    theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
+    assert_close(value_and_gradients(x, kernel, **settings), theirs, 2e-6)
+
+
+@pytest.mark.parametrize("form", ["3x3, Winograd, odd", "1x1", "grouped", "depthwise"])
+def test_bfloat16_differs_by_its_last_rounding(form):
+    x, kernel, settings = operands(form, jnp.bfloat16)
+    ours = value_and_gradients(x, kernel, **settings)
+    theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
+    assert_close(ours, theirs, 2**-8)
+
+
+def test_the_forms_are_those_of_the_platform():
+    def operations(form, platform):
+        x, kernel, settings = operands(form)
+        program = jax.jit(lambda x, kernel: value_and_gradients(x, kernel, **settings))
+        text = program.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
+        return text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")
+
+    assert operations("3x3, Winograd, odd", "cpu") == (0, 33)
+    assert operations("1x1", "cpu") == (0, 3)
+    assert operations("depthwise", "cpu") == (0, 0)
+    for form in ("3x3, Winograd, odd", "1x1", "grouped", "depthwise"):
+        for platform in ("cuda", "tpu"):
+            assert operations(form, platform) == (3, 0)
+
+
+@pytest.mark.parametrize("form", ["3x3, Winograd, odd", "grouped, stride 2"])
+def test_under_vmap_and_checkpoint(form):
+    x, kernel, settings = operands(form)
+
+    def own(x):
+        return jax.checkpoint(lambda x, kernel: value_and_gradients(x, kernel, **settings)[1])(x, kernel)
+
+    each = jnp.stack([own(part[None]) for part in x])
+    assert_close([jax.vmap(own)(x[:, None])], [each], 2e-6)
+
+
+@pytest.mark.parametrize("form", ["3x3, Winograd, odd", "3x3, stride 2", "1x1, stride 2", "grouped", "depthwise"])
+def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
+    x, kernel, settings = operands(form)
+    x = jnp.concatenate([x, -2 * x, x + 1, x])[:4]
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    divided, replicated = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], []))
+    program = jax.jit(
+        lambda x, kernel: value_and_gradients(x, kernel, **settings),
+        in_shardings=(divided, replicated),
+        out_shardings=(divided, divided, replicated),
+    )
+    text = program.lower(x, kernel).compile().as_text()
+    assert text.count(" all-reduce(") == 1
+    assert "conditional" not in text
+    assert not [kind for kind in ("all-gather", "all-to-all", "collective-permute") if kind in text]
+    assert_close(program(x, kernel), value_and_gradients(x, kernel, lowering="xla", **settings), 2e-6)
+
+
+def test_what_is_no_convolution_is_refused():
+    x, kernel, _ = operands("3x3, Winograd, odd")
+    with pytest.raises(ValueError, match="groups is 1, x has 32 channels and the kernel takes 64 to 66"):
+        ops.convolution(x[..., :32], kernel)
+    with pytest.raises(ValueError, match="lowering is 'fast'; it must be one of platform, xla"):
+        ops.convolution(x, kernel, lowering="fast")
+
+
+def test_winograd_is_for_many_channels_and_many_tiles():
+    def chosen(x, kernel):
+        return cpu_convolution._winograd(jnp.zeros(x), jnp.zeros(kernel), Window())
+
+    assert chosen((16, 7, 7, 512), (3, 3, 512, 512))
+    assert not chosen((1, 7, 7, 512), (3, 3, 512, 512))
+    assert not chosen((16, 32, 32, 16), (3, 3, 16, 64))

@@ -1,0 +1,46 @@
+"""Maxima over windows against XLA's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from senet_jax import ops
+
+
+def theirs(x, size, stride, padding):
+    return nn.max_pool(x, (size, size), strides=(stride, stride), padding=(padding, padding))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(3, 2, (0, 1)), (3, 2, (1, 1)), (3, 1, (1, 1)), (2, 2, (0, 0)), (3, 2, (0, 2))]
+)
+def test_value_and_gradient(size, stride, padding, dtype):
+    # Every value is there once, and all below zero, so that a border of zeros would be seen.
+    x = -1 - jnp.asarray(np.random.default_rng(0).permutation(2 * 9 * 8).reshape(2, 9, 8, 1), dtype)
+    y, backward = jax.vjp(lambda x: ops.max_pool(x, size, stride, padding), x)
+    expected, expected_backward = jax.vjp(lambda x: theirs(x, size, stride, padding), x)
+    np.testing.assert_array_equal(y, expected)
+    gradient = jnp.arange(y.size).reshape(y.shape).astype(dtype)
+    # The sums of several windows' gradients are rounded in another order.
+    np.testing.assert_allclose(
+        *(np.asarray(pull(gradient)[0], np.float32) for pull in (backward, expected_backward)),
+        rtol=0 if dtype == jnp.float32 else 2**-6,
+    )
+
+
+def test_equal_maxima_share_the_gradient():
+    gradient = jax.grad(lambda x: ops.max_pool(x, 3, 2, (0, 1)).sum())(jnp.ones((1, 3, 3, 1)))
+    assert gradient.sum() == 1
+    assert (gradient >= 0).all()
+
+
+def test_the_forms_are_those_of_the_platform():
+    def text(platform):
+        program = jax.jit(jax.grad(lambda x: ops.max_pool(x, 3, 2, (0, 1)).sum())).trace(jnp.ones((1, 8, 8, 2)))
+        return program.lower(lowering_platforms=(platform,)).as_text()
+
+    assert "select_and_scatter" not in text("cpu")
+    assert "select_and_scatter" in text("cuda")
