@@ -108,10 +108,15 @@ def _each_channel(x: Array, kernel: Array, window: Window) -> Array:
 
 def _contract(x: Array, gradient: Array) -> Array:
     """The product of two maps' channels, (c, o), summed over examples and positions."""
-    if x.shape[1] * x.shape[2] >= 4 * max(x.shape[-1], gradient.shape[-1]):
-        # Apart for each example: XLA leaves one small result of a long sum to one core.
-        return lax.dot_general(x, gradient, (((1, 2), (1, 2)), ((0,), (0,)))).sum(0)
-    return lax.dot_general(x, gradient, (((0, 1, 2), (0, 1, 2)), ((), ())))
+    n, h, w, c = x.shape
+    o = gradient.shape[-1]
+    # XLA transposes maps that are summed over several axes, so they are made one, and leaves a small result of a long
+    # sum to one core, so it is summed for each example apart.
+    examples = n if h * w >= 8 * max(c, o) else 1
+    x, gradient = (z.reshape(examples, -1, z.shape[-1]) for z in (x, gradient))
+    if c > o:
+        return lax.dot_general(gradient, x, (((1,), (1,)), ((0,), (0,)))).sum(0).T
+    return lax.dot_general(x, gradient, (((1,), (1,)), ((0,), (0,)))).sum(0)
 
 
 def _products_of_taps(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:

@@ -1,9 +1,8 @@
 """Normalised maps that are not computed yet, so that what follows the normalisation costs no pass of its own.
 
-Batch normalisation is a line in its input y, and so are a recalibration of it and the sum with a shortcut. Two passes
-over y do for all of them: `moments`, from which the statistics and the squeeze follow, and `activate`. Their gradients
-take two more: one for the sums over positions, one that writes the gradient of y, when XLA has fused what both
-functions add to it. Nothing but their inputs is kept. Both are differentiable once, in reverse.
+Batch normalisation is a line in its input y, and so are a recalibration of it and the sum with a shortcut. `moments` of
+y, from which the statistics and the squeeze follow, and one pass in `activate` do for all of them. Of the maps' size
+nothing is kept for the gradients but y and the output. Both are differentiable once, in reverse.
 """
 
 import operator
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from senet_jax.ops.batch_norm import split
+from senet_jax.ops.materialise import keep_apart, materialise
 from senet_jax.typing import Array, Float
 
 
@@ -62,26 +62,27 @@ def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moment
     What uses both has to use the map given back: then their gradients are added in one pass. The sums are of
     differences from a position in the middle, so that large means do not cancel.
     """
-    x = _float32(y)
-    pivot = x[:, x.shape[1] // 2, x.shape[2] // 2]
-    deviation = x - _spread(pivot)
-    offset = deviation.mean((1, 2))
-    variance = jnp.square(deviation).mean((1, 2)) - jnp.square(offset)
+    pivot = _float32(y[:, y.shape[1] // 2, y.shape[2] // 2])
+
+    x, own_pivot = keep_apart(y, pivot)
+    offset = (_float32(x) - _spread(own_pivot)).mean((1, 2))
+    x, own_pivot, _ = keep_apart(y, pivot, offset)
+    variance = jnp.square(_float32(x) - _spread(own_pivot)).mean((1, 2)) - jnp.square(offset)
     return y, Moments(pivot, offset, jnp.maximum(variance, 0))
 
 
 def _moments_forward(y: Array) -> tuple[tuple[Array, Moments], tuple[Array, Array, Array]]:
-    _, result = moments(y)
+    y, result = moments(y)
     return (y, result), (y, result.pivot, result.offset)
 
 
 def _moments_backward(kept: tuple[Array, Array, Array], gradients: tuple[Array, Moments]) -> tuple[Array]:
-    y, pivot, offset = kept
     of_y, (_, of_offset, of_variance) = gradients
+    y, pivot, offset = keep_apart(*kept)
     positions = y.shape[1] * y.shape[2]
     constant, slope = (of_offset - 2 * of_variance * offset) / positions, 2 * of_variance / positions
     own = _spread(slope) * (_float32(y) - _spread(pivot)) + _spread(constant)
-    return ((_float32(of_y) + own).astype(y.dtype),)
+    return (materialise((_float32(of_y) + own).astype(y.dtype)),)
 
 
 moments.defvjp(_moments_forward, _moments_backward)
@@ -133,50 +134,52 @@ def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -
     lazy = [term for term in terms if isinstance(term, Normalised)]
     maps = [term for term in terms if not isinstance(term, Normalised)]
     if not lazy:
-        return activation(reduce(operator.add, maps))
+        return materialise(activation(reduce(operator.add, maps)))
     total: Any = _combine(activation is jax.nn.relu, lazy, reduce(operator.add, maps) if maps else None)
     return total if activation is jax.nn.relu else activation(total)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _combine(rectify: bool, terms: list[Normalised], shortcut: Array | None) -> Array:
-    total = _sum(terms, shortcut)
-    return (jnp.maximum(total, 0) if rectify else total).astype(terms[0].y.dtype)
+    lines = [_spread(term.factor) * (_float32(term.y) - _spread(term.pivot)) + _spread(term.value) for term in terms]
+    total = reduce(operator.add, lines if shortcut is None else [*lines, _float32(shortcut)])
+    return materialise((jnp.maximum(total, 0) if rectify else total).astype(terms[0].y.dtype))
 
 
-def _combine_forward(
-    rectify: bool, terms: list[Normalised], shortcut: Array | None
-) -> tuple[Array, tuple[list[Normalised], Array | None]]:
-    return _combine(rectify, terms, shortcut), (terms, shortcut)
+Kept = tuple[list[Normalised], Array | None, Array | None]
 
 
-def _combine_backward(
-    rectify: bool, kept: tuple[list[Normalised], Array | None], gradient: Array
-) -> tuple[list[Normalised], Array | None]:
-    terms, shortcut = kept
+def _combine_forward(rectify: bool, terms: list[Normalised], shortcut: Array | None) -> tuple[Array, Kept]:
+    output: Any = _combine(rectify, terms, shortcut)
+    # Of the shortcut only its type is kept.
+    return output, (terms, None if shortcut is None else shortcut[:0], output if rectify else None)
+
+
+def _combine_backward(_: bool, kept: Kept, gradient: Array) -> tuple[list[Normalised], Array | None]:
+    terms, shortcut, output = kept
+    if output is not None:
+        gradient = materialise(jnp.where(output > 0, gradient, 0))
     g = _float32(gradient)
-    if rectify:
-        g = jnp.where(_sum(terms, shortcut) > 0, g, 0)
     of_value = g.sum((1, 2))
+
+    def of_factor(term: Normalised) -> Array:
+        y, pivot, own_g = keep_apart(term.y, term.pivot, gradient)
+        return (_float32(own_g) * (_float32(y) - _spread(pivot))).sum((1, 2))
+
     of_terms = [
         Normalised(
             y=(_spread(term.factor) * g).astype(term.y.dtype),
             pivot=jnp.zeros_like(term.pivot),
-            factor=(g * (_float32(term.y) - _spread(term.pivot))).sum((1, 2)).astype(term.factor.dtype),
+            factor=of_factor(term).astype(term.factor.dtype),
             value=of_value.astype(term.value.dtype),
             squeeze=jnp.zeros_like(term.squeeze),
         )
         for term in terms
     ]
-    return of_terms, None if shortcut is None else g.astype(shortcut.dtype)
+    return of_terms, None if shortcut is None else gradient.astype(shortcut.dtype)
 
 
 _combine.defvjp(_combine_forward, _combine_backward)
-
-
-def _sum(terms: list[Normalised], shortcut: Array | None) -> Array:
-    lines = [_spread(term.factor) * (_float32(term.y) - _spread(term.pivot)) + _spread(term.value) for term in terms]
-    return reduce(operator.add, lines if shortcut is None else [*lines, _float32(shortcut)])
 
 
 def _spread(x: Array) -> Array:

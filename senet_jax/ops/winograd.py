@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from senet_jax.ops.materialise import materialise
 from senet_jax.ops.windows import Window, pad, taps
 from senet_jax.typing import Array, Float
 
@@ -41,11 +42,15 @@ def kernel_gradient(x: Float[Array, "n h w c"], gradient: Float[Array, "n oh ow 
     gradient = pad(gradient, ((0, missing[0]), (0, missing[1])))
     inputs = _transform(_INPUT, _patches(x, padding, tiles))
     outputs = _transform(_OUTPUT.T, taps(gradient, (2, 2), Window(stride=(2, 2))))
-    # One product with a batch of 16: apart, each would be a small result of a long sum, which XLA leaves to one core.
-    left, right = (jnp.stack([term for row in grid for term in row]) for grid in (inputs, outputs))
-    products = lax.dot_general(left, right, (((1, 2, 3), (1, 2, 3)), ((0,), (0,))))
-    grid = _transform(_KERNEL.T, [[products[4 * i + j] for j in range(4)] for i in range(4)])
+    products = [[_contract(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(inputs, outputs, strict=True)]
+    grid = _transform(_KERNEL.T, products)
     return jnp.stack([jnp.stack(row) for row in grid])
+
+
+def _contract(x: Array, y: Array) -> Array:
+    """The products of their channels, summed over all else, which is long: the first is transposed to be contiguous."""
+    x, y = (materialise(z.reshape(-1, z.shape[-1])) for z in (x, y))
+    return materialise(x.T) @ y
 
 
 def _products(x: Array, kernel: Grid, padding: Padding, contracted: int) -> Array:

@@ -113,11 +113,13 @@ def test_gradients_are_those_of_finite_differences(x64):
     check_grads(function, (inputs("float64"),), order=1, modes=["rev"], eps=1e-7)
 
 
-def test_it_keeps_nothing_of_the_maps_size_but_its_inputs():
+@pytest.mark.parametrize("projects", [True, False])
+def test_of_the_maps_size_it_keeps_what_is_normalised_and_the_output(projects):
     x = inputs("float32")
-    _, pull = jax.vjp(partial(lazy, group=None, attends=True, projects=True), x)
+    y, pull = jax.vjp(partial(lazy, group=None, attends=True, projects=projects), x)
     kept = [leaf for leaf in jax.tree.leaves(pull) if leaf.shape == SHAPE]
-    assert {leaf.unsafe_buffer_pointer() for leaf in kept} == {x[k].unsafe_buffer_pointer() for k in ("y", "shortcut")}
+    expected = [x["y"], y, *([x["shortcut"]] if projects else [])]
+    assert {leaf.unsafe_buffer_pointer() for leaf in kept} == {leaf.unsafe_buffer_pointer() for leaf in expected}
 
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint, "vmap", "pmap", "sharded"])
