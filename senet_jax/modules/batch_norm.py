@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -25,8 +24,8 @@ class BatchNorm(nn.Module):
     param_dtype: Any = jnp.float32
     fused: bool | None = None
     """Whether blocks compute the output together with what follows it (`ops.Normalised`): the same numbers from fewer
-    passes, differentiable once, in reverse. None: on CPUs, unless the calls of modules are intercepted or captured, as
-    then the output is wanted by itself; for a TPU the compiler keeps more of it in memory than of the plain form."""
+    passes, differentiable once, in reverse. None: unless the calls of modules are intercepted or captured, as then the
+    output is wanted by itself."""
 
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w c"]:
         """The output has the type of x; the statistics are taken in float32 at least.
@@ -59,7 +58,7 @@ class BatchNorm(nn.Module):
         """The field's choice, or where it is None, this module's."""
         if self.fused is not None:
             return self.fused
-        return jax.default_backend() == "cpu" and not _calls_are_observed()
+        return not _calls_are_observed()
 
     @nn.compact
     def _values(self, channels: int) -> tuple[Array, Array, Array, Array]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from senet_jax.ops.batch_norm import split
-from senet_jax.ops.materialise import keep_apart, materialise
+from senet_jax.ops.materialise import apart, apart_on_cpu, materialise
 from senet_jax.typing import Array, Float
 
 
@@ -55,6 +55,10 @@ class Normalised(NamedTuple):
         return self.y.shape
 
 
+_OFFSET, _VARIANCE, _SIGN, _FACTOR, _INPUT = range(1, 6)
+"""Places in which y is used anew."""
+
+
 @jax.custom_vjp
 def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moments]:
     """The map itself and its moments.
@@ -62,11 +66,13 @@ def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moment
     What uses both has to use the map given back: then their gradients are added in one pass. The sums are of
     differences from a position in the middle, so that large means do not cancel.
     """
-    pivot = _float32(y[:, y.shape[1] // 2, y.shape[2] // 2])
-
-    x, own_pivot = keep_apart(y, pivot)
+    x = _float32(y)
+    pivot = x[:, y.shape[1] // 2, y.shape[2] // 2]
+    if x.dtype != y.dtype:  # Digits that such sums lose in float32 a narrower type has not.
+        pivot = jnp.zeros_like(pivot)
+    x, own_pivot = apart_on_cpu(_OFFSET, y, pivot)
     offset = (_float32(x) - _spread(own_pivot)).mean((1, 2))
-    x, own_pivot, _ = keep_apart(y, pivot, offset)
+    x, own_pivot = apart_on_cpu(_VARIANCE, y, pivot)
     variance = jnp.square(_float32(x) - _spread(own_pivot)).mean((1, 2)) - jnp.square(offset)
     return y, Moments(pivot, offset, jnp.maximum(variance, 0))
 
@@ -78,7 +84,7 @@ def _moments_forward(y: Array) -> tuple[tuple[Array, Moments], tuple[Array, Arra
 
 def _moments_backward(kept: tuple[Array, Array, Array], gradients: tuple[Array, Moments]) -> tuple[Array]:
     of_y, (_, of_offset, of_variance) = gradients
-    y, pivot, offset = keep_apart(*kept)
+    y, pivot, offset = apart(_INPUT, *kept)
     positions = y.shape[1] * y.shape[2]
     constant, slope = (of_offset - 2 * of_variance * offset) / positions, 2 * of_variance / positions
     own = _spread(slope) * (_float32(y) - _spread(pivot)) + _spread(constant)
@@ -141,7 +147,7 @@ def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _combine(rectify: bool, terms: list[Normalised], shortcut: Array | None) -> Array:
-    lines = [_spread(term.factor) * (_float32(term.y) - _spread(term.pivot)) + _spread(term.value) for term in terms]
+    lines = [_line(term) for term in terms]
     total = reduce(operator.add, lines if shortcut is None else [*lines, _float32(shortcut)])
     return materialise((jnp.maximum(total, 0) if rectify else total).astype(terms[0].y.dtype))
 
@@ -150,27 +156,26 @@ Kept = tuple[list[Normalised], Array | None, Array | None]
 
 
 def _combine_forward(rectify: bool, terms: list[Normalised], shortcut: Array | None) -> tuple[Array, Kept]:
+    """Of the shortcut only its type is kept, and the output's sign only where it is not that of one line alone."""
     output: Any = _combine(rectify, terms, shortcut)
-    # Of the shortcut only its type is kept.
+    if shortcut is None and len(terms) == 1:
+        return output, (terms, None, None)
     return output, (terms, None if shortcut is None else shortcut[:0], output if rectify else None)
 
 
-def _combine_backward(_: bool, kept: Kept, gradient: Array) -> tuple[list[Normalised], Array | None]:
+def _combine_backward(rectify: bool, kept: Kept, gradient: Array) -> tuple[list[Normalised], Array | None]:
     terms, shortcut, output = kept
-    if output is not None:
-        gradient = materialise(jnp.where(output > 0, gradient, 0))
+    terms = [_apart(apart, _FACTOR, term) for term in terms]
+    if rectify:
+        sign = _line(_apart(apart_on_cpu, _SIGN, terms[0])) if output is None else output
+        gradient = materialise(jnp.where(sign > 0, gradient, 0))
     g = _float32(gradient)
     of_value = g.sum((1, 2))
-
-    def of_factor(term: Normalised) -> Array:
-        y, pivot, own_g = keep_apart(term.y, term.pivot, gradient)
-        return (_float32(own_g) * (_float32(y) - _spread(pivot))).sum((1, 2))
-
     of_terms = [
         Normalised(
             y=(_spread(term.factor) * g).astype(term.y.dtype),
             pivot=jnp.zeros_like(term.pivot),
-            factor=of_factor(term).astype(term.factor.dtype),
+            factor=(g * (_float32(term.y) - _spread(term.pivot))).sum((1, 2)).astype(term.factor.dtype),
             value=of_value.astype(term.value.dtype),
             squeeze=jnp.zeros_like(term.squeeze),
         )
@@ -180,6 +185,15 @@ def _combine_backward(_: bool, kept: Kept, gradient: Array) -> tuple[list[Normal
 
 
 _combine.defvjp(_combine_forward, _combine_backward)
+
+
+def _apart(function: Callable[..., Any], place: int, term: Normalised) -> Normalised:
+    y, pivot = function(place, term.y, term.pivot)
+    return term._replace(y=y, pivot=pivot)
+
+
+def _line(term: Normalised) -> Array:
+    return _spread(term.factor) * (_float32(term.y) - _spread(term.pivot)) + _spread(term.value)
 
 
 def _spread(x: Array) -> Array:
