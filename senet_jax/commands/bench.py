@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contest import Entry, Result, contest, ratios
+from senet_jax import allocator
 from senet_jax.commands.command_line import Request
 from senet_jax.config import did_you_mean
 
@@ -53,11 +54,6 @@ NETWORKS = {"timm/seresnet50": "timm/resnet50", "timm/seresnext50_32x4d": "timm/
 """The plain twins. Under these names ours are to the last parameter what timm has."""
 MODES = ("training", "inference")
 DTYPES = ("float32", "bfloat16")
-ALLOCATOR = (
-    "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:"
-    f"glibc.malloc.trim_threshold={2**62}:glibc.malloc.top_pad={2**26}"
-)
-"""Memory once taken is kept, in huge pages, instead of being mapped, faulted in and given back at every step."""
 _COLUMNS = {
     "contestant": "contestant",
     "network": "network",
@@ -172,4 +168,4 @@ def _environment(settings: dict[str, Any]) -> dict[str, str]:
     }
     removed = ("GLIBC_TUNABLES", "JAX_COMPILATION_CACHE_DIR")
     own = {name: value for name, value in os.environ.items() if name not in removed}
-    return own | same | ({"GLIBC_TUNABLES": ALLOCATOR} if settings["allocator"] else {})
+    return own | same | ({"GLIBC_TUNABLES": allocator.TUNABLES} if settings["allocator"] else {})
