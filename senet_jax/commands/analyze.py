@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from senet_jax.analysis.excitations import CONSTANT, NEAR, Excitations, accuracy_without, count_gates, excitations
 from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.tables import aligned
 from senet_jax.config import did_you_mean
 from senet_jax.data import evaluation_batches
 from senet_jax.training import parallel
@@ -61,10 +62,10 @@ def prepare(request: Request) -> Callable[[], None]:
         left = accuracy_without(plan.model, state.evaluated, _batches(plan, mesh), found, groups)
         title = f"{plan.config.model.name} on {plan.dataset.name}, step {step}"
         _save(output, title, plan.dataset.class_names, classes, found, left)
-        print(f"{title}, {found.images.sum():,} test images\n", *_aligned(_blocks(found)), sep="\n")
+        print(f"{title}, {found.images.sum():,} test images\n", *_lines(_blocks(found)), sep="\n")
         chance = (np.count_nonzero(found.images) - 1) / (found.images.sum() - 1)
         print(_EXPLANATION.format(near=NEAR, constant=CONSTANT, chance=chance))
-        print(*_aligned(_replaced(found, left)), f"\npictures, tables and arrays are in {output}", sep="\n")
+        print(*_lines(_replaced(found, left)), f"\npictures, tables and arrays are in {output}", sep="\n")
 
     return run
 
@@ -174,7 +175,7 @@ def _rounded(value: Any) -> float:
     return float(f"{value:.6g}")
 
 
-def _aligned(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The rows as lines under their titles, the first column flush left."""
     cells = [
         [name.replace("_", " ") for name in rows[0]],
@@ -183,5 +184,4 @@ def _aligned(rows: Sequence[dict[str, Any]]) -> list[str]:
             for row in rows
         ),
     ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in cells]
+    return aligned(cells)

@@ -37,7 +37,7 @@ class Request:
     name: str = ""
     """The experiment's, such as "digits" or, for --config=sizes.py:large, "sizes-large"; or the workdir's."""
     workdir: Path | None = None
-    """Never None for the commands that are of a run."""
+    """Never None for the commands that are of a run or of a workdir."""
     options: dict[str, Any] = field(default_factory=dict)
     """The command's own flags that were given; the required ones always are."""
     sweep: Sweep | None = None
@@ -81,17 +81,21 @@ def parse(argv: Sequence[str]) -> Request:
     options = {name: given[name].value for name in OPTIONS if given[name].present}
     if command != "help":
         options = _checked_options(command, options)
-    if command not in (*CONFIGURED, "help"):
-        if given.config is not None or given.workdir is not None or overrides:
-            taken = ", ".join(f"--{option}" for option in COMMANDS[command].options) or "no flags"
-            raise ValueError(
-                f"{command} takes {taken}; --config, --config.FIELD and --workdir are for {' and '.join(CONFIGURED)}"
-            )
-        return Request(command, options=options)
+    configured, of_run, of_workdir = command in (*CONFIGURED, "help"), False, False
+    if command in COMMANDS:
+        of_run, of_workdir = COMMANDS[command].of_run, COMMANDS[command].of_workdir
     workdir = None if given.workdir is None else _local_path("workdir", given.workdir)
-    of_run = command in COMMANDS and COMMANDS[command].of_run
-    if of_run and workdir is None:
-        raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of a training run")
+    surplus = given.config is not None or overrides or (workdir is not None and not of_workdir)
+    if surplus and not configured:
+        own = [*(["workdir"] if of_workdir else []), *COMMANDS[command].options]
+        taken = ", ".join(f"--{option}" for option in own) or "no flags"
+        others = "--config and --config.FIELD" if of_workdir else "--config, --config.FIELD and --workdir"
+        raise ValueError(f"{command} takes {taken}; {others} are for {' and '.join(CONFIGURED)}")
+    if (of_run or of_workdir) and workdir is None:
+        kind = "a training run" if of_run else "a sweep or of a training run"
+        raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {kind}")
+    if not configured:
+        return Request(command, workdir=workdir, options=options)
     if of_run and workdir is not None and given.config is None:
         config, config_path, name = read_workdir(workdir), workdir / CONFIG, workdir.resolve().name
     else:

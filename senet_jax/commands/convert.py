@@ -6,7 +6,7 @@ import jax
 
 from senet_jax import create_model
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.results import print_table
+from senet_jax.commands.tables import print_table
 from senet_jax.weights import Preprocessing, save_weights
 
 

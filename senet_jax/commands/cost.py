@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import astuple
-from itertools import zip_longest
 
 from senet_jax import create_model
 from senet_jax.analysis.cost import Cost, NetworkCost, cost
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.tables import aligned
 from senet_jax.models import native
 
 _COUNTS = ["parameters", "multiply-adds", "activations", "elementwise"]
@@ -42,11 +42,11 @@ def _table(network: NetworkCost, depth: int) -> list[str]:
     total, extra = network.total, network.squeeze_excite
     rows.append(["total", *_counts(total), *_shares(extra, total)])
     if extra == Cost():
-        return _aligned([row[: len(_COUNTS) + 1] for row in rows])
+        return aligned([row[: len(_COUNTS) + 1] for row in rows])
     plain = total - extra
     increase = [f"+{share}" for share in _shares(extra, plain)]
     rows += [["without SE", *_counts(plain)], ["SE adds", *_counts(extra)], ["", *increase]]
-    lines = _aligned(rows)
+    lines = aligned(rows)
     return ["of which squeeze-and-excitation".rjust(len(lines[0])), *lines]
 
 
@@ -56,9 +56,3 @@ def _counts(cost: Cost) -> list[str]:
 
 def _shares(part: Cost, whole: Cost) -> list[str]:
     return [f"{a / b:.2%}" if a else "-" for a, b in zip(astuple(part), astuple(whole), strict=True)]
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """The rows as lines, the first column flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

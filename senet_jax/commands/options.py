@@ -29,6 +29,8 @@ class Command:
     """Whether it takes --config, --config.FIELD and --workdir."""
     of_run: bool = False
     """Whether it needs --workdir, and takes the configuration of the run there unless --config is given."""
+    of_workdir: bool = False
+    """Whether it needs --workdir, of a sweep or of a run, and takes no configuration."""
 
 
 _MODEL = Option(str, "NAME", "the name of a network; launch.py list prints them", required=True)
@@ -63,6 +65,11 @@ COMMANDS = {
             "jobs": Option(int, "N", "variants trained at a time, each in a process; by default 1", least=1),
         },
         configured=True,
+    ),
+    "report": Command(
+        "makes of the sweep or the run in --workdir tables (CSV, Markdown, LaTeX), pictures, and a page",
+        {"output": Option(Path, "DIRECTORY", "where they are written; by default report in --workdir")},
+        of_workdir=True,
     ),
     "list": Command("prints the names of the networks, and the experiments"),
     "networks": Command(

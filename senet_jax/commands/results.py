@@ -1,4 +1,4 @@
-"""What a command leaves behind when it is done: the table on the terminal, and where a result comes from."""
+"""What is said of a result: its figures, and where it comes from."""
 
 import datetime
 import os
@@ -24,12 +24,6 @@ def provenance() -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-
-
-def print_table(rows: dict[str, str]) -> None:
-    """Prints a name and a value in each line, below each other."""
-    width = max(map(len, rows))
-    print("\n".join(["", *(f"{name:<{width}}  {value}" for name, value in rows.items())]), flush=True)
 
 
 def accuracy_rows(results: dict[str, float], classes: int) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from senet_jax.analysis.cost import Cost, cost
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.tables import aligned
 from senet_jax.commands.train import check_workdir
 from senet_jax.commands.workers import LOG, state, train_all
 from senet_jax.config import Experiment, did_you_mean
@@ -107,11 +108,7 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str]) -> None
         changes = " ".join(f"{field}={value}" for field, value in row.changes.items())
         counts = f"{row.parameters:,}", f"{row.multiply_adds / 1e9:.4g}"
         table.append((name, changes, *counts, row.duration, textwrap.shorten(state(workdir / name), 90)))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    aligned = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust, str.ljust)
-    for line in table:
-        cells = (align(cell, width) for align, cell, width in zip(aligned, line, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    print(*aligned(table, left=(0, 1, 5)), sep="\n")
     print(f"{len(names)} of {len(rows)} variants, in {workdir}", flush=True)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from senet_jax.analysis.parameters import count_parameters
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import CONFIG, read_workdir
-from senet_jax.commands.results import accuracy_rows, print_table, provenance
+from senet_jax.commands.results import accuracy_rows, provenance
+from senet_jax.commands.tables import print_table
 from senet_jax.config import Experiment, flatten, to_dict
 from senet_jax.training import logs
 from senet_jax.training.files import replace_text
@@ -75,7 +76,8 @@ def run(plan: Plan, workdir: Path) -> None:
     results = train(plan, workdir)
     curves = workdir / "curves.png"
     plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")
-    record = {"steps": plan.total_steps, "seed": config.seed, "parameters": parameters} | results | provenance()
+    known = {"steps": plan.total_steps, "seed": config.seed, "parameters": parameters, "classes": dataset.num_classes}
+    record = known | results | provenance()
     replace_text(workdir / RESULT, json.dumps(record, indent=2) + "\n")
     speed = f" at {results['images_per_second']:,.0f} images/s" if "images_per_second" in results else ""
     print_table(

@@ -82,12 +82,13 @@ class _Worker:
 
     def __init__(self, programs: Path, jobs: int):
         self.connection, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_serve, args=(theirs, programs, jobs))
+        self.process = _SPAWN.Process(target=_serve, args=(theirs, programs, jobs, sys.orig_argv))
         self.process.start()
         theirs.close()
 
 
-def _serve(connection: Connection, programs: Path, jobs: int) -> None:
+def _serve(connection: Connection, programs: Path, jobs: int, command: list[str]) -> None:
+    sys.orig_argv[:] = command  # Which results say that they come from.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent is interrupted too, and ends this process.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if jobs > 1:

@@ -1,0 +1,196 @@
+"""Runs of a sweep side by side: means over seeds, differences to a baseline, tables."""
+
+import csv
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+RESULTS = {
+    "accuracy": float,
+    "top5_accuracy": float,
+    "loss": float,
+    "classes": int,
+    "steps": int,
+    "images_per_second": float,
+    "seconds": float,
+    "commit": str,
+    "command": str,
+    "hardware": str,
+    "versions": json.loads,
+    "finished": str,
+}
+"""What is known of a run that has ended, and how it is read from text."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended."""
+
+    variant: str
+    """What the runs have in common that differ in their seed alone."""
+    seed: int
+    is_baseline: bool
+    """Whether its variant is what the others are compared with."""
+    changes: Mapping[str, Any]
+    """Fields of the configuration and their values, without the seed."""
+    parameters: int
+    multiply_adds: int
+    """Of one image."""
+    results: Mapping[str, Any]
+    """By the names in RESULTS; seconds are those of training."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A variant: means over its runs, and their sample standard deviation; None where there are too few runs."""
+
+    variant: str
+    is_baseline: bool
+    changes: Mapping[str, Any]
+    seeds: int
+    accuracy: float
+    deviation: float | None
+    top5_accuracy: float | None
+    """None where there are ten classes or fewer."""
+    difference: float | None
+    """Of the mean accuracy to the baseline's; None for the baseline itself."""
+    interval: tuple[float, float] | None
+    """In which the difference lies with 95 % confidence (Welch's t-test)."""
+    parameters: int
+    multiply_adds: int
+    images_per_second: float | None
+    seconds: float | None
+
+
+def summarise(runs: Sequence[Run]) -> list[Summary]:
+    """A summary of each variant, in the order in which they first appear."""
+    variants: dict[str, list[Run]] = {}
+    for run in runs:
+        variants.setdefault(run.variant, []).append(run)
+    baseline = [run.results["accuracy"] for run in runs if run.is_baseline]
+    return [_summary(own, baseline) for own in variants.values()]
+
+
+def _summary(runs: Sequence[Run], baseline: Sequence[float]) -> Summary:
+    first = runs[0]
+    accuracies = _values(runs, "accuracy")
+    mean, difference, interval = statistics.fmean(accuracies), None, None
+    if baseline and not first.is_baseline:
+        difference = mean - statistics.fmean(baseline)
+        if min(len(accuracies), len(baseline)) > 1 and len({*accuracies, *baseline}) > 1:
+            test: Any = stats.ttest_ind(accuracies, baseline, equal_var=False)
+            low, high = test.confidence_interval(CONFIDENCE)
+            interval = float(low), float(high)
+    many_classes = all(run.results.get("classes", 0) > 10 for run in runs)
+    return Summary(
+        first.variant,
+        first.is_baseline,
+        first.changes,
+        len(runs),
+        mean,
+        statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        statistics.fmean(_values(runs, "top5_accuracy")) if many_classes else None,
+        difference,
+        interval,
+        first.parameters,
+        first.multiply_adds,
+        _mean(_values(runs, "images_per_second")),
+        _mean(_values(runs, "seconds")),
+    )
+
+
+def _values(runs: Sequence[Run], name: str) -> list[float]:
+    return [run.results[name] for run in runs if run.results.get(name) is not None]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def cells(summaries: Sequence[Summary]) -> list[dict[str, str]]:
+    """The rows of the table as text by their titles, without columns that are empty in all of them."""
+    rows = []
+    for summary in summaries:
+        deviation = "" if summary.deviation is None else f" ± {100 * summary.deviation:.2f}"
+        interval = summary.interval
+        rows.append(
+            {
+                "variant": summary.variant,
+                "test accuracy, %": f"{100 * summary.accuracy:.2f}{deviation}",
+                "top-5 accuracy, %": _text(summary.top5_accuracy, lambda x: f"{100 * x:.2f}"),
+                "seeds": str(summary.seeds),
+                "difference": "baseline" if summary.is_baseline else _text(summary.difference, _points),
+                "95 % interval": "" if interval is None else f"{_points(interval[0])} to {_points(interval[1])}",
+                "parameters": f"{summary.parameters:,}",
+                "GFLOPs": f"{summary.multiply_adds / 1e9:.4g}",
+                "images/s": _text(summary.images_per_second, lambda x: f"{x:,.0f}"),
+            }
+        )
+    return [{title: row[title] for title in row if any(other[title] for other in rows)} for row in rows]
+
+
+def _text(value: float | None, form: Callable[[float], str]) -> str:
+    return "" if value is None else form(value)
+
+
+def _points(share: float) -> str:
+    """In percentage points, with its sign."""
+    return f"{100 * share:+.2f}"
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of cells as a table."""
+    table = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def latex(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of cells as a tabular with the rules of booktabs."""
+
+    def line(texts: Iterable[str]) -> str:
+        escaped = (text.replace("%", r"\%").replace("_", r"\_").replace("±", r"$\pm$") for text in texts)
+        escaped = (re.sub(r"-(?=\d)", "$-$", text) for text in escaped)
+        return f"{' & '.join(escaped)} \\\\"
+
+    columns = "l" + "r" * (len(rows[0]) - 1)
+    body = [line(row.values()) for row in rows]
+    rules = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(rows[0]), r"\midrule"]
+    return "\n".join([*rules, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+_COLUMNS = ("variant", "seed", "is_baseline", "changes", "parameters", "multiply_adds")
+
+
+def write_runs(path: Path, runs: Iterable[Run]) -> None:
+    """Writes a CSV file with a row for each run."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*_COLUMNS, *RESULTS], lineterminator="\n")
+        writer.writeheader()
+        for run in runs:
+            row = {name: getattr(run, name) for name in _COLUMNS} | {name: run.results.get(name) for name in RESULTS}
+            coded = [name for name in ("is_baseline", "changes", "versions") if row[name] is not None]
+            writer.writerow(row | {name: json.dumps(row[name]) for name in coded})
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The runs of such a file."""
+    with path.open(newline="") as file:
+        return [
+            Run(
+                row["variant"],
+                int(row["seed"]),
+                json.loads(row["is_baseline"]),
+                json.loads(row["changes"]),
+                int(row["parameters"]),
+                int(row["multiply_adds"]),
+                {name: read(row[name]) for name, read in RESULTS.items() if row[name]},
+            )
+            for row in csv.DictReader(file)
+        ]

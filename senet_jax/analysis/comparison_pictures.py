@@ -1,0 +1,115 @@
+"""Pictures of the runs of a sweep: accuracy over what was varied, over parameters, and over the epochs of training."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
+
+from senet_jax.analysis.comparison import Summary
+
+Curves = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
+"""The records of `metrics.jsonl` of each run of each variant."""
+_GREY = "0.35"
+
+
+def plot_accuracy(summaries: Sequence[Summary], path: Path, title: str) -> None:
+    """Draws mean test accuracy with its standard deviation: over a field that has numbers, else side by side.
+
+    The baseline is a line across, with its deviation as a band, where it has no place on that axis.
+    """
+    field = varied_number(summaries)
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    placed = [each for each in summaries if field is None or field in each.changes]
+    for each in summaries:
+        if each not in placed:
+            label, deviation = f"{each.variant} ({each.seeds} seeds)", each.deviation or 0
+            axis.axhline(each.accuracy, label=label, color=_GREY, linestyle="--")
+            axis.axhspan(each.accuracy - deviation, each.accuracy + deviation, color=_GREY, alpha=0.12, linewidth=0)
+    if field is not None:
+        placed.sort(key=lambda each: each.changes[field])
+    positions = list(range(len(placed))) if field is None else [each.changes[field] for each in placed]
+    means, deviations = [each.accuracy for each in placed], [each.deviation or 0 for each in placed]
+    style = {"color": "tab:orange", "capsize": 4, "label": "mean ± standard deviation"}
+    axis.errorbar(positions, means, deviations, fmt="o" if field is None else "o-", **style)
+    if field is None:
+        axis.set_xticks(positions, [each.variant for each in placed], rotation=20, ha="right")
+        axis.margins(x=0.15)
+    else:
+        axis.set_xlabel(field.rpartition(".")[2])
+        if min(positions) > 0 and max(positions) > 4 * min(positions):
+            axis.set_xscale("log", base=2)
+        axis.set_xticks(positions)
+        axis.xaxis.set_major_formatter(ScalarFormatter())
+        axis.xaxis.set_minor_locator(NullLocator())
+    _finish(figure, axis, path, title)
+
+
+def plot_parameters(summaries: Sequence[Summary], path: Path, title: str) -> None:
+    """Draws mean test accuracy, with its standard deviation, over the number of parameters."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for number, each in enumerate(summaries):
+        marker = "s" if each.is_baseline else "o"
+        point = {"fmt": marker, "capsize": 4, "color": f"C{number % 10}", "label": each.variant}
+        axis.errorbar(each.parameters / 1e6, each.accuracy, each.deviation or 0, **point)
+    axis.set_xlabel("parameters (millions)")
+    axis.margins(x=0.1)
+    _finish(figure, axis, path, title)
+
+
+def plot_training(curves: Curves, path: Path, title: str) -> None:
+    """Draws the training loss and the test accuracy of each variant over epochs: the mean over its runs, and between
+    the lowest and the highest a band.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure.suptitle(title)
+    panels = (("train", "loss", "training loss (nats)"), ("test", "accuracy", "test accuracy"))
+    for axis, (split, name, label) in zip(figure.subplots(1, 2), panels, strict=True):
+        for number, (variant, runs) in enumerate(curves.items()):
+            epochs: dict[float, list[float]] = defaultdict(list)
+            for record in (record for records in runs for record in records):
+                if record["split"] == split:
+                    epochs[record["epoch"]].append(record[name])
+            times = sorted(epochs)
+            axis.plot(times, [statistics.fmean(epochs[x]) for x in times], ".-", color=f"C{number % 10}", label=variant)
+            lowest, highest = ([extreme(epochs[x]) for x in times] for extreme in (min, max))
+            axis.fill_between(times, lowest, highest, color=f"C{number % 10}", alpha=0.15, linewidth=0)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+        if name == "loss":
+            axis.set_yscale("log")
+        else:
+            axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axis.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def varied_number(summaries: Sequence[Summary]) -> str | None:
+    """The only field that differs in its value, where that is a number in all variants but one at most, else None."""
+    values: dict[str, list[Any]] = defaultdict(list)
+    for each in summaries:
+        for field, value in each.changes.items():
+            values[field].append(value)
+
+    def is_axis(own: Sequence[Any]) -> bool:
+        numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in own)
+        return numbers and len(set(own)) == len(own) >= max(2, len(summaries) - 1)
+
+    numbers = [field for field, own in values.items() if is_axis(own)]
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _finish(figure: Figure, axis: Axes, path: Path, title: str) -> None:
+    axis.set_ylabel("test accuracy")
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small")
+    axis.set_title(title)
+    figure.savefig(path, dpi=120)

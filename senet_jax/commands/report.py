@@ -1,0 +1,134 @@
+"""`launch.py report`: what came of a sweep or of a run, as tables, pictures and a page."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
+from senet_jax.commands.command_line import Request
+from senet_jax.commands.config_files import read_workdir
+from senet_jax.commands.sweep import SWEEP
+from senet_jax.commands.tables import aligned
+from senet_jax.commands.train import RESULT
+from senet_jax.commands.workers import state
+from senet_jax.config import flatten
+from senet_jax.training import logs
+
+_NOTE = (
+    "Mean and standard deviation over seeds, on the test images after the last step. The difference is to the baseline "
+    f"in percentage points, and lies in the interval with {CONFIDENCE:.0%} confidence (Welch's t-test). GFLOPs are "
+    "multiply-adds of convolutions and dense layers for one image."
+)
+_PICTURES = {
+    "accuracy.png": "Test accuracy of each variant: mean and standard deviation over seeds.",
+    "parameters.png": "Test accuracy over the number of parameters.",
+    "training.png": "Training loss and test accuracy: mean over seeds, and between the lowest and the highest a band.",
+}
+
+
+def prepare(request: Request) -> Callable[[], None]:
+    """Reads the workdir. Raises ValueError where it holds neither a sweep nor a run, or where no run has ended."""
+    workdir = request.workdir or Path()
+    output: Path = request.options.get("output", workdir / "report")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output is {str(output)!r}, which is a file; give a directory")
+    content, directories = _sweep(workdir) if (workdir / SWEEP).is_file() else _single(workdir)
+    states = {name: state(directory) for name, directory in directories.items()}
+    done = {name: directory for name, directory in directories.items() if (directory / RESULT).is_file()}
+    if not done:
+        raise ValueError(f"no run in --workdir={workdir} has ended; their states: {', '.join(set(states.values()))}")
+    return lambda: _run(content, done, states, output)
+
+
+def _sweep(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
+    content = json.loads((workdir / SWEEP).read_text())
+    return content, {name: workdir / name for name in content["variants"]}
+
+
+def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
+    """A run as a sweep of one variant."""
+    from senet_jax.analysis.cost import cost
+    from senet_jax.data import preview
+    from senet_jax.training.plan import build_model
+
+    config = read_workdir(workdir)
+    classes, channels, _ = preview(config.data)
+    total = cost(build_model(config.model, classes), config.data.image_size, channels=channels).total
+    name = workdir.resolve().name
+    counts = {"parameters": total.parameters, "multiply_adds": total.multiply_adds}
+    variant = {"group": config.model.name, "changes": {"seed": config.seed}} | counts
+    return {"name": name, "baseline": None, "variants": {name: variant}}, {name: workdir}
+
+
+def _run(content: Mapping[str, Any], done: Mapping[str, Path], states: Mapping[str, str], output: Path) -> None:
+    # Matplotlib is slow to import, and a refusal must be quick.
+    from senet_jax.analysis import comparison_pictures as pictures
+
+    runs = {name: _read(content, name, directory) for name, directory in done.items()}
+    summaries = summarise(list(runs.values()))
+    rows = cells(summaries)
+    output.mkdir(parents=True, exist_ok=True)
+    write_runs(output / "runs.csv", runs.values())
+    with (output / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    (output / "table.md").write_text(markdown(rows) + "\n")
+    (output / "table.tex").write_text(latex(rows))
+    if len(summaries) > 1:
+        pictures.plot_accuracy(summaries, output / "accuracy.png", content["name"])
+        pictures.plot_parameters(summaries, output / "parameters.png", content["name"])
+    curves: dict[str, list[list[dict[str, Any]]]] = {}
+    for name, directory in done.items():
+        curves.setdefault(runs[name].variant, []).append(logs.read(directory))
+    pictures.plot_training(curves, output / "training.png", content["name"])
+    (output / "report.html").write_text(_page(content, done, states, runs, output))
+    print(*aligned([list(rows[0]), *(list(row.values()) for row in rows)]), sep="\n")
+    print(f"\n{len(done)} of {len(states)} runs have ended; tables, pictures and report.html are in {output}")
+
+
+def _read(content: Mapping[str, Any], name: str, directory: Path) -> Run:
+    variant = content["variants"][name]
+    results = json.loads((directory / RESULT).read_text())
+    changes = {field: value for field, value in variant["changes"].items() if field != "seed"}
+    baseline = variant["group"] == content["baseline"]
+    counts = variant["parameters"], variant["multiply_adds"]
+    return Run(variant["group"], results["seed"], baseline, changes, *counts, results)
+
+
+def _page(
+    content: Mapping[str, Any],
+    done: Mapping[str, Path],
+    states: Mapping[str, str],
+    runs: Mapping[str, Run],
+    output: Path,
+) -> str:
+    from senet_jax.analysis import page
+
+    summaries = summarise(list(runs.values()))
+    baseline = next((number for number, each in enumerate(summaries) if each.is_baseline), None)
+    configs = [flatten(read_workdir(directory)) for directory in done.values()]
+    shared = {name: value for name, value in configs[0].items() if all(value == other[name] for other in configs)}
+    fields = [{"field": name, "value": str(value)} for name, value in shared.items()]
+    commit, hardware = (
+        ", ".join(dict.fromkeys(str(run.results[name]) for run in runs.values())) for name in ("commit", "hardware")
+    )
+    log = []
+    for name, text in states.items():
+        results: Mapping[str, Any] = runs[name].results if name in runs else {}
+        seconds = f"{results['seconds']:,.0f}" if "seconds" in results else ""
+        log.append({"run": name, "state": text, "seconds of training": seconds, "ended": results.get("finished", "")})
+    shown = [page.picture(output / name, caption) for name, caption in _PICTURES.items() if (output / name).is_file()]
+    command = next(iter(runs.values())).results["command"]
+    return page.page(
+        content["name"],
+        f"{len(done)} of {len(states)} runs have ended. Commit {commit}; {hardware}.",
+        {
+            "Results": [page.table(cells(summaries), baseline), page.note(_NOTE)],
+            "Pictures": shown,
+            "Runs": [page.table(log), page.note(f"Command: {command}")],
+            "What all runs share": [page.folded(f"{len(fields)} fields of the configuration", page.table(fields))],
+        },
+    )

@@ -1,0 +1,112 @@
+"""Means over seeds, differences with their intervals, and the tables made of them."""
+
+import math
+
+import pytest
+from PIL import Image
+
+from senet_jax.analysis import comparison_pictures as pictures
+from senet_jax.analysis.comparison import Run, cells, latex, markdown, read_runs, summarise, write_runs
+
+
+def run(variant, seed, accuracy, *, changes=None, baseline=False, classes=10):
+    results = {"accuracy": accuracy, "top5_accuracy": 0.5 + accuracy / 2, "classes": classes, "images_per_second": 10.0}
+    return Run(variant, seed, baseline, changes or {}, 1_000_000, 2_000_000_000, results)
+
+
+RUNS = [
+    *(run("no SE", seed, accuracy, baseline=True) for seed, accuracy in enumerate((0.90, 0.92, 0.91))),
+    *(run("ratio=8", seed, accuracy, changes={"model.ratio": 8}) for seed, accuracy in enumerate((0.93, 0.95, 0.97))),
+    run("ratio=2", 0, 0.94, changes={"model.ratio": 2}),
+]
+
+
+def test_means_deviations_and_differences():
+    plain, eight, two = summarise(RUNS)
+    assert (plain.variant, plain.seeds, plain.difference, plain.interval) == ("no SE", 3, None, None)
+    assert math.isclose(plain.deviation, 0.01)
+    assert math.isclose(eight.accuracy, 0.95)
+    assert math.isclose(eight.deviation, 0.02)
+    assert math.isclose(eight.difference, 0.04)
+    # Welch: the error is sqrt(0.0001 / 3 + 0.0004 / 3), with (1 + 4)^2 / ((1 + 16) / 2) degrees of freedom, t = 3.1824
+    # at 3 degrees and 2.7764 at 4; here 2.941 degrees.
+    error = math.sqrt(0.0005 / 3)
+    low, high = eight.interval
+    assert math.isclose((low + high) / 2, 0.04)
+    assert 3.1824 * error < (high - low) / 2 < 3.25 * error
+    assert (two.deviation, two.interval) == (None, None)
+    assert math.isclose(two.difference, 0.03)
+
+
+def test_runs_that_are_all_alike_have_no_interval():
+    summaries = summarise([run("a", 0, 0.5, baseline=True), run("a", 1, 0.5, baseline=True), *[run("b", 0, 0.5)] * 2])
+    assert (summaries[1].difference, summaries[1].interval) == (0.0, None)
+
+
+def test_the_table():
+    rows = cells(summarise(RUNS))
+    assert markdown(rows).splitlines() == [
+        "| variant | test accuracy, % | seeds | difference | 95 % interval | parameters | GFLOPs | images/s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| no SE | 91.00 ± 1.00 | 3 | baseline |  | 1,000,000 | 2 | 10 |",
+        f"| ratio=8 | 95.00 ± 2.00 | 3 | +4.00 | {rows[1]['95 % interval']} | 1,000,000 | 2 | 10 |",
+        "| ratio=2 | 94.00 | 1 | +3.00 |  | 1,000,000 | 2 | 10 |",
+    ]
+    low, high = map(float, rows[1]["95 % interval"].split(" to "))
+    assert low < 4 < high
+    assert "top-5 accuracy, %" not in rows[0]
+
+
+def test_top_5_accuracy_is_shown_where_there_are_more_than_ten_classes():
+    rows = cells(summarise([run("a", 0, 0.7, classes=100)]))
+    assert rows[0]["top-5 accuracy, %"] == "85.00"
+
+
+def test_latex_is_escaped():
+    text = latex(
+        [{"variant": "a_b", "x, %": "1.0 ± 0.1", "y": "-2.5 to -1.5"}, {"variant": "SE-PRE", "x, %": "", "y": ""}]
+    )
+    assert text.splitlines()[2:] == [
+        r"variant & x, \% & y \\",
+        r"\midrule",
+        r"a\_b & 1.0 $\pm$ 0.1 & $-$2.5 to $-$1.5 \\",
+        r"SE-PRE &  &  \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_runs_come_back_from_their_file(tmp_path):
+    write_runs(tmp_path / "runs.csv", RUNS)
+    assert read_runs(tmp_path / "runs.csv") == RUNS
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ([{}, {"model.ratio": 8}, {"model.ratio": 2}], "model.ratio"),
+        ([{"model.ratio": 8}, {"model.ratio": 2.5}], "model.ratio"),
+        ([{"model.gate": "relu"}, {"model.gate": "tanh"}], None),
+        ([{"model.use_bias": True}, {"model.use_bias": False}], None),
+        ([{"model.ratio": 8, "x": 1}, {"model.ratio": 8, "x": 2}, {"model.ratio": 2, "x": 1}], None),
+        ([{}, {}, {"model.ratio": 8}], None),
+    ],
+)
+def test_the_axis_of_the_picture(changes, field):
+    summaries = summarise([run(str(number), 0, 0.5, changes=change) for number, change in enumerate(changes)])
+    assert pictures.varied_number(summaries) == field
+
+
+@pytest.mark.parametrize("draw", [pictures.plot_accuracy, pictures.plot_parameters])
+def test_pictures(draw, tmp_path):
+    for name, runs in (("numbers", RUNS), ("names", [run(name, 0, 0.5) for name in "abc"])):
+        draw(summarise(runs), tmp_path / f"{name}.png", name)
+        assert Image.open(tmp_path / f"{name}.png").size[0] > 600
+
+
+def test_curves(tmp_path):
+    records = [
+        {"split": split, "epoch": x, "loss": 1 / x, "accuracy": 0.5} for x in (1, 2) for split in ("train", "test")
+    ]
+    pictures.plot_training({"a": [records, records[:2]], "b": [records]}, tmp_path / "curves.png", "curves")
+    assert Image.open(tmp_path / "curves.png").size[0] > 1000

@@ -1,0 +1,122 @@
+"""`launch.py report`: a sweep and a run as tables, pictures and a page, which a browser shows."""
+
+import csv
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from senet_jax.commands.command_line import main
+from senet_jax.config import DataConfig, Experiment, ModelConfig, to_dict
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --window-size=1000,2400"
+)
+
+
+def write_run(directory, *, ratio=None, seed=0, accuracy=0.9, ended=True):
+    directory.mkdir(parents=True)
+    config = Experiment(ModelConfig("se_resnet20_cifar", ratio=ratio), DataConfig(data_dir="data"), seed=seed)
+    (directory / "config.json").write_text(json.dumps(to_dict(config)))
+    records = [
+        {"split": split, "step": step, "epoch": step / 10, "loss": 3 / step, "accuracy": accuracy * step / 20}
+        for step in (10, 20)
+        for split in ("train", "test")
+    ]
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    result = {"seed": seed, "steps": 20, "classes": 10, "accuracy": accuracy, "loss": 0.3, "seconds": 12.0}
+    result |= {"commit": "abc<def", "hardware": "2 CPU cores", "command": "python launch.py sweep", "finished": "today"}
+    if ended:
+        (directory / "result.json").write_text(json.dumps(result))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Of two variants by two seeds, one of which has not ended."""
+    variants = {}
+    for ratio, accuracies in ((4, (0.90, 0.92)), (16, (0.95, 0.97))):
+        for seed, accuracy in enumerate(accuracies):
+            name = f"ratio={ratio}/seed={seed}"
+            changes = {"model.ratio": ratio, "seed": seed}
+            variants[name] = {"group": f"ratio={ratio}", "changes": changes, "parameters": 7, "multiply_adds": 9}
+            write_run(tmp_path / name, ratio=ratio, seed=seed, accuracy=accuracy, ended=accuracy < 0.97)
+    content = {"name": "ratios & more", "baseline": "ratio=4", "variants": variants}
+    (tmp_path / "sweep.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_a_sweep(sweep, capsys):
+    main(["report", f"--workdir={sweep}"])
+    output = sweep / "report"
+    printed = capsys.readouterr().out
+    assert "ratio=4       91.00 ± 1.41      2    baseline" in printed
+    assert "3 of 4 runs have ended" in printed
+    rows = list(csv.DictReader((output / "table.csv").open()))
+    assert [(row["variant"], row["seeds"], row["difference"]) for row in rows] == [
+        ("ratio=4", "2", "baseline"),
+        ("ratio=16", "1", "+4.00"),
+    ]
+    assert "| ratio=4 | 91.00 ± 1.41 | 2 | baseline | 7 |" in (output / "table.md").read_text()
+    assert r"ratio=4 & 91.00 $\pm$ 1.41 & 2 & baseline & 7 &" in (output / "table.tex").read_text()
+    runs = list(csv.DictReader((output / "runs.csv").open()))
+    assert [(row["variant"], row["seed"], row["commit"]) for row in runs] == [
+        ("ratio=4", "0", "abc<def"),
+        ("ratio=4", "1", "abc<def"),
+        ("ratio=16", "0", "abc<def"),
+    ]
+    assert {path.name for path in output.glob("*.png")} == {"accuracy.png", "parameters.png", "training.png"}
+
+
+def test_a_run(tmp_path, capsys):
+    write_run(tmp_path / "one")
+    main(["report", f"--workdir={tmp_path / 'one'}", f"--output={tmp_path / 'new' / 'page'}"])
+    assert "se_resnet20_cifar             90.00      1     274,559  0.002535" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "new/page").glob("*.png")} == {"training.png"}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+def test_the_page_in_a_browser(sweep, tmp_path):
+    main(["report", f"--workdir={sweep}"])
+    shutil.copy(sweep / "report/report.html", tmp_path / "alone.html")  # Beside it nothing that it could need.
+
+    def browser(*words):
+        command = [CHROMIUM, *FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}", *words]
+        page = (tmp_path / "alone.html").as_uri()
+        return subprocess.run([*command, page], capture_output=True, text=True, check=True, timeout=120).stdout
+
+    shown = browser("--dump-dom")
+    assert "<title>ratios &amp; more</title>" in shown
+    assert '<tr class="baseline"><td>ratio=4</td><td>91.00 ± 1.41</td>' in shown
+    assert "<td>ratio=16/seed=1</td><td>new</td>" in shown
+    assert "Commit abc&lt;def; 2 CPU cores." in shown
+    browser(f"--screenshot={tmp_path / 'page.png'}")
+    pixels = np.asarray(Image.open(tmp_path / "page.png").convert("RGB")).astype(int)
+    assert pixels.shape == (2400, 1000, 3)
+    orange = (abs(pixels - (255, 127, 14)).sum(-1) < 30).sum(1)  # Of the pictures' points and lines.
+    assert (orange > 0).sum() > 100
+    assert (pixels[:, -8:] == 255).all()  # Nothing is wider than the page.
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "report needs --workdir=DIRECTORY, the directory of a sweep or of a training run"),
+        ("--workdir=nowhere", "--workdir is 'nowhere', without a config.json; it must be that of a training run"),
+        ("--workdir=new", "no run in --workdir=new has ended; their states: new"),
+        ("--workdir=new --output=file", "--output is 'file', which is a file; give a directory"),
+        ("--workdir=new --config.seed=1", "report takes --workdir, --output; --config and --config.FIELD are for"),
+    ],
+)
+def test_what_cannot_be_reported(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "new", ended=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as raised:
+        main(["report", *words.split()])
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
