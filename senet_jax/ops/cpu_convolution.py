@@ -11,11 +11,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from senet_jax.ops import winograd
+from senet_jax.ops.materialise import materialise
 from senet_jax.ops.windows import Window, taps, xla_convolution, xla_input_gradient, xla_kernel_gradient
 from senet_jax.typing import Array, Float
 
 _BLOCK = 32
 """Channels of the dense convolutions that stand for narrower groups."""
+_LONG = 2048
+"""Positions over which a sum is long."""
 
 
 def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window) -> Array:
@@ -61,7 +64,7 @@ def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window) ->
         return winograd.kernel_gradient(x, gradient, window.padding)
     if x.shape[-1] < 16 or kernel.shape[0] * kernel.shape[1] > 9:
         return xla_kernel_gradient(x, kernel, gradient, window)
-    return _products_of_taps(x, gradient, kernel.shape[:2], window).reshape(kernel.shape)
+    return _products_of_taps(x, gradient, kernel.shape[:2], window)
 
 
 def _float32(x: Array) -> Array:
@@ -109,19 +112,34 @@ def _each_channel(x: Array, kernel: Array, window: Window) -> Array:
 def _contract(x: Array, gradient: Array) -> Array:
     """The product of two maps' channels, (c, o), summed over examples and positions."""
     n, h, w, c = x.shape
-    o = gradient.shape[-1]
     # XLA transposes maps that are summed over several axes, so they are made one, and leaves a small result of a long
     # sum to one core, so it is summed for each example apart.
-    examples = n if h * w >= 8 * max(c, o) else 1
+    examples = n if h * w >= _LONG else 1
     x, gradient = (z.reshape(examples, -1, z.shape[-1]) for z in (x, gradient))
-    if c > o:
+    if c > gradient.shape[-1]:
         return lax.dot_general(gradient, x, (((1,), (1,)), ((0,), (0,)))).sum(0).T
     return lax.dot_general(x, gradient, (((1,), (1,)), ((0,), (0,)))).sum(0)
 
 
-def _products_of_taps(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:
-    """The products of all channels under each tap with those of the gradient, (rows times columns times c, o)."""
-    return _contract(jnp.concatenate([tap for row in taps(x, size, window) for tap in row], axis=-1), gradient)
+def _products_of_taps(x: Array, gradient: Array, size: tuple[int, int], window: Window) -> Array:
+    """The products of all channels under each tap with those of the gradient, (kh, kw, c, o)."""
+    if window.stride == (1, 1):
+        return _products_of_shifts(x, gradient, size, window)
+    met = jnp.concatenate([tap for row in taps(x, size, window) for tap in row], axis=-1)
+    return _contract(met, gradient).reshape(*size, x.shape[-1], -1)
+
+
+def _products_of_shifts(x: Array, gradient: Array, size: tuple[int, int], window: Window) -> Array:
+    """The same with stride 1: products of the maps, moved by columns, with the gradient in all its moves by rows."""
+    height, (kh, kw) = x.shape[1], size
+    (top, _), columns = window.padding
+    (row,) = taps(x, (1, kw), window._replace(padding=((0, 0), columns)))
+    lags = [i * window.dilation[0] - top for i in range(kh)]
+    sides = [(lag, height - gradient.shape[1] - lag, 0) for lag in lags]
+    lagged = [lax.pad(gradient, jnp.zeros((), gradient.dtype), [(0, 0, 0), side, *[(0, 0, 0)] * 2]) for side in sides]
+    together = materialise(jnp.concatenate(lagged, axis=-1))
+    products = jnp.stack([_contract(shifted, together) for shifted in row])
+    return products.reshape(kw, x.shape[-1], kh, -1).transpose(2, 0, 1, 3)
 
 
 def _blocks(groups: int, group_width: int) -> int:
