@@ -1,14 +1,16 @@
 """What squeeze-and-excitation adds to the bytes that a training step moves on a TPU, by the compiler's own count.
 
-    pip install libtpu && python -m benchmarks.tpu_bytes [--batch_size=128] [--topology=v5e:2x2]
+    pip install libtpu && python -m benchmarks.tpu_bytes [--batch_size=128] [--topology=v5e:2x2] [--output=FILE.csv]
 
-No TPU is needed: the step is compiled for one chip of the topology, in bfloat16, and not run. Two
-to four minutes a network on two cores.
+No TPU is needed: the step is compiled for one chip of the topology, in bfloat16, and not run. One
+to two minutes a network on two cores.
 """
 
 import argparse
+import json
 import os
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +20,8 @@ from flax import linen as nn
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
-from benchmarks import stock_flax
+from benchmarks import report, stock_flax
+from senet_jax.commands.results import provenance
 from senet_jax.config import Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
@@ -30,7 +33,7 @@ CONTESTANTS = {
     "ours, not fused": partial(create_model, norm=partial(BatchNorm, fused=False)),
     "stock flax.linen": lambda name, dtype: stock_flax.NETWORKS[name](dtype=dtype),
 }
-PAIRS = {"timm/resnet50": "timm/seresnet50"}
+NETWORKS = ("timm/resnet50", "timm/seresnet50")
 
 
 def compiled_step(model: nn.Module, batch_size: int, topology: str) -> Any:
@@ -53,21 +56,28 @@ def compiled_step(model: nn.Module, batch_size: int, topology: str) -> Any:
 
 
 def main() -> None:
-    """Prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Prints a table, and writes it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--topology", default="v5e:2x2")
+    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     os.environ |= {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4"}  # Or it looks for them.
+    settings = {"batch_size": arguments.batch_size, "topology": arguments.topology}
+    rows: list[dict[str, Any]] = []
     for contestant, make in CONTESTANTS.items():
-        for pair in PAIRS.items():
-            steps = [compiled_step(make(name, dtype=jnp.bfloat16), **vars(arguments)) for name in pair]
-            gigabytes = [step.cost_analysis()["bytes accessed"] / 1e9 for step in steps]
-            peak = [step.memory_analysis().peak_memory_in_bytes / 1e9 for step in steps]
-            for name, moved, held in zip(pair, gigabytes, peak, strict=True):
-                print(f"{contestant:18} {name:24} {moved:8.2f} GB moved  {held:6.2f} GB at most", flush=True)
-            tax, memory_tax = (100 * (after / before - 1) for before, after in (gigabytes, peak))
-            print(f"{contestant:18} {'SE adds':24} {tax:+8.1f} %         {memory_tax:+6.1f} %", flush=True)
+        for name in NETWORKS:
+            step = compiled_step(make(name, dtype=jnp.bfloat16), **settings)
+            moved = step.cost_analysis()["bytes accessed"] / 1e9
+            held = step.memory_analysis().peak_memory_in_bytes / 1e9
+            rows.append({"contestant": contestant, "network": name, "gb_accessed": moved, "peak_gb": held} | settings)
+            print(f"{contestant:18} {name:18} {moved:8.2f} GB accessed  {held:6.2f} GB at most", flush=True)
+        plain, se = rows[-2:]
+        moved, held = (100 * (se[field] / plain[field] - 1) for field in ("gb_accessed", "peak_gb"))
+        print(f"{contestant:18} {'SE adds':18} {moved:+8.1f} %            {held:+6.1f} %", flush=True)
+    if arguments.output:
+        origin = provenance()
+        report.write(arguments.output, rows, origin | {"versions": json.dumps(origin["versions"])})
 
 
 if __name__ == "__main__":
