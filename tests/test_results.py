@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from senet_jax.analysis import comparison
+from senet_jax.analysis.published import ABLATIONS
 from senet_jax.commands.networks import markdown
 
 ROOT = Path(__file__).parents[1]
@@ -85,11 +86,23 @@ def tpu_table(rows):
     return comparison.markdown(table)
 
 
+def ablation_table(_):
+    """The report's table without the speed, which others slowed down, and with the paper's ResNet-50 on ImageNet."""
+    errors = {each.fields.get("ratio"): each.error for each in ABLATIONS if each.table == "10"}
+    summaries = comparison.summarise(comparison.read_runs(ROOT / "experiments/results/reduction_ratio.csv"))
+    table = []
+    for row, summary in zip(comparison.cells(summaries), summaries, strict=True):
+        del row["images/s"]
+        table.append(row | {"paper: error, %": errors[summary.changes.get("model.ratio")]})
+    return comparison.markdown(table)
+
+
 TABLES = {
     "networks": markdown,
     "parity": parity_table,
     "speed": speed_table,
     "tpu_bytes": tpu_table,
+    "reduction_ratio": ablation_table,
 }
 
 
