@@ -121,7 +121,7 @@ def _contract(x: Array, gradient: Array) -> Array:
     return lax.dot_general(x, gradient, (((1,), (1,)), ((0,), (0,)))).sum(0)
 
 
-def _products_of_taps(x: Array, gradient: Array, size: tuple[int, int], window: Window) -> Array:
+def _products_of_taps(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:
     """The products of all channels under each tap with those of the gradient, (kh, kw, c, o)."""
     if window.stride == (1, 1):
         return _products_of_shifts(x, gradient, size, window)
@@ -129,7 +129,7 @@ def _products_of_taps(x: Array, gradient: Array, size: tuple[int, int], window: 
     return _contract(met, gradient).reshape(*size, x.shape[-1], -1)
 
 
-def _products_of_shifts(x: Array, gradient: Array, size: tuple[int, int], window: Window) -> Array:
+def _products_of_shifts(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:
     """The same with stride 1: products of the maps, moved by columns, with the gradient in all its moves by rows."""
     height, (kh, kw) = x.shape[1], size
     (top, _), columns = window.padding
