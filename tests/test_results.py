@@ -33,11 +33,6 @@ def test_digits():
     assert f"{mean} % test accuracy (mean of seeds 0 to 4, standard deviation {deviation}, {extremes})" in recipe
 
 
-def parity_table(rows):
-    lines = ["| network | logits | maps |", "| --- | --- | --- |"]
-    return "\n".join([*lines, *(f"| {row['network']} | {row['logits']} | {row['maps']} |" for row in rows)])
-
-
 SPEED = {
     "SE-ResNeXt-50, training": ("training", "16", "timm/seresnext50_32x4d", "timm/resnext50_32x4d"),
     "inference": ("inference", "16", "timm/seresnet50", "timm/resnet50"),
@@ -99,7 +94,7 @@ def ablation_table(_):
 
 TABLES = {
     "networks": markdown,
-    "parity": parity_table,
+    "parity": comparison.markdown,
     "speed": speed_table,
     "tpu_bytes": tpu_table,
     "reduction_ratio": ablation_table,

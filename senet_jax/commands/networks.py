@@ -4,6 +4,7 @@ import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from senet_jax.analysis import comparison
 from senet_jax.analysis.cost import cost
 from senet_jax.analysis.parameters import count_statistics
 from senet_jax.analysis.published import ABLATIONS, NETWORKS, Published
@@ -46,8 +47,7 @@ def prepare(request: Request) -> Callable[[], None]:
 def markdown(rows: Sequence[dict[str, str]]) -> str:
     """The rows as a table, without the columns that are empty in all of them."""
     columns = [name for name in _TITLES if any(row[name] for row in rows)]
-    table = [[_TITLES[name] for name in columns], ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+    return comparison.markdown([{_TITLES[name]: row[name] for name in columns} for row in rows])
 
 
 def _row(published: Published) -> dict[str, str]:
