@@ -39,7 +39,7 @@ def measurements(results: Sequence[Result], images: int) -> list[dict[str, Any]]
                 "bytes_accessed_gib": _divided(facts.get("bytes_accessed"), _GIB),
                 "compile_seconds": facts.get("compile_seconds"),
                 "rounds": " ".join(f"{speed:.4g}" for speed in speeds),
-                "peer_versions": json.dumps(facts["versions"]) if "versions" in facts else None,
+                "peer_versions": facts.get("versions"),
             }
         )
     return rows
@@ -62,7 +62,7 @@ def compared(ratios: Sequence[Ratio]) -> list[dict[str, Any]]:
 
 def write(path: Path, rows: Sequence[dict[str, Any]], origin: dict[str, Any]) -> None:
     """Writes the rows as CSV, each with its origin: how it was measured, commit, command, hardware."""
-    rows = [{name: _rounded(value) for name, value in (row | origin).items()} for row in rows]
+    rows = [{name: _field(value) for name, value in (row | origin).items()} for row in rows]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -111,8 +111,8 @@ def _divided(value: float | None, divisor: float) -> float | None:
     return None if value is None else value / divisor
 
 
-def _rounded(value: Any) -> Any:
-    return f"{value:.5g}" if isinstance(value, float) else value
+def _field(value: Any) -> Any:
+    return f"{value:.5g}" if isinstance(value, float) else json.dumps(value) if isinstance(value, dict) else value
 
 
 def _cell(value: Any) -> str:

@@ -7,7 +7,6 @@ to two minutes a network on two cores.
 """
 
 import argparse
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -76,8 +75,7 @@ def main() -> None:
         moved, held = (100 * (se[field] / plain[field] - 1) for field in ("gb_accessed", "peak_gb"))
         print(f"{contestant:18} {'SE adds':18} {moved:+8.1f} %            {held:+6.1f} %", flush=True)
     if arguments.output:
-        origin = provenance()
-        report.write(arguments.output, rows, origin | {"versions": json.dumps(origin["versions"])})
+        report.write(arguments.output, rows, provenance())
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any]
         except RuntimeError as error:
             sys.exit(f"launch.py: error: {error}")
     origin = settings | provenance()
-    title, origin["versions"] = f"{title}, {origin['hardware']}", json.dumps(origin["versions"])
+    title = f"{title}, {origin['hardware']}"
     rows, compared = report.measurements(results, images), report.compared(ratios(results))
     report.write(output / "measurements.csv", rows, origin)
     report.write(output / "ratios.csv", compared, origin)
