@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from senet_jax.ops import winograd
-from senet_jax.ops.materialise import materialise
 from senet_jax.ops.windows import Window, taps, xla_convolution, xla_input_gradient, xla_kernel_gradient
 from senet_jax.typing import Array, Float
 
@@ -137,7 +136,7 @@ def _products_of_shifts(x: Array, gradient: Array, size: tuple[int, ...], window
     lags = [i * window.dilation[0] - top for i in range(kh)]
     sides = [(lag, height - gradient.shape[1] - lag, 0) for lag in lags]
     lagged = [lax.pad(gradient, jnp.zeros((), gradient.dtype), [(0, 0, 0), side, *[(0, 0, 0)] * 2]) for side in sides]
-    together = materialise(jnp.concatenate(lagged, axis=-1))
+    together = jnp.concatenate(lagged, axis=-1)
     products = jnp.stack([_contract(shifted, together) for shifted in row])
     return products.reshape(kw, x.shape[-1], kh, -1).transpose(2, 0, 1, 3)
 

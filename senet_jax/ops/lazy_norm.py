@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from senet_jax.ops.batch_norm import split
-from senet_jax.ops.materialise import apart, apart_on_cpu, materialise
+from senet_jax.ops.no_cse import no_cse
 from senet_jax.typing import Array, Float
 
 
@@ -55,10 +55,6 @@ class Normalised(NamedTuple):
         return self.y.shape
 
 
-_OFFSET, _VARIANCE, _SIGN, _FACTOR, _INPUT = range(1, 6)
-"""Places in which y is used anew."""
-
-
 @jax.custom_vjp
 def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moments]:
     """The map itself and its moments.
@@ -70,10 +66,8 @@ def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moment
     pivot = x[:, y.shape[1] // 2, y.shape[2] // 2]
     if x.dtype != y.dtype:  # Digits that such sums lose in float32 a narrower type has not.
         pivot = jnp.zeros_like(pivot)
-    x, own_pivot = apart_on_cpu(_OFFSET, y, pivot)
-    offset = (_float32(x) - _spread(own_pivot)).mean((1, 2))
-    x, own_pivot = apart_on_cpu(_VARIANCE, y, pivot)
-    variance = jnp.square(_float32(x) - _spread(own_pivot)).mean((1, 2)) - jnp.square(offset)
+    offset = (x - _spread(pivot)).mean((1, 2))
+    variance = jnp.square(x - _spread(pivot)).mean((1, 2)) - jnp.square(offset)
     return y, Moments(pivot, offset, jnp.maximum(variance, 0))
 
 
@@ -84,11 +78,11 @@ def _moments_forward(y: Array) -> tuple[tuple[Array, Moments], tuple[Array, Arra
 
 def _moments_backward(kept: tuple[Array, Array, Array], gradients: tuple[Array, Moments]) -> tuple[Array]:
     of_y, (_, of_offset, of_variance) = gradients
-    y, pivot, offset = apart(_INPUT, *kept)
+    y, pivot, offset = no_cse(*kept)
     positions = y.shape[1] * y.shape[2]
     constant, slope = (of_offset - 2 * of_variance * offset) / positions, 2 * of_variance / positions
     own = _spread(slope) * (_float32(y) - _spread(pivot)) + _spread(constant)
-    return (materialise((_float32(of_y) + own).astype(y.dtype)),)
+    return ((_float32(of_y) + own).astype(y.dtype),)
 
 
 moments.defvjp(_moments_forward, _moments_backward)
@@ -140,7 +134,7 @@ def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -
     lazy = [term for term in terms if isinstance(term, Normalised)]
     maps = [term for term in terms if not isinstance(term, Normalised)]
     if not lazy:
-        return materialise(activation(reduce(operator.add, maps)))
+        return activation(reduce(operator.add, maps))
     total: Any = _combine(activation is jax.nn.relu, lazy, reduce(operator.add, maps) if maps else None)
     return total if activation is jax.nn.relu else activation(total)
 
@@ -149,7 +143,7 @@ def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -
 def _combine(rectify: bool, terms: list[Normalised], shortcut: Array | None) -> Array:
     lines = [_line(term) for term in terms]
     total = reduce(operator.add, lines if shortcut is None else [*lines, _float32(shortcut)])
-    return materialise((jnp.maximum(total, 0) if rectify else total).astype(terms[0].y.dtype))
+    return (jnp.maximum(total, 0) if rectify else total).astype(terms[0].y.dtype)
 
 
 Kept = tuple[list[Normalised], Array | None, Array | None]
@@ -165,10 +159,10 @@ def _combine_forward(rectify: bool, terms: list[Normalised], shortcut: Array | N
 
 def _combine_backward(rectify: bool, kept: Kept, gradient: Array) -> tuple[list[Normalised], Array | None]:
     terms, shortcut, output = kept
-    terms = [_apart(apart, _FACTOR, term) for term in terms]
+    terms = [_no_cse(term) for term in terms]
     if rectify:
-        sign = _line(_apart(apart_on_cpu, _SIGN, terms[0])) if output is None else output
-        gradient = materialise(jnp.where(sign > 0, gradient, 0))
+        sign = _line(terms[0]) if output is None else output
+        gradient = jnp.where(sign > 0, gradient, 0)
     g = _float32(gradient)
     of_value = g.sum((1, 2))
     of_terms = [
@@ -187,8 +181,8 @@ def _combine_backward(rectify: bool, kept: Kept, gradient: Array) -> tuple[list[
 _combine.defvjp(_combine_forward, _combine_backward)
 
 
-def _apart(function: Callable[..., Any], place: int, term: Normalised) -> Normalised:
-    y, pivot = function(place, term.y, term.pivot)
+def _no_cse(term: Normalised) -> Normalised:
+    y, pivot = no_cse(term.y, term.pivot)
     return term._replace(y=y, pivot=pivot)
 
 

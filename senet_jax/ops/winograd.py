@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from senet_jax.ops.materialise import materialise
 from senet_jax.ops.windows import Window, pad, taps
 from senet_jax.typing import Array, Float
 
@@ -48,9 +47,9 @@ def kernel_gradient(x: Float[Array, "n h w c"], gradient: Float[Array, "n oh ow 
 
 
 def _contract(x: Array, y: Array) -> Array:
-    """The products of their channels, summed over all else, which is long: the first is transposed to be contiguous."""
-    x, y = (materialise(z.reshape(-1, z.shape[-1])) for z in (x, y))
-    return materialise(x.T) @ y
+    """The products of their channels, summed over all else."""
+    x, y = (z.reshape(-1, z.shape[-1]) for z in (x, y))
+    return x.T @ y
 
 
 def _products(x: Array, kernel: Grid, padding: Padding, contracted: int) -> Array:

@@ -33,7 +33,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state, start = initial_state(plan, checkpoints, mesh)
-    train_step = jax.jit(partial(_train_step, plan), donate_argnums=0, out_shardings=parallel.replicated(mesh))
+    train_step = parallel.jit_step(partial(_train_step, plan), mesh)
     numbers = config.seed, config.optimizer.learning_rate
     evaluate = make_evaluate(plan.model, plan.dataset, config, mesh)
     batches = train_batches(

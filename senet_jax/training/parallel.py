@@ -1,7 +1,7 @@
 """Data parallelism: one mesh of all devices, the batch divided over it, everything else replicated."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -25,6 +25,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def divided(mesh: Mesh) -> NamedSharding:
     """The first dimension is divided over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def jit_step(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """Compiles a training step: its first argument, the state, is donated, and the new state is replicated."""
+    return jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
 
 
 def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:

@@ -1,0 +1,124 @@
+"""One training step, compiled as the training loop compiles it, with fused batch normalisation against `fused=False`.
+
+    python -m benchmarks.gradient_check [CASE ...]
+
+Prints for each case, statistics group and number of devices how many gradients differ by more than 1e-10 of their
+largest value, in float64; exit status 1 if any does. Without arguments: every case.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+from senet_jax import create_model
+from senet_jax.config import DataConfig, Experiment
+from senet_jax.modules import BatchNorm
+from senet_jax.training import parallel
+from senet_jax.training.state import init_state
+from senet_jax.training.step import make_train_step
+
+BATCH_SIZE = 8
+GROUPS = (None, 4)
+"""Statistics groups. On 4 devices, both span several."""
+DEVICES = (1, 4)
+LIMIT = 1e-10
+_OPTIMIZER = optax.sgd(0.1, momentum=0.9)
+
+_SMALL = {"stage_sizes": (2, 2), "widths": (8, 16), "stem_width": 8}
+_CIFAR = {"stage_sizes": (1, 1, 1), "widths": (8, 16, 32)}
+CASES: dict[str, tuple[int, dict[str, Any]]] = {
+    "se_mobilenet": (16, {"stage_sizes": (1, 2, 2), "widths": (16, 32, 64)}),
+    "se_resnet20_cifar": (8, _CIFAR),
+    "se_resnet18": (32, _SMALL),
+    "se_resnet50": (32, _SMALL),
+    "se_resnext50_32x4d": (32, {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}),
+    "senet154": (32, {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}),
+    "se_bn_inception": (64, {}),
+    "se_inception_resnet_v2": (96, {"stage_sizes": (1, 1, 1)}),
+    "se_vgg11": (32, {"widths": (8, 8, 16, 16, 16), "dense_width": 16}),
+    "se_shufflenet": (32, {"stage_sizes": (2, 2)}),
+    "se_preact_resnet110_cifar": (16, _CIFAR),
+    "se_preact_resnet164_cifar": (16, _CIFAR),
+    "se_wrn16_8_cifar": (16, _CIFAR),
+    "se_shake26_2x96d_cifar": (16, _CIFAR),
+    "se_shake29_2x4x64d_cifar": (16, _CIFAR),
+    "timm/seresnetaa50d": (32, _SMALL),
+    "timm/seresnext26ts": (32, {"stage_sizes": (1, 2), "widths": (16, 32), "stem_width": 8}),
+}
+"""Height and width of the images, and the fields that make a family's network small."""
+
+
+def _network(name: str, **norm: Any) -> nn.Module:
+    types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+    return create_model(name, 10, norm=partial(BatchNorm, **norm), **types, **CASES[name][1])
+
+
+@cache
+def _initial_state(name: str) -> Any:
+    shape = (CASES[name][0], CASES[name][0], 3)
+    init = partial(init_state, _network(name), _OPTIMIZER, shape, seed=0, average=False)
+    return jax.device_get(jax.jit(init)())
+
+
+def gradients(name: str, *, group: int | None, fused: bool | None, devices: int) -> dict[str, np.ndarray]:
+    """The momentum after one step of SGD from the same state on the same images: the gradient of each parameter."""
+    pixels, mesh = CASES[name][0], parallel.data_mesh(jax.devices()[:devices])
+    config = Experiment(data=DataConfig("digits", image_size=pixels, mean=(0.5,)), batch_size=BATCH_SIZE)
+    state = jax.device_put(_initial_state(name), parallel.replicated(mesh))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (BATCH_SIZE, pixels, pixels, 3), np.uint8)
+    batches = [{"image": images, "label": random.integers(0, 10, BATCH_SIZE, np.int32)}]
+    step = parallel.jit_step(make_train_step(_network(name, group=group, fused=fused), _OPTIMIZER, config, 0), mesh)
+    (batch,) = parallel.to_devices(batches, mesh)
+    momentum = jax.device_get(step(state, batch).optimizer_state)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(momentum)}
+
+
+def errors(given: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, float]:
+    """The largest error of each array in units of its largest value.
+
+    The unit is at least 1e-5 of the largest value of all arrays: some gradients are zero but for rounding.
+    """
+    least = 1e-5 * max(np.abs(array).max() for array in expected.values())
+    return {name: float(np.abs(given[name] - b).max() / max(np.abs(b).max(), least)) for name, b in expected.items()}
+
+
+def check(name: str) -> Iterator[tuple[int | None, int, dict[str, float]]]:
+    """Yields each statistics group, number of devices, and the errors of the fused step there."""
+    for group in GROUPS:
+        expected = gradients(name, group=group, fused=False, devices=1)
+        for devices in DEVICES:
+            yield group, devices, errors(gradients(name, group=group, fused=True, devices=devices), expected)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(CASES)}")
+    cases = parser.parse_args().cases or list(CASES)
+    if unknown := [case for case in cases if case not in CASES]:
+        parser.error(f"there is no case {', '.join(unknown)}; the cases are {', '.join(CASES)}")
+    failed = False
+    print(
+        "| network | group | devices | gradients wrong | largest error |\n| --- | --- | --- | --- | --- |", flush=True
+    )
+    for case in cases:
+        for group, devices, found in check(case):
+            wrong = sum(error > LIMIT for error in found.values())
+            failed |= wrong > 0
+            print(f"| {case} | {group} | {devices} | {wrong} of {len(found)} | {max(found.values()):.0e} |", flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_num_cpu_devices", max(DEVICES))
+    main()
