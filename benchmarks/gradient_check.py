@@ -8,8 +8,9 @@ largest value, in float64; exit status 1 if any does. Without arguments: every c
 
 import argparse
 import sys
-from collections.abc import Iterator
-from functools import cache, partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ from senet_jax import create_model
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.modules import BatchNorm
 from senet_jax.training import parallel
-from senet_jax.training.state import init_state
+from senet_jax.training.state import TrainState, init_state
 from senet_jax.training.step import make_train_step
 
 BATCH_SIZE = 8
@@ -32,54 +33,71 @@ DEVICES = (1, 4)
 LIMIT = 1e-10
 _OPTIMIZER = optax.sgd(0.1, momentum=0.9)
 
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A small network of a family."""
+
+    name: str
+    pixels: int
+    """Height and width of the images."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def gradients(
+        self, *, fused: bool, group: int | None = None, devices: int = 1, dtype: Any = jnp.float64
+    ) -> dict[str, np.ndarray]:
+        """Returns each parameter's gradient: the momentum after one step from the same state on the same images."""
+        mesh = parallel.data_mesh(jax.devices()[:devices])
+        data = DataConfig("digits", image_size=self.pixels, mean=(0.5,))
+        config = Experiment(data=data, batch_size=BATCH_SIZE)
+        model = self._network(dtype, norm=partial(BatchNorm, group=group, fused=fused))
+        state = jax.device_put(_with_dtype(self._initial_state, dtype), parallel.replicated(mesh))
+        random = np.random.default_rng(0)
+        images = random.integers(0, 256, (BATCH_SIZE, self.pixels, self.pixels, 3), np.uint8)
+        labels = random.integers(0, 10, BATCH_SIZE, np.int32)
+        (batch,) = parallel.to_devices([{"image": images, "label": labels}], mesh)
+        step = parallel.jit_step(make_train_step(model, _OPTIMIZER, config, 0), mesh)
+        momentum = jax.device_get(step(state, batch).optimizer_state)
+        return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(momentum)}
+
+    def _network(self, dtype: Any, **fields: Any) -> nn.Module:
+        return create_model(self.name, 10, dtype=dtype, param_dtype=dtype, **self.fields, **fields)
+
+    @cached_property
+    def _initial_state(self) -> TrainState:
+        shape = (self.pixels, self.pixels, 3)
+        init = partial(init_state, self._network(jnp.float32), _OPTIMIZER, shape, seed=0, average=False)
+        return jax.device_get(jax.jit(init)())
+
+
+def _with_dtype(state: TrainState, dtype: Any) -> TrainState:
+    cast = jax.tree.map(lambda x: x.astype(dtype) if x.dtype == np.float32 else x, state)
+    return cast.replace(sums=state.sums)
+
+
 _SMALL = {"stage_sizes": (2, 2), "widths": (8, 16), "stem_width": 8}
 _CIFAR = {"stage_sizes": (1, 1, 1), "widths": (8, 16, 32)}
-CASES: dict[str, tuple[int, dict[str, Any]]] = {
-    "se_mobilenet": (16, {"stage_sizes": (1, 2, 2), "widths": (16, 32, 64)}),
-    "se_resnet20_cifar": (8, _CIFAR),
-    "se_resnet18": (32, _SMALL),
-    "se_resnet50": (32, _SMALL),
-    "se_resnext50_32x4d": (32, {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}),
-    "senet154": (32, {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}),
-    "se_bn_inception": (64, {}),
-    "se_inception_resnet_v2": (96, {"stage_sizes": (1, 1, 1)}),
-    "se_vgg11": (32, {"widths": (8, 8, 16, 16, 16), "dense_width": 16}),
-    "se_shufflenet": (32, {"stage_sizes": (2, 2)}),
-    "se_preact_resnet110_cifar": (16, _CIFAR),
-    "se_preact_resnet164_cifar": (16, _CIFAR),
-    "se_wrn16_8_cifar": (16, _CIFAR),
-    "se_shake26_2x96d_cifar": (16, _CIFAR),
-    "se_shake29_2x4x64d_cifar": (16, _CIFAR),
-    "timm/seresnetaa50d": (32, _SMALL),
-    "timm/seresnext26ts": (32, {"stage_sizes": (1, 2), "widths": (16, 32), "stem_width": 8}),
-}
-"""Height and width of the images, and the fields that make a family's network small."""
-
-
-def _network(name: str, **norm: Any) -> nn.Module:
-    types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
-    return create_model(name, 10, norm=partial(BatchNorm, **norm), **types, **CASES[name][1])
-
-
-@cache
-def _initial_state(name: str) -> Any:
-    shape = (CASES[name][0], CASES[name][0], 3)
-    init = partial(init_state, _network(name), _OPTIMIZER, shape, seed=0, average=False)
-    return jax.device_get(jax.jit(init)())
-
-
-def gradients(name: str, *, group: int | None, fused: bool | None, devices: int) -> dict[str, np.ndarray]:
-    """The momentum after one step of SGD from the same state on the same images: the gradient of each parameter."""
-    pixels, mesh = CASES[name][0], parallel.data_mesh(jax.devices()[:devices])
-    config = Experiment(data=DataConfig("digits", image_size=pixels, mean=(0.5,)), batch_size=BATCH_SIZE)
-    state = jax.device_put(_initial_state(name), parallel.replicated(mesh))
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (BATCH_SIZE, pixels, pixels, 3), np.uint8)
-    batches = [{"image": images, "label": random.integers(0, 10, BATCH_SIZE, np.int32)}]
-    step = parallel.jit_step(make_train_step(_network(name, group=group, fused=fused), _OPTIMIZER, config, 0), mesh)
-    (batch,) = parallel.to_devices(batches, mesh)
-    momentum = jax.device_get(step(state, batch).optimizer_state)
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(momentum)}
+_CASES = (
+    Case("se_mobilenet", 16, {"stage_sizes": (1, 2, 2), "widths": (16, 32, 64)}),
+    Case("se_resnet20_cifar", 8, _CIFAR),
+    Case("se_resnet18", 32, _SMALL),
+    Case("se_resnet50", 32, _SMALL),
+    Case("se_resnext50_32x4d", 32, {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}),
+    Case("senet154", 32, {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}),
+    Case("se_bn_inception", 64),
+    Case("se_inception_resnet_v2", 96, {"stage_sizes": (1, 1, 1)}),
+    Case("se_vgg11", 32, {"widths": (8, 8, 16, 16, 16), "dense_width": 16}),
+    Case("se_shufflenet", 32, {"stage_sizes": (2, 2)}),
+    Case("se_preact_resnet110_cifar", 16, _CIFAR),
+    Case("se_preact_resnet164_cifar", 16, _CIFAR),
+    Case("se_wrn16_8_cifar", 16, _CIFAR),
+    Case("se_shake26_2x96d_cifar", 16, _CIFAR),
+    Case("se_shake29_2x4x64d_cifar", 16, _CIFAR),
+    Case("timm/seresnetaa50d", 32, _SMALL),
+    Case("timm/seresnext26ts", 32, {"stage_sizes": (1, 2), "widths": (16, 32), "stem_width": 8}),
+)
+CASES = {case.name: case for case in _CASES}
+"""Every family with squeeze-and-excitation, by its network's name."""
 
 
 def errors(given: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, float]:
@@ -91,12 +109,12 @@ def errors(given: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dic
     return {name: float(np.abs(given[name] - b).max() / max(np.abs(b).max(), least)) for name, b in expected.items()}
 
 
-def check(name: str) -> Iterator[tuple[int | None, int, dict[str, float]]]:
+def check(case: Case) -> Iterator[tuple[int | None, int, dict[str, float]]]:
     """Yields each statistics group, number of devices, and the errors of the fused step there."""
     for group in GROUPS:
-        expected = gradients(name, group=group, fused=False, devices=1)
+        expected = case.gradients(fused=False, group=group)
         for devices in DEVICES:
-            yield group, devices, errors(gradients(name, group=group, fused=True, devices=devices), expected)
+            yield group, devices, errors(case.gradients(fused=True, group=group, devices=devices), expected)
 
 
 def main() -> None:
@@ -111,7 +129,7 @@ def main() -> None:
         "| network | group | devices | gradients wrong | largest error |\n| --- | --- | --- | --- | --- |", flush=True
     )
     for case in cases:
-        for group, devices, found in check(case):
+        for group, devices, found in check(CASES[case]):
             wrong = sum(error > LIMIT for error in found.values())
             failed |= wrong > 0
             print(f"| {case} | {group} | {devices} | {wrong} of {len(found)} | {max(found.values()):.0e} |", flush=True)

@@ -16,8 +16,6 @@ from senet_jax.typing import Array, Float
 
 _BLOCK = 32
 """Channels of the dense convolutions that stand for narrower groups."""
-_LONG = 2048
-"""Positions over which a sum is long."""
 
 
 def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window) -> Array:
@@ -110,14 +108,9 @@ def _each_channel(x: Array, kernel: Array, window: Window) -> Array:
 
 def _contract(x: Array, gradient: Array) -> Array:
     """The product of two maps' channels, (c, o), summed over examples and positions."""
-    n, h, w, c = x.shape
-    # XLA transposes maps that are summed over several axes, so they are made one, and leaves a small result of a long
-    # sum to one core, so it is summed for each example apart.
-    examples = n if h * w >= _LONG else 1
-    x, gradient = (z.reshape(examples, -1, z.shape[-1]) for z in (x, gradient))
-    if c > gradient.shape[-1]:
-        return lax.dot_general(gradient, x, (((1,), (1,)), ((0,), (0,)))).sum(0).T
-    return lax.dot_general(x, gradient, (((1,), (1,)), ((0,), (0,)))).sum(0)
+    # XLA transposes maps that are summed over several axes, so they are made one.
+    x, gradient = (z.reshape(-1, z.shape[-1]) for z in (x, gradient))
+    return lax.dot_general(x, gradient, (((0,), (0,)), ((), ())))
 
 
 def _products_of_taps(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:

@@ -19,21 +19,11 @@ from senet_jax.ops.no_cse import no_cse
 from senet_jax.typing import Array, Float
 
 
-class Moments(NamedTuple):
-    """Mean and biased variance of each channel of each example over its positions, in float32 at least."""
-
-    pivot: Float[Array, "n c"]
-    """The value at some position, a constant to the gradient."""
-    offset: Float[Array, "n c"]
-    """The mean less the pivot: where means are large, their sum would lose digits."""
-    variance: Float[Array, "n c"]
-
-
 class Normalised(NamedTuple):
-    """Stands for the map factor (y - pivot) + value, with a line for each channel of each example."""
+    """Stands for the map factor (y - origin) + value, with a line for each channel of each example."""
 
     y: Float[Array, "n h w c"]
-    pivot: Float[Array, "n c"]
+    origin: Float[Array, "n c"]
     """A constant to the gradient: the map does not depend on it."""
     factor: Float[Array, "n c"]
     value: Float[Array, "n c"]
@@ -55,6 +45,16 @@ class Normalised(NamedTuple):
         return self.y.shape
 
 
+class Moments(NamedTuple):
+    """Mean and biased variance of each channel of each example over its positions, in float32 at least."""
+
+    pivot: Float[Array, "n c"]
+    """The value at some position, a constant to the gradient."""
+    offset: Float[Array, "n c"]
+    """The mean less the pivot: their sum would lose digits where means are large."""
+    variance: Float[Array, "n c"]
+
+
 @jax.custom_vjp
 def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moments]:
     """The map itself and its moments.
@@ -62,26 +62,22 @@ def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moment
     What uses both has to use the map given back: then their gradients are added in one pass. The sums are of
     differences from a position in the middle, so that large means do not cancel.
     """
-    x = _float32(y)
-    pivot = x[:, y.shape[1] // 2, y.shape[2] // 2]
-    if x.dtype != y.dtype:  # Digits that such sums lose in float32 a narrower type has not.
-        pivot = jnp.zeros_like(pivot)
-    offset = (x - _spread(pivot)).mean((1, 2))
-    variance = jnp.square(x - _spread(pivot)).mean((1, 2)) - jnp.square(offset)
+    (pivot,) = no_cse(_float32(y[:, y.shape[1] // 2, y.shape[2] // 2]))
+    offset = _difference(y, pivot).mean((1, 2))
+    variance = jnp.square(_float32(y) - _spread(pivot)).mean((1, 2)) - jnp.square(offset)
     return y, Moments(pivot, offset, jnp.maximum(variance, 0))
 
 
-def _moments_forward(y: Array) -> tuple[tuple[Array, Moments], tuple[Array, Array, Array]]:
+def _moments_forward(y: Array) -> tuple[tuple[Array, Moments], tuple[Array, Array]]:
     y, result = moments(y)
-    return (y, result), (y, result.pivot, result.offset)
+    return (y, result), (y, result.pivot + result.offset)
 
 
-def _moments_backward(kept: tuple[Array, Array, Array], gradients: tuple[Array, Moments]) -> tuple[Array]:
+def _moments_backward(kept: tuple[Array, Array], gradients: tuple[Array, Moments]) -> tuple[Array]:
     of_y, (_, of_offset, of_variance) = gradients
-    y, pivot, offset = no_cse(*kept)
+    y, mean = no_cse(*kept)
     positions = y.shape[1] * y.shape[2]
-    constant, slope = (of_offset - 2 * of_variance * offset) / positions, 2 * of_variance / positions
-    own = _spread(slope) * (_float32(y) - _spread(pivot)) + _spread(constant)
+    own = (_spread(of_offset) + _spread(2 * of_variance) * (_float32(y) - _spread(mean))) / positions
     return ((_float32(of_y) + own).astype(y.dtype),)
 
 
@@ -100,8 +96,8 @@ def normalise_lazily(
     """Gain (y - mean) / sqrt(variance + epsilon) + bias; `y_mean` is the mean of y over its positions."""
     factor = gain * lax.rsqrt(variance + epsilon)
     squeeze = factor * (y_mean - mean) + bias
-    pivot, factor, value = (jnp.broadcast_to(x, squeeze.shape) for x in (mean, factor, bias))
-    return Normalised(y, pivot, factor, value, squeeze)
+    origin, factor, value = (jnp.broadcast_to(x, squeeze.shape) for x in (mean, factor, bias))
+    return Normalised(y, origin, factor, value, squeeze)
 
 
 def batch_normalise(
@@ -112,18 +108,18 @@ def batch_normalise(
     None takes the whole batch as one group. Raises ValueError where the group does not divide the batch.
     """
     y, of_examples = moments(y)
-    pivot, offset, variance = (split(x, group) for x in of_examples)
-    origin = pivot[:, :1]
-    shifted = pivot - origin
-    mean = (shifted + offset).mean(1, keepdims=True)
-    variance = (variance + jnp.square(shifted + offset - mean)).mean(1, keepdims=True)
+    pivots, offsets, variances = (split(x, group) for x in of_examples)
+    pivot = pivots[:, :1]
+    offsets += pivots - pivot
+    offset = offsets.mean(1, keepdims=True)
+    mean, variance = pivot + offset, (variances + jnp.square(offsets - offset)).mean(1, keepdims=True)
     factor = gain * lax.rsqrt(variance + epsilon)
-    value = factor * (shifted - mean) + bias
-    squeeze = value + factor * offset
-    factor, value, squeeze = (
-        jnp.broadcast_to(x, offset.shape).reshape(-1, x.shape[-1]) for x in (factor, value, squeeze)
-    )
-    return Normalised(y, of_examples.pivot, factor, value, squeeze), (origin + mean)[:, 0], variance[:, 0]
+    # The rounded mean, a constant. Its difference to the exact one is in the value, and with it the gradient.
+    origin = lax.stop_gradient(mean)
+    value = factor * (origin - pivot - offset) + bias
+    squeeze = value + factor * (offsets - (origin - pivot))
+    line = (jnp.broadcast_to(x, offsets.shape).reshape(-1, x.shape[-1]) for x in (origin, factor, value, squeeze))
+    return Normalised(y, *line), mean[:, 0], variance[:, 0]
 
 
 def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -> Float[Array, "n h w c"]:
@@ -134,16 +130,25 @@ def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -
     lazy = [term for term in terms if isinstance(term, Normalised)]
     maps = [term for term in terms if not isinstance(term, Normalised)]
     if not lazy:
-        return activation(reduce(operator.add, maps))
+        total = reduce(operator.add, maps)
+        return rectified(total) if activation is jax.nn.relu else activation(total)
     total: Any = _combine(activation is jax.nn.relu, lazy, reduce(operator.add, maps) if maps else None)
     return total if activation is jax.nn.relu else activation(total)
+
+
+def rectified(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Relu, which XLA computes once on CPUs, as an operation with two operands of the size of the output.
+
+    It computes an operation with one such operand anew for each use, and with it the sum before it.
+    """
+    return jnp.where(x <= 0, 0, x)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _combine(rectify: bool, terms: list[Normalised], shortcut: Array | None) -> Array:
     lines = [_line(term) for term in terms]
     total = reduce(operator.add, lines if shortcut is None else [*lines, _float32(shortcut)])
-    return (jnp.maximum(total, 0) if rectify else total).astype(terms[0].y.dtype)
+    return (rectified(total) if rectify else total).astype(terms[0].y.dtype)
 
 
 Kept = tuple[list[Normalised], Array | None, Array | None]
@@ -168,8 +173,8 @@ def _combine_backward(rectify: bool, kept: Kept, gradient: Array) -> tuple[list[
     of_terms = [
         Normalised(
             y=(_spread(term.factor) * g).astype(term.y.dtype),
-            pivot=jnp.zeros_like(term.pivot),
-            factor=(g * (_float32(term.y) - _spread(term.pivot))).sum((1, 2)).astype(term.factor.dtype),
+            origin=jnp.zeros_like(term.origin),
+            factor=(g * _difference(term.y, term.origin)).sum((1, 2)).astype(term.factor.dtype),
             value=of_value.astype(term.value.dtype),
             squeeze=jnp.zeros_like(term.squeeze),
         )
@@ -182,12 +187,21 @@ _combine.defvjp(_combine_forward, _combine_backward)
 
 
 def _no_cse(term: Normalised) -> Normalised:
-    y, pivot = no_cse(term.y, term.pivot)
-    return term._replace(y=y, pivot=pivot)
+    y, origin = no_cse(term.y, term.origin)
+    return term._replace(y=y, origin=origin)
 
 
 def _line(term: Normalised) -> Array:
-    return _spread(term.factor) * (_float32(term.y) - _spread(term.pivot)) + _spread(term.value)
+    return _spread(term.factor) * (_float32(term.y) - _spread(term.origin)) + _spread(term.value)
+
+
+def _difference(y: Array, origin: Array) -> Array:
+    """Y less the origin, for a sum over positions.
+
+    The negative origin is added, because on CPUs XLA would store a difference or an origin spread over the positions
+    that other uses share, instead of taking it into the pass of the sum.
+    """
+    return _float32(y) + _spread(-origin)
 
 
 def _spread(x: Array) -> Array:

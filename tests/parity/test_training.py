@@ -1,4 +1,4 @@
-"""One step of training against the peer's, in float64: gradients and new running statistics."""
+"""One training step, compiled as the training loop compiles it, against the peer's in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +9,29 @@ from flax import traverse_util
 from parity import rule
 from parity.compare import FIXTURES, build, names_and_shapes
 
+from senet_jax.config import DataConfig, Experiment
+from senet_jax.training import metrics, parallel
+from senet_jax.training.state import TrainState
+from senet_jax.training.step import make_train_step
 
-@pytest.mark.parity
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in (FIXTURES / "training").glob("*.npz")))
 def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
     fingerprint = np.load(FIXTURES / f"{name}.npz")["names"]
     peer = np.load(FIXTURES / "training" / f"{name}.npz")
     model, variables = build(name, fingerprint, tmp_path, dtype=jnp.float64, param_dtype=jnp.float64)
-    images = jnp.asarray(rule.images(*rule.TRAINING).transpose(0, 2, 3, 1), jnp.float64)
+    images = rule.images(*rule.TRAINING).transpose(0, 2, 3, 1).astype(np.float64)
 
-    def loss(params):
-        logits, updated = model.apply(variables | {"params": params}, images, train=True, mutable=["batch_stats"])
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.array(rule.LABELS))
-        return losses.mean(), updated
-
-    gradients, updated = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    data = DataConfig("digits", mean=(0.0,) * 3, deviation=(1 / 255,) * 3)  # The images are normalised.
+    mesh = parallel.data_mesh(jax.devices()[:1])
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    momentum = optimizer.init(variables["params"])
+    state = TrainState(jnp.zeros((), jnp.int32), variables, momentum, average=None, sums=metrics.zeros())
+    step = parallel.jit_step(make_train_step(model, optimizer, Experiment(data=data), 0), mesh)
+    (batch,) = parallel.to_devices([{"image": images, "label": np.array(rule.LABELS, np.int32)}], mesh)
+    new = step(jax.device_put(state, parallel.replicated(mesh)), batch)
+    gradients, updated = new.optimizer_state[0].trace, {"batch_stats": new.variables["batch_stats"]}
     ours = {"/".join(path): leaf for path, leaf in traverse_util.flatten_dict({"params": gradients} | updated).items()}
     names = next(names for names, shapes in names_and_shapes(model) if rule.fingerprint(shapes) == fingerprint)
     errors = {}
