@@ -86,7 +86,7 @@ _CASES = (
     Case("senet154", 32, {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}),
     Case("se_bn_inception", 64),
     Case("se_inception_resnet_v2", 96, {"stage_sizes": (1, 1, 1)}),
-    Case("se_vgg11", 32, {"widths": (8, 8, 16, 16, 16), "dense_width": 16}),
+    Case("se_vgg11", 224, {"widths": (8, 8, 8, 8, 8), "dense_width": 16}),
     Case("se_shufflenet", 32, {"stage_sizes": (2, 2)}),
     Case("se_preact_resnet110_cifar", 16, _CIFAR),
     Case("se_preact_resnet164_cifar", 16, _CIFAR),

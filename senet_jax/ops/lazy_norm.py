@@ -57,12 +57,15 @@ class Moments(NamedTuple):
 
 @jax.custom_vjp
 def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moments]:
-    """The map itself and its moments.
+    """Returns the map itself and its moments.
 
-    What uses both has to use the map given back: then their gradients are added in one pass. The sums are of
-    differences from a position in the middle, so that large means do not cancel.
+    Uses of both must take y from the result: then their gradients are added in one pass. The sums are of differences
+    from a position in the middle, so that large means do not cancel.
     """
     (pivot,) = no_cse(_float32(y[:, y.shape[1] // 2, y.shape[2] // 2]))
+    if pivot.dtype != y.dtype:
+        # A narrower type has fewer digits than such sums lose, and a TPU takes them in the pass that computes y.
+        pivot = jnp.zeros_like(pivot)
     offset = _difference(y, pivot).mean((1, 2))
     variance = jnp.square(_float32(y) - _spread(pivot)).mean((1, 2)) - jnp.square(offset)
     return y, Moments(pivot, offset, jnp.maximum(variance, 0))
