@@ -9,10 +9,10 @@ from senet_jax.typing import Array, Float
 def group_moments(
     x: Float[Array, "n h w c"], group: int | None = None
 ) -> tuple[Float[Array, "groups c"], Float[Array, "groups c"]]:
-    """Mean and biased variance of each channel over each group of that many successive examples, in float32 at least.
+    """Returns the mean and the biased variance of each channel over each group of `group` successive examples.
 
-    None takes the whole batch as one group. The variance is taken about the mean, so that large means do not cancel.
-    Raises ValueError where the group does not divide the batch.
+    They are computed in float32 at least. If `group` is None, the whole batch is one group. The variance is taken about
+    the mean, so that large means do not cancel. Raises ValueError if the group does not divide the batch.
     """
     x = split(x.astype(jnp.promote_types(x.dtype, jnp.float32)), group)
     x = x.reshape(x.shape[0], -1, x.shape[-1])
@@ -21,7 +21,10 @@ def group_moments(
 
 
 def split(x: Float[Array, "n ..."], group: int | None) -> Float[Array, "groups size ..."]:
-    """The batch by groups of that many successive examples; None: one of all. Raises ValueError where it cannot be."""
+    """Splits the batch into groups of `group` successive examples, or into one group of all if it is None.
+
+    Raises ValueError if the group does not divide the batch.
+    """
     n = x.shape[0]
     size = n if group is None else group
     if size < 1 or n % size:
@@ -37,7 +40,7 @@ def normalise(
     bias: Float[Array, " c"],
     epsilon: float,
 ) -> Float[Array, "n h w c"]:
-    """Gain (x - mean) / sqrt(variance + epsilon) + bias, in the type of x; the groups are of successive examples."""
+    """Returns gain (x - mean) / sqrt(variance + epsilon) + bias, with the statistics of each group, in x's dtype."""
     factor = gain * lax.rsqrt(variance + epsilon)
     grouped = x.astype(factor.dtype).reshape(mean.shape[0], -1, *x.shape[1:])
     result = (grouped - mean[:, None, None, None]) * factor[:, None, None, None] + bias

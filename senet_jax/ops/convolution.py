@@ -1,4 +1,4 @@
-"""Two-dimensional convolution, lowered on CPUs to forms that are fast there and elsewhere to XLA's own."""
+"""Two-dimensional convolution with forms of its own on CPUs, and XLA's form on other platforms."""
 
 from functools import partial
 
@@ -24,21 +24,21 @@ def convolution(
     groups: int = 1,
     lowering: str = "platform",
 ) -> Float[Array, "n oh ow o"]:
-    """The convolution of maps and kernel, both of one type, in that type.
+    """Returns the convolution of x with the kernel, in their common dtype.
 
-    On CPUs it and its gradients are computed in other forms than XLA's own: the numbers differ within rounding. It has
-    first derivatives, in reverse mode only.
+    On CPUs, the result and its gradients differ from XLA's by rounding. Only reverse-mode first derivatives exist.
 
     Args:
-      x: maps.
-      kernel: of size (kh, kw), from the gc = c / groups channels of a group.
-      stride: of rows and columns, or of both.
-      padding: zeros around the maps: on all sides, (before, after) of rows and of columns, or "SAME" or "VALID".
-      dilation: of the kernel, in rows and columns, or in both.
-      groups: into which the channels are divided, in their order.
-      lowering: "platform", or "xla" for XLA's own form everywhere, which has all derivatives.
+      x: feature maps.
+      kernel: kernel; gc = c / groups is the number of input channels of each group.
+      stride: step between output positions: one number, or (rows, columns).
+      padding: zeros on all sides, ((top, bottom), (left, right)), "SAME" or "VALID".
+      dilation: step between the kernel's taps: one number, or (rows, columns).
+      groups: number of groups that the channels are divided into, in order.
+      lowering: "platform", or "xla" for XLA's form on every platform, which has all derivatives.
 
-    Raises ValueError for any other lowering, and where the groups do not divide the channels as the kernel has them.
+    Raises:
+      ValueError: the lowering is unknown, or the groups do not fit the channels of x and the kernel.
     """
     if lowering not in LOWERINGS:
         raise ValueError(f"lowering is {lowering!r}; it must be one of {', '.join(LOWERINGS)}")

@@ -1,6 +1,6 @@
-"""Convolution and its gradients in the forms that are fast on CPUs, chosen by shape (see benchmarks/convolution.py).
+"""Convolution and its gradients in forms that are fast on CPUs, chosen by shape (see benchmarks/convolution.py).
 
-All are computed in float32 at least, as XLA's convolutions on CPUs are too.
+All of them compute in float32 at least, as XLA's convolutions on CPUs do.
 """
 
 from functools import reduce
@@ -15,11 +15,11 @@ from senet_jax.ops.windows import Window, taps, xla_convolution, xla_input_gradi
 from senet_jax.typing import Array, Float
 
 _BLOCK = 32
-"""Channels of the dense convolutions that stand for narrower groups."""
+"""Channels of each dense convolution that replaces several narrow groups."""
 
 
 def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window) -> Array:
-    """The convolution, (n, oh, ow, o)."""
+    """Returns the convolution, (n, oh, ow, o)."""
     x, kernel = _float32(x), _float32(kernel)
     if _depthwise(x, kernel, window):
         return _each_channel(x, kernel, window)
@@ -33,7 +33,7 @@ def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], 
 
 
 def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
-    """Of `convolution`, by its input, of which only shape and type matter."""
+    """Returns the gradient of `convolution` with respect to x, of which only shape and dtype are used."""
     x, kernel, gradient = _float32(x), _float32(kernel), _float32(gradient)
     if _depthwise(x, kernel, window):
         return _each_channel(_spread(x, kernel, gradient, window), kernel[::-1, ::-1], Window(dilation=window.dilation))
@@ -48,7 +48,7 @@ def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> 
 
 
 def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
-    """Of `convolution`, by its kernel, of which only shape and type matter."""
+    """Returns the gradient of `convolution` with respect to the kernel, of which only shape and dtype are used."""
     x, kernel, gradient = _float32(x), _float32(kernel), _float32(gradient)
     if _depthwise(x, kernel, window):
         met = taps(x, kernel.shape[:2], window)
@@ -77,7 +77,7 @@ def _pointwise(kernel: Array, window: Window) -> bool:
 
 
 def _winograd(x: Array, kernel: Array, window: Window) -> bool:
-    """Whether it serves and is faster: with few channels it is not, nor where few tiles share a large kernel."""
+    """Whether Winograd's form applies and is faster: not with few channels, nor if few tiles share a large kernel."""
     channels, positions = kernel.shape[2:], x.shape[0] * x.shape[1] * x.shape[2]
     return _winograd_serves(x, kernel, window) and min(channels) >= 64 and 2 * positions >= max(channels)
 
@@ -91,7 +91,7 @@ def _strided(x: Array, window: Window) -> Array:
 
 
 def _spread(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
-    """The gradient with zeros between its positions and around them, whose convolution is the input's gradient."""
+    """Pads the gradient with zeros between and around its positions; its convolution is the gradient of x."""
     sides = []
     for axis in (0, 1):
         reach, stride, size = window.dilation[axis] * (kernel.shape[axis] - 1), window.stride[axis], x.shape[axis + 1]
@@ -107,14 +107,14 @@ def _each_channel(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def _contract(x: Array, gradient: Array) -> Array:
-    """The product of two maps' channels, (c, o), summed over examples and positions."""
-    # XLA transposes maps that are summed over several axes, so they are made one.
+    """Returns the products of two maps' channels, (c, o), summed over examples and positions."""
+    # XLA transposes a whole map to sum over several axes, so they are flattened into one.
     x, gradient = (z.reshape(-1, z.shape[-1]) for z in (x, gradient))
     return lax.dot_general(x, gradient, (((0,), (0,)), ((), ())))
 
 
 def _products_of_taps(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:
-    """The products of all channels under each tap with those of the gradient, (kh, kw, c, o)."""
+    """Returns the products of the channels under each tap with those of the gradient, (kh, kw, c, o)."""
     if window.stride == (1, 1):
         return _products_of_shifts(x, gradient, size, window)
     met = jnp.concatenate([tap for row in taps(x, size, window) for tap in row], axis=-1)
@@ -122,7 +122,7 @@ def _products_of_taps(x: Array, gradient: Array, size: tuple[int, ...], window: 
 
 
 def _products_of_shifts(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:
-    """The same with stride 1: products of the maps, moved by columns, with the gradient in all its moves by rows."""
+    """As `_products_of_taps`, for stride 1: maps shifted by columns times the gradient shifted by rows."""
     height, (kh, kw) = x.shape[1], size
     (top, _), columns = window.padding
     (row,) = taps(x, (1, kw), window._replace(padding=((0, 0), columns)))
@@ -135,7 +135,7 @@ def _products_of_shifts(x: Array, gradient: Array, size: tuple[int, ...], window
 
 
 def _blocks(groups: int, group_width: int) -> int:
-    """Into how many dense convolutions the groups are gathered."""
+    """Number of dense convolutions that the groups are gathered into."""
     together = max(1, _BLOCK // group_width)
     while groups % together:
         together -= 1
@@ -143,7 +143,7 @@ def _blocks(groups: int, group_width: int) -> int:
 
 
 def _by_blocks(x: Array, kernel: Array, window: Window) -> Array:
-    """Some groups at a time as a dense convolution, whose kernel has zeros between them."""
+    """Convolves several groups at a time with one dense kernel that is zero between groups."""
     kh, kw, group_width, features = kernel.shape
     blocks = _blocks(window.groups, group_width)
     together = window.groups // blocks
@@ -156,7 +156,7 @@ def _by_blocks(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def _kernel_gradient_by_blocks(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
-    """The products of all channels of each block, of which those within a group are kept."""
+    """Computes the products of all channels of each block, and keeps those within a group."""
     kh, kw, group_width, _ = kernel.shape
     blocks = _blocks(window.groups, group_width)
     together = window.groups // blocks

@@ -1,8 +1,8 @@
-"""Normalised maps that are not computed yet, so that what follows the normalisation costs no pass of its own.
+"""Lazy normalised maps: batch norm, SE scaling, the shortcut's sum and ReLU in one pass over the maps.
 
-Batch normalisation is a line in its input y, and so are a recalibration of it and the sum with a shortcut. `moments` of
-y, from which the statistics and the squeeze follow, and one pass in `activate` do for all of them. Of the maps' size
-nothing is kept for the gradients but y and the output. Both are differentiable once, in reverse.
+Batch norm, SE scaling and the sum are all affine in y, the output of a convolution. The statistics and the squeeze
+follow from the `moments` of y, and `activate` applies everything in one pass. For the gradients, y and the output are
+kept, and no other array of their size. Only reverse-mode first derivatives exist.
 """
 
 import operator
@@ -20,28 +20,28 @@ from senet_jax.typing import Array, Float
 
 
 class Normalised(NamedTuple):
-    """Stands for the map factor (y - origin) + value, with a line for each channel of each example."""
+    """The map factor (y - origin) + value, not computed yet."""
 
     y: Float[Array, "n h w c"]
     origin: Float[Array, "n c"]
-    """A constant to the gradient: the map does not depend on it."""
+    """A constant to the gradient, because the map does not depend on it."""
     factor: Float[Array, "n c"]
     value: Float[Array, "n c"]
     squeeze: Float[Array, "n c"]
-    """The mean of the map over its positions (arXiv 1709.01507, equation 2)."""
+    """Mean of the map over its positions (arXiv 1709.01507, equation 2)."""
 
     def scale(self, gates: Float[Array, "n c"]) -> "Normalised":
-        """The map with each channel times its gate (equation 4)."""
+        """Returns the map with each channel multiplied by its gate (equation 4)."""
         scaled = {name: getattr(self, name) * gates for name in ("factor", "value", "squeeze")}
         return self._replace(**scaled)
 
     def compute(self) -> Float[Array, "n h w c"]:
-        """The map, in the type of y."""
+        """Computes the map, in the dtype of y."""
         return activate(lambda total: total, self)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the map."""
+        """Shape of the map."""
         return self.y.shape
 
 
@@ -49,9 +49,9 @@ class Moments(NamedTuple):
     """Mean and biased variance of each channel of each example over its positions, in float32 at least."""
 
     pivot: Float[Array, "n c"]
-    """The value at some position, a constant to the gradient."""
+    """Value at one position, a constant to the gradient."""
     offset: Float[Array, "n c"]
-    """The mean less the pivot: their sum would lose digits where means are large."""
+    """Mean minus pivot; their sum would lose digits if means are large."""
     variance: Float[Array, "n c"]
 
 
@@ -96,7 +96,7 @@ def normalise_lazily(
     bias: Float[Array, " c"],
     epsilon: float,
 ) -> Normalised:
-    """Gain (y - mean) / sqrt(variance + epsilon) + bias; `y_mean` is the mean of y over its positions."""
+    """Returns gain (y - mean) / sqrt(variance + epsilon) + bias; `y_mean` is the mean of y over its positions."""
     factor = gain * lax.rsqrt(variance + epsilon)
     squeeze = factor * (y_mean - mean) + bias
     origin, factor, value = (jnp.broadcast_to(x, squeeze.shape) for x in (mean, factor, bias))
@@ -106,9 +106,9 @@ def normalise_lazily(
 def batch_normalise(
     y: Float[Array, "n h w c"], gain: Float[Array, " c"], bias: Float[Array, " c"], epsilon: float, group: int | None
 ) -> tuple[Normalised, Float[Array, "groups c"], Float[Array, "groups c"]]:
-    """Batch normalisation by the statistics of each group of successive examples, and their mean and biased variance.
+    """Returns y normalised by the statistics of each group of successive examples, and their mean and biased variance.
 
-    None takes the whole batch as one group. Raises ValueError where the group does not divide the batch.
+    If `group` is None, the whole batch is one group. Raises ValueError if the group does not divide the batch.
     """
     y, of_examples = moments(y)
     pivots, offsets, variances = (split(x, group) for x in of_examples)
@@ -117,7 +117,7 @@ def batch_normalise(
     offset = offsets.mean(1, keepdims=True)
     mean, variance = pivot + offset, (variances + jnp.square(offsets - offset)).mean(1, keepdims=True)
     factor = gain * lax.rsqrt(variance + epsilon)
-    # The rounded mean, a constant. Its difference to the exact one is in the value, and with it the gradient.
+    # The mean, rounded, as a constant. The value has its difference from the exact mean, and the mean's gradient.
     origin = lax.stop_gradient(mean)
     value = factor * (origin - pivot - offset) + bias
     squeeze = value + factor * (offsets - (origin - pivot))
@@ -126,9 +126,9 @@ def batch_normalise(
 
 
 def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -> Float[Array, "n h w c"]:
-    """The activation of the sum of maps, in one pass with all normalisations among them where it is relu.
+    """Returns the activation of the sum of maps; ReLU is computed in the same pass as the normalisations among them.
 
-    The output has the type of the first normalised map.
+    The output has the dtype of the first normalised map.
     """
     lazy = [term for term in terms if isinstance(term, Normalised)]
     maps = [term for term in terms if not isinstance(term, Normalised)]
@@ -140,9 +140,9 @@ def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -
 
 
 def rectified(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Relu, which XLA computes once on CPUs, as an operation with two operands of the size of the output.
+    """ReLU as a select, which has two operands as large as its output: XLA computes it once on CPUs.
 
-    It computes an operation with one such operand anew for each use, and with it the sum before it.
+    XLA computes an operation with one such operand, and the sum before it, again for each use.
     """
     return jnp.where(x <= 0, 0, x)
 
@@ -158,7 +158,7 @@ Kept = tuple[list[Normalised], Array | None, Array | None]
 
 
 def _combine_forward(rectify: bool, terms: list[Normalised], shortcut: Array | None) -> tuple[Array, Kept]:
-    """Of the shortcut only its type is kept, and the output's sign only where it is not that of one line alone."""
+    """Keeps the dtype of the shortcut, and the output for its sign, unless that follows from a single term."""
     output: Any = _combine(rectify, terms, shortcut)
     if shortcut is None and len(terms) == 1:
         return output, (terms, None, None)
@@ -199,19 +199,19 @@ def _line(term: Normalised) -> Array:
 
 
 def _difference(y: Array, origin: Array) -> Array:
-    """Y less the origin, for a sum over positions.
+    """Returns y - origin for a sum over positions.
 
-    The negative origin is added, because on CPUs XLA would store a difference or an origin spread over the positions
-    that other uses share, instead of taking it into the pass of the sum.
+    The negative origin is added, in no other place: on CPUs, XLA stores a difference that other uses share, instead of
+    computing it in the pass of the sum.
     """
     return _float32(y) + _spread(-origin)
 
 
 def _spread(x: Array) -> Array:
-    """Over the positions."""
+    """Broadcasts over the positions."""
     return x[:, None, None]
 
 
 def _float32(x: Array) -> Array:
-    """Float32, or float64 where x has it."""
+    """Casts to float32, or leaves float64."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -6,7 +6,7 @@ from senet_jax.typing import Array, Shaped
 
 
 def no_cse(*arrays: Shaped[Array, "..."]) -> tuple[Shaped[Array, "..."], ...]:
-    """The arrays unchanged. On accelerators, XLA recomputes results of them instead of keeping those of other places.
+    """Returns the arrays. On accelerators, XLA recomputes expressions of them instead of sharing those made elsewhere.
 
     On CPUs nothing bounds it: XLA removes `optimization_barrier`, and a call that is not inlined, which is a bound,
     can make it compute wrong results (docs/xla_aliasing.md).

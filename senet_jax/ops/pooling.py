@@ -1,4 +1,4 @@
-"""Maxima over windows, lowered on CPUs to a form that is fast there and elsewhere to XLA's own."""
+"""Max pooling with a form of its own on CPUs, and XLA's form on other platforms."""
 
 from functools import partial, reduce
 from typing import Any
@@ -12,10 +12,10 @@ from senet_jax.typing import Array, Float
 
 
 def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, padding: tuple[int, int]) -> Float[Array, "n oh ow c"]:
-    """The maximum of each window of `size` x `size` positions, `stride` apart, over the maps without their padding.
+    """Returns the maximum of each window of `size` x `size` positions, `stride` apart, ignoring the padding.
 
-    The padding is (before, after), of rows and of columns. Where maxima are equal the gradient is any subgradient: on
-    CPUs they share it, elsewhere one has it all. It has first derivatives, in reverse mode only.
+    `padding` is (before, after), for rows and columns alike. Equal maxima share the gradient on
+    CPUs; on other platforms one of them gets it all. Only reverse-mode first derivatives exist.
     """
     return _max_pool(x, size, stride, padding)
 
@@ -39,7 +39,7 @@ def _backward(size: int, stride: int, padding: tuple[int, int], x: Array, gradie
 
 def _by_platform(size: int, stride: int, padding: tuple[int, int]) -> dict[str, Any]:
     def slices(x: Array) -> Array:
-        """First along rows, then along columns."""
+        """Pools along rows, then along columns."""
         x = pad(x, (padding, padding), -jnp.inf)
         for shape, strides in (((size, 1), (stride, 1)), ((1, size), (1, stride))):
             x = reduce(jnp.maximum, (tap for row in taps(x, shape, Window(strides)) for tap in row))

@@ -13,9 +13,9 @@ def shake(
     forward_weight: Float[Array, " n"],
     backward_weight: Float[Array, " n"],
 ) -> Float[Array, "n h w c"]:
-    """Of each example a first + (1 - a) second, in their type, where a is its forward weight.
+    """Returns a first + (1 - a) second for each example, with its forward weight a, in their dtype.
 
-    The gradient g comes back as b g and (1 - b) g, where b is the backward weight; the weights themselves have none.
+    A gradient g is passed on as b g and (1 - b) g, with the backward weight b. The weights have no gradient.
     """
     del backward_weight
     return (_times(first, forward_weight) + _times(second, 1 - forward_weight)).astype(first.dtype)
@@ -31,7 +31,7 @@ def _backward(backward_weight: Array, gradient: Array) -> tuple[Array, Array, No
 
 
 def _times(x: Array, weight: Array) -> Array:
-    """Float32 at least."""
+    """Multiplies each example by its weight, in float32 at least."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32)) * weight[:, None, None, None]
 
 

@@ -12,29 +12,29 @@ from senet_jax.typing import Array, Float
 
 
 def squeeze(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
-    """The mean of each channel over all positions (equation 2), summed in float32 at least."""
+    """Returns the mean of each channel over all positions (equation 2), in float32 at least."""
     return jnp.mean(x, axis=(-3, -2), dtype=_float32(x))
 
 
 def squeeze_max(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
-    """The maximum of each channel over all positions (table 11), in float32 at least."""
+    """Returns the maximum of each channel over all positions (table 11), in float32 at least."""
     return jnp.max(x, axis=(-3, -2)).astype(_float32(x))
 
 
 def squeeze_both(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
-    """Half the mean of each channel plus half its maximum, in float32 at least."""
+    """Returns half the mean of each channel plus half its maximum, in float32 at least."""
     return (squeeze(x) + squeeze_max(x)) / 2
 
 
 def squeeze_none(x: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
-    """Every position as it is, for gates of its own (table 16, NoSqueeze), in float32 at least."""
+    """Returns x in float32 at least: every position gets gates of its own (table 16, NoSqueeze)."""
     return x.astype(_float32(x))
 
 
 def gather(x: Float[Array, "*n h w c"], extent: int) -> Float[Array, "*n gh gw c"]:
-    """Means of each channel over windows of 2 extent - 1 positions, extent apart (Hu et al., arXiv 1810.12348).
+    """Returns means over windows of 2 extent - 1 positions, `extent` apart (Hu et al., arXiv 1810.12348).
 
-    Windows at the edge count only what is within the map; there are ceil(h / extent) x ceil(w / extent) of them.
+    There are ceil(h / extent) x ceil(w / extent) windows. Those at the edge average the positions inside the map.
     """
     leading = x.ndim - 3
     window, strides = ((1,) * leading + (step, step, 1) for step in (2 * extent - 1, extent))
@@ -44,7 +44,7 @@ def gather(x: Float[Array, "*n h w c"], extent: int) -> Float[Array, "*n gh gw c
 
 
 def enlarge(x: Float[Array, "*n gh gw c"], height: int, width: int) -> Float[Array, "*n h w c"]:
-    """The maps at the given size, by nearest neighbours."""
+    """Enlarges the maps to the given size by nearest neighbours."""
     rows, columns = (np.arange(size) * x.shape[axis] // size for size, axis in ((height, -3), (width, -2)))
     return x[..., rows[:, None], columns, :]
 
@@ -59,22 +59,22 @@ def excite(
     activation: Callable[[Array], Array] = jax.nn.relu,
     gate: Callable[[Array], Array] = jax.nn.sigmoid,
 ) -> Float[Array, "*n c"]:
-    """The gates s = gate(W2 activation(W1 z)) of the channels (equation 3); None stands for no bias.
+    """Returns the gates s = gate(W2 activation(W1 z)) of the channels (equation 3); a bias of None is left out.
 
-    Squeezed positions give one gate to each channel; positions that are not squeezed, (*n, h, w, c), have their own.
+    With z of shape (*n, h, w, c), every position has gates of its own.
     """
     hidden = activation(_dense(z, reduce_kernel, reduce_bias))
     return gate(_dense(hidden, expand_kernel, expand_bias))
 
 
 def scale(x: Float[Array, "*n h w c"], s: Float[Array, "*n c"] | Float[Array, "*n h w #c"]) -> Float[Array, "*n h w c"]:
-    """Each channel times its gate (equation 4), or each position times its own gates or gate, in the type of x."""
+    """Multiplies each channel by its gate (equation 4), or each position by its own gates or gate, in x's dtype."""
     s = s.astype(x.dtype)
     return x * (s if s.ndim == x.ndim else s[..., None, None, :])
 
 
 def _float32(x: Array) -> jnp.dtype:
-    """Float32, or float64 where x has it."""
+    """Float32, or float64 if x has it."""
     return jnp.promote_types(x.dtype, jnp.float32)
 
 

@@ -1,4 +1,4 @@
-"""What convolution and pooling share: windows that move over maps, and what of the maps lies under each tap."""
+"""Sliding windows, shared by convolution and pooling."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from senet_jax.typing import Array, Float
 
 
 class Window(NamedTuple):
-    """How a kernel moves over the maps; pairs are of rows and columns, `padding` of (before, after)."""
+    """Stride, padding and dilation of a kernel over (rows, columns); each padding is (before, after)."""
 
     stride: tuple[int, int] = (1, 1)
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
@@ -19,13 +19,13 @@ class Window(NamedTuple):
 
 
 def pad(x: Float[Array, "n h w c"], padding: tuple[tuple[int, int], tuple[int, int]], value: float = 0) -> Array:
-    """The maps with a border; negative widths crop."""
+    """Pads the maps by `value`; negative widths crop."""
     sides = [(0, 0, 0), *((before, after, 0) for before, after in padding), (0, 0, 0)]
     return lax.pad(x, jnp.asarray(value, x.dtype), sides)
 
 
 def taps(x: Float[Array, "n h w c"], size: tuple[int, ...], window: Window) -> list[list[Array]]:
-    """For each row and column of a kernel of that size what of the padded maps it meets, (n, oh, ow, c) each."""
+    """Returns, for each row and column of a kernel, the part of the padded maps under it, (n, oh, ow, c) each."""
     x = pad(x, window.padding)
     starts = [[i * dilation for i in range(length)] for length, dilation in zip(size, window.dilation, strict=True)]
     spans = [length - last[-1] for length, last in zip(x.shape[1:3], starts, strict=True)]
@@ -36,7 +36,7 @@ def taps(x: Float[Array, "n h w c"], size: tuple[int, ...], window: Window) -> l
 
 
 def xla_convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window) -> Array:
-    """The convolution as XLA lowers it."""
+    """Returns the convolution as XLA lowers it."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -49,10 +49,10 @@ def xla_convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o
 
 
 def xla_input_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
-    """Of `xla_convolution`, by its input, of which only the shape matters."""
+    """Returns the gradient of `xla_convolution` with respect to x, of which only the shape is used."""
     return jax.linear_transpose(lambda x: xla_convolution(x, kernel, window), x)(gradient)[0]
 
 
 def xla_kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
-    """Of `xla_convolution`, by its kernel, of which only the shape matters."""
+    """Returns the gradient of `xla_convolution` with respect to the kernel, of which only the shape is used."""
     return jax.linear_transpose(lambda kernel: xla_convolution(x, kernel, window), kernel)(gradient)[0]

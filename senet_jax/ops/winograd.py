@@ -1,4 +1,4 @@
-"""3x3 convolution with stride 1 in 16 products for each 2x2 outputs instead of 36, and its gradients.
+"""3x3 convolution with stride 1, and its gradients, with 16 products for each 2x2 outputs instead of 36.
 
 F(2x2, 3x3) of Lavin and Gray (arXiv 1509.09308, section 4.1), as sums of strided slices and matrix products.
 """
@@ -23,20 +23,20 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "3 3 c o"], padding: Padding) -> Array:
-    """The convolution with stride 1."""
+    """Returns the convolution with stride 1."""
     return _products(x, [list(row) for row in kernel], padding, contracted=0)
 
 
 def input_gradient(gradient: Float[Array, "n oh ow o"], kernel: Float[Array, "3 3 c o"], padding: Padding) -> Array:
-    """Of `convolution`, by its input: the convolution of the gradient with the kernel turned by half a circle."""
-    # The kernel is not transposed, which would cost more than the products of the last stage.
+    """Returns the gradient with respect to the input: the convolution with the kernel rotated by 180 degrees."""
+    # Transposing the kernel would cost more than the products of the last stage, so the other axis is contracted.
     turned = [list(row) for row in kernel[::-1, ::-1]]
     (top, bottom), (left, right) = padding
     return _products(gradient, turned, ((2 - top, 2 - bottom), (2 - left, 2 - right)), contracted=1)
 
 
 def kernel_gradient(x: Float[Array, "n h w c"], gradient: Float[Array, "n oh ow o"], padding: Padding) -> Array:
-    """Of `convolution`, by its kernel, (3, 3, c, o)."""
+    """Returns the gradient with respect to the kernel, (3, 3, c, o)."""
     tiles, missing = _tiles(gradient.shape[1:3])
     gradient = pad(gradient, ((0, missing[0]), (0, missing[1])))
     inputs = _transform(_INPUT, _patches(x, padding, tiles))
@@ -47,7 +47,7 @@ def kernel_gradient(x: Float[Array, "n h w c"], gradient: Float[Array, "n oh ow 
 
 
 def _contract(x: Array, y: Array) -> Array:
-    """The products of their channels, summed over all else."""
+    """Returns the products of their channels, summed over all other axes."""
     x, y = (z.reshape(-1, z.shape[-1]) for z in (x, y))
     return x.T @ y
 
@@ -65,19 +65,19 @@ def _products(x: Array, kernel: Grid, padding: Padding, contracted: int) -> Arra
 
 
 def _tiles(size: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    """How many tiles of 2 cover each side, and what they cover beyond it."""
+    """Returns the number of 2x2 tiles along each side, and the rows and columns they add beyond it."""
     return [-(-length // 2) for length in size], [length % 2 for length in size]
 
 
 def _patches(x: Array, padding: Padding, tiles: list[int]) -> Grid:
-    """Row by row what each element of the overlapping 4x4 patches is, (n, *tiles, c) each."""
+    """Returns the 4x4 grid of elements of the overlapping patches, (n, *tiles, c) each."""
     sides = zip(x.shape[1:3], padding, tiles, strict=True)
     rows, columns = ((before, 2 * count + 2 - size - before) for size, (before, _), count in sides)
     return taps(x, (4, 4), Window((2, 2), (rows, columns)))
 
 
 def _transform(matrix: np.ndarray, grid: Grid) -> Grid:
-    """Matrix grid matrix^T, of a grid of arrays."""
+    """Returns matrix @ grid @ matrix.T for a grid of arrays."""
     columns = [[_weighted(row, column) for column in zip(*grid, strict=True)] for row in matrix]
     return [[_weighted(row, line) for row in matrix] for line in columns]
 
