@@ -315,7 +315,9 @@ def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
     clip = optimizer.clip_norm
     yield "optimizer.clip_norm", "a positive number, or none", clip is None or 0 < clip < inf
     decays = (
-        f"{'one or more durations' if optimizer.schedule == 'step' else 'empty'} for schedule {optimizer.schedule!r}"
+        "one or more durations for schedule 'step'"
+        if optimizer.schedule == "step"
+        else f"empty for schedule {optimizer.schedule!r}: give --config.optimizer.decay_at="
     )
     yield "optimizer.decay_at", decays, (optimizer.decay_at != ()) == (optimizer.schedule == "step")
     yield "optimizer.decay_factor", "more than 0 and at most 1", 0 < optimizer.decay_factor <= 1

@@ -6,6 +6,7 @@ Nothing slow is imported here, so that a wrong command line is refused at once.
 import contextlib
 import difflib
 import importlib
+import os
 import re
 import sys
 import types
@@ -55,7 +56,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = importlib.import_module(f"senet_jax.commands.{request.command}")
     with _refusing():
         run = command.prepare(request)
-    run()
+    try:
+        run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # Whoever read the output, such as `head`, has closed it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Or the interpreter fails to flush at its exit.
+        raise SystemExit(1) from None
 
 
 @contextlib.contextmanager
@@ -96,7 +102,8 @@ def parse(argv: Sequence[str]) -> Request:
         raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {kind}")
     if not configured:
         return Request(command, workdir=workdir, options=options)
-    if of_run and workdir is not None and given.config is None:
+    resumes = command == "train" and workdir is not None and (workdir / CONFIG).exists()
+    if (of_run or resumes) and workdir is not None and given.config is None:
         config, config_path, name = read_workdir(workdir), workdir / CONFIG, workdir.resolve().name
     else:
         file, _, argument = (str(EXPERIMENTS / "digits.py") if given.config is None else given.config).partition(":")
@@ -199,6 +206,18 @@ def _unknown_flag(name: str) -> str:
     return f"unknown flag --{name}; the flags are {', '.join(known)}{did_you_mean('--' + name, known)}"
 
 
+_SHORT = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "epochs": "duration",
+    "steps": "duration",
+    "std": "deviation",
+    "ema": "ema_decay",
+}
+"""Names of fields in other projects."""
+
+
 def _unknown_field(name: str) -> str:
     """The message for a field that there is not, or that is a section of fields."""
     if within := _within(name):
@@ -209,7 +228,8 @@ def _unknown_field(name: str) -> str:
     section, _, leaf = name.rpartition(".")
     siblings = _within(section)
     near = (
-        [f"{section}.{field}" for field in difflib.get_close_matches(leaf, siblings, n=1)]
+        [field for field in fields if field.rpartition(".")[2] == _SHORT.get(leaf)]
+        or [f"{section}.{field}" for field in difflib.get_close_matches(leaf, siblings, n=1)]
         or [field for field in fields if field.rpartition(".")[2] == leaf]
         or difflib.get_close_matches(name, fields, n=1)
     )

@@ -4,6 +4,7 @@ import datetime
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from importlib import metadata
@@ -19,7 +20,7 @@ def provenance() -> dict[str, Any]:
     """Commit, command, hardware, versions and time of a result."""
     return {
         "commit": _commit(),
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "hardware": _hardware(),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

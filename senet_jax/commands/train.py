@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +31,10 @@ def prepare(request: Request) -> Callable[[], None]:
     """Checks all that can be refused, the quickest first. Raises ValueError for what cannot be done."""
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     check_workdir(workdir, request.config)
+    if (workdir / RESULT).exists():
+        return lambda: _say_finished(workdir)
     plan = open_plan(request.config)
+    _make_writable(workdir)
     return lambda: _run(plan, workdir)
 
 
@@ -45,15 +50,38 @@ def check_workdir(workdir: Path, config: Experiment) -> None:
         differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in names]
         raise ValueError(
             f"--workdir={workdir} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
-            "or the same configuration to go on"
+            "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir"
         )
+
+
+def _make_writable(workdir: Path) -> None:
+    """Creates the workdir. Raises ValueError if no file can be written there."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise ValueError(f"--workdir={workdir} cannot be written: {error.strerror}; give another directory") from error
+
+
+def _say_finished(workdir: Path) -> None:
+    result = json.loads((workdir / RESULT).read_text())
+    print(f"this run has ended, and nothing was changed; its result is in {workdir / RESULT}")
+    print_table(
+        accuracy_rows(result, result["classes"])
+        | {
+            "trained": f"{result['steps']:,} steps, finished {result['finished']}",
+            "evaluate": shlex.join(["python", "launch.py", "eval", f"--workdir={workdir}"]),
+        }
+    )
 
 
 def _run(plan: Plan, workdir: Path) -> None:
     try:
         run(plan, workdir)
     except KeyboardInterrupt:
-        print(f"\nstopped; --workdir={workdir} with the same configuration goes on from its newest checkpoint")
+        again = shlex.join(["python", "launch.py", f"--workdir={workdir}"])
+        print(f"\nstopped; {again} goes on from the newest checkpoint")
         sys.exit(130)
     except FloatingPointError as error:
         sys.exit(f"launch.py: error: {error}")
@@ -65,7 +93,6 @@ def run(plan: Plan, workdir: Path) -> None:
 
     config, dataset = plan.config, plan.dataset
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
-    workdir.mkdir(parents=True, exist_ok=True)
     replace_text(workdir / CONFIG, json.dumps(to_dict(config), indent=2) + "\n")
     print(
         f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {len(dataset.train):,} images to train, "
@@ -86,6 +113,6 @@ def run(plan: Plan, workdir: Path) -> None:
         | {
             "trained": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:.1f} epochs{speed}",
             "curves": str(curves),
-            "evaluate": f"python launch.py eval --workdir={workdir}",
+            "evaluate": shlex.join(["python", "launch.py", "eval", f"--workdir={workdir}"]),
         }
     )

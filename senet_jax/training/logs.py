@@ -23,15 +23,20 @@ class Logs:
         self._file = (workdir / METRICS).open("a")
         self._events = SummaryWriter(str(workdir), purge_step=start + 1, flush_secs=10)
         self._steps_per_epoch = steps_per_epoch
-        self._total = total
-        self._bar = tqdm(
-            total=total, initial=start, unit="step", disable=None, dynamic_ncols=True, smoothing=0.05, leave=False,
-            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}",
-        )  # fmt: skip
+        self._start, self._total = start, total
+        self._bar: tqdm | None = None
+        self._train_line = ""
 
     def advance(self) -> None:
-        """One more step is on its way."""
-        self._bar.update()
+        """Counts one more step. The progress bar begins with the first one, so that compilation is not in its rate."""
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self._total, initial=self._start + 1, unit="step", disable=None, dynamic_ncols=True,
+                smoothing=0.05, leave=False,
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}",
+            )  # fmt: skip
+        else:
+            self._bar.update()
 
     def write(self, split: str, step: int, values: dict[str, float]) -> None:
         """Records the values that a split ("train" or "test") had at a step."""
@@ -43,10 +48,15 @@ class Logs:
         line = f"loss {values['loss']:.4f}, accuracy {values['accuracy']:7.2%}"
         if "images_per_second" in values:
             line += f", {values['images_per_second']:,.0f} images/s"
-        if split == "train" and not self._bar.disable:
+        if self._bar is None or self._bar.disable:
+            self.say(f"step {step:>{len(str(self._total))}}/{self._total}  epoch {epoch:6.1f}  {split:5}  {line}")
+        elif split == "train":
+            self._train_line = line
             self._bar.set_postfix_str(line)
         else:
-            self.say(f"step {step:>{len(str(self._total))}}/{self._total}  epoch {epoch:6.1f}  {split:5}  {line}")
+            rate = self._bar.format_dict["rate"]
+            left = tqdm.format_interval((self._total - self._bar.n) / rate) if rate else "?"
+            self.say(f"epoch {epoch:6.1f}  train: {self._train_line}  {split}: {line}, {left} left")
 
     def say(self, text: str) -> None:
         """Prints a line, above the progress bar where there is one."""
@@ -55,9 +65,21 @@ class Logs:
 
     def close(self) -> None:
         """Writes what is still buffered."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
         self._events.close()
         self._file.close()
+
+
+def speed(workdir: Path) -> dict[str, float]:
+    """Returns the seconds and images_per_second of the logged steps, without compilation; empty if there are none.
+
+    A resumed run's log holds the steps of all its processes, each step once.
+    """
+    measured = [record for record in read(workdir) if "seconds" in record]
+    seconds = sum(record["seconds"] for record in measured)
+    images = sum(record["seconds"] * record["images_per_second"] for record in measured)
+    return {"images_per_second": images / seconds, "seconds": seconds} if measured else {}
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset, evaluation_batches, train_batches
-from senet_jax.training import metrics, parallel
+from senet_jax.training import logs, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.logs import Logs
 from senet_jax.training.plan import Plan, optimizer_at
@@ -27,7 +27,7 @@ from senet_jax.typing import Array
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
     """Trains to the end, from the workdir's newest checkpoint where it has one.
 
-    Returns the test metrics at the end, and images_per_second and seconds of this process's training.
+    Returns the test metrics at the end, and images_per_second and seconds of the training steps of all its processes.
     Raises FloatingPointError where the loss is no longer finite; the newest checkpoint is then from before.
     """
     config, mesh = plan.config, parallel.data_mesh()
@@ -46,36 +46,37 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
         process_count=jax.process_count(),
     )
     batches = parallel.to_devices(batches, mesh)
-    logs = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+    log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     results: dict[str, float] = {}
-    whole, interval = _Speed(), _Speed()
-    with closing(checkpoints), closing(logs):
+    interval = _Speed()
+    with closing(checkpoints), closing(log):
         if start:
-            logs.say(f"goes on after step {start} of {plan.total_steps}")
+            log.say(f"goes on after step {start} of {plan.total_steps}")
         for step in range(start + 1, plan.total_steps + 1):
             last = step == plan.total_steps
-            log, test, save = (
+            record, test, save = (
                 last or step % every == 0 for every in (plan.log_every, plan.eval_every, plan.checkpoint_every)
             )
             compiles = step == start + 1
             with interval.measure(0 if compiles else config.batch_size):
                 state = train_step(state, next(batches), *numbers)
-                if log or test or save or compiles:
+                if record or test or save or compiles:
                     jax.block_until_ready(state)
-            logs.advance()
-            if log or test or save:
+            log.advance()
+            if record or test or save:
                 _check_finite(state, step)
-            if log:
+            if record:
                 values = metrics.means([state.sums]) | {"learning_rate": float(plan.schedule(step - 1))}
-                logs.write("train", step, values | interval.images_per_second)
+                log.write("train", step, values | interval.values)
                 state = state.replace(sums=jax.device_put(metrics.zeros(), parallel.replicated(mesh)))
-                whole, interval = whole + interval, _Speed()
+                interval = _Speed()
             if test:
                 results = evaluate(state.evaluated)
-                logs.write("test", step, results)
+                log.write("test", step, results)
             if save:
                 checkpoints.save(step, state, config)
-        return (results or evaluate(state.evaluated)) | whole.images_per_second | {"seconds": whole.seconds}
+        results = results or evaluate(state.evaluated)
+    return results | logs.speed(workdir)
 
 
 def make_evaluate(
@@ -88,7 +89,7 @@ def make_evaluate(
         batches = evaluation_batches(
             dataset.test,
             config.data,
-            batch_size=config.eval_batch_size,
+            batch_size=-(-config.eval_batch_size // mesh.size) * mesh.size,  # Padding is masked, so more is harmless.
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
@@ -143,8 +144,8 @@ class _Speed:
             self.seconds += time.perf_counter() - began
 
     @property
-    def images_per_second(self) -> dict[str, float]:
-        return {"images_per_second": self.images / self.seconds} if self.images else {}
-
-    def __add__(self, other: "_Speed") -> "_Speed":
-        return _Speed(self.images + other.images, self.seconds + other.seconds)
+    def values(self) -> dict[str, float]:
+        """For the log; empty if nothing was measured."""
+        if not self.images:
+            return {}
+        return {"images_per_second": self.images / self.seconds, "seconds": self.seconds}

@@ -20,7 +20,7 @@ def make_schedule(
 
     `learning_rate` stands for the configuration's where it is given.
 
-    Raises ValueError where the warm-up is not shorter than the training.
+    Raises ValueError if the warm-up is not shorter than the training, or if a decay is not before its end.
     """
     warmup = to_steps(config.warmup, steps_per_epoch)
     if warmup >= total_steps:
@@ -30,6 +30,11 @@ def make_schedule(
         case "cosine":
             schedule = optax.cosine_decay_schedule(peak, total_steps - warmup)
         case "step":
+            if late := [time for time in config.decay_at if to_steps(time, steps_per_epoch) >= total_steps]:
+                raise ValueError(
+                    f"config.optimizer.decay_at has {late[0]!r}, which is not before the end of training, after "
+                    f"{total_steps} steps; give earlier times, or config.optimizer.schedule='cosine' without any"
+                )
             times = [to_steps(time, steps_per_epoch) - warmup for time in config.decay_at]
             factors = {time: config.decay_factor ** times.count(time) for time in times}
             schedule = optax.piecewise_constant_schedule(peak, factors)

@@ -92,12 +92,10 @@ def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
 
 
 def check_devices(config: Experiment) -> None:
-    """Raises ValueError where the devices do not divide a batch."""
-    devices = jax.device_count()
-    for name in ("batch_size", "eval_batch_size"):
-        size = getattr(config, name)
-        if size % devices:
-            nearest = max(1, round(size / devices)) * devices
-            raise ValueError(
-                f"config.{name} is {size}, which {devices} devices do not divide; the nearest that they do: {nearest}"
-            )
+    """Raises ValueError if the devices do not divide a training batch."""
+    size, devices = config.batch_size, jax.device_count()
+    if size % devices:
+        nearest = max(1, round(size / devices)) * devices
+        raise ValueError(
+            f"config.batch_size is {size}, which {devices} devices do not divide; the nearest that they do: {nearest}"
+        )

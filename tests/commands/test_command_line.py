@@ -1,6 +1,7 @@
 """The command line of launch.py: what it reads, and one clear message for whatever is wrong."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -76,6 +77,27 @@ def test_eval_reads_the_configuration_of_its_workdir():
         Path("runs/good", CONFIG),
     )
     assert request.config == Experiment(seed=7, eval_batch_size=100, model=ModelConfig(ratio=8.0))
+
+
+def test_train_goes_on_with_the_configuration_of_its_workdir():
+    request = parse(["--workdir=runs/good"])
+    assert (request.command, request.name, request.config.seed) == ("train", "good", 7)
+    assert parse(["--workdir=runs/new"]).name == "digits"
+
+
+@pytest.mark.parametrize(("short", "field"), [("optimizer.lr", "optimizer.learning_rate"), ("epochs", "duration")])
+def test_names_of_other_projects_suggest_ours(short, field):
+    with pytest.raises(ValueError, match=rf"did you mean --config\.{field}\?"):
+        parse([f"--config.{short}=1"])
+
+
+def test_output_that_nobody_reads_any_more_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = [sys.executable, str(REPOSITORY / "launch.py"), "--help"]
+    done = subprocess.run(program, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_eval_prefers_a_configuration_that_is_given():

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,28 @@ def test_what_changes_no_result_may_change_when_a_run_goes_on(config, tmp_path):
     write_run(tmp_path / "run", config)
     config.eval_batch_size, config.data.workers = 200, 1
     assert callable(train.prepare(Request("train", config, workdir=tmp_path / "run")))
+
+
+def test_a_finished_run_says_so_and_changes_nothing(config, tmp_path, capsys):
+    write_run(tmp_path / "run", config)
+    result = {"classes": 10, "accuracy": 0.5, "loss": 1.0, "steps": 3, "finished": "2026-01-01", "seconds": 21.5}
+    (tmp_path / "run" / "result.json").write_text(json.dumps(result))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    train.prepare(Request("train", config, workdir=tmp_path / "run"))()
+    assert "this run has ended, and nothing was changed" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_longer_run_is_refused_with_the_way_to_it(config, tmp_path):
+    write_run(tmp_path / "run", config)
+    config.duration = "20 epochs"
+    with pytest.raises(ValueError, match="it starts anew in another workdir"):
+        train.prepare(Request("train", config, workdir=tmp_path / "run"))
+
+
+def test_a_workdir_that_cannot_be_written_is_refused(config):
+    with pytest.raises(ValueError, match=r"--workdir=/proc/none/run cannot be written: .*; give another directory"):
+        train.prepare(Request("train", config, workdir=Path("/proc/none/run")))
 
 
 def test_a_workdir_that_is_a_file_is_refused(config, tmp_path):

@@ -20,6 +20,27 @@ def test_records_are_read_back_and_printed_as_plain_lines(tmp_path, capsys):
     assert second == "step  8/20  epoch    1.0  test   loss 0.5000, accuracy  87.50%"
 
 
+def test_a_terminal_keeps_a_line_for_each_evaluation(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
+    for _ in range(8):
+        writer.advance()
+    writer.write("train", 8, VALUES | {"images_per_second": 1234.5})
+    writer.write("test", 8, VALUES | {"loss": 0.25})
+    writer.close()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("epoch    1.0  train: loss 0.5000, accuracy  87.50%, 1,234 images/s  test: loss 0.2500, ")
+    assert line.endswith(" left")
+
+
+def test_the_speed_of_a_resumed_run_is_that_of_all_its_steps(tmp_path):
+    for start, seconds in ((0, 2.0), (4, 6.0)):
+        writer = Logs(tmp_path, start=start, total=8, steps_per_epoch=8)
+        writer.write("train", start + 4, VALUES | {"images_per_second": 120 / seconds, "seconds": seconds})
+        writer.close()
+    assert logs.speed(tmp_path) == {"images_per_second": 30.0, "seconds": 8.0}
+
+
 def test_a_restart_drops_what_lies_beyond_its_checkpoint_and_a_line_cut_short(tmp_path):
     writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
     for step in (4, 8, 12):

@@ -33,6 +33,12 @@ def test_decays_that_round_to_one_step_are_all_made():
     np.testing.assert_allclose(rates(config, [29, 31, 51]), [1.0, 0.01, 0.001], rtol=1e-6)
 
 
+def test_a_decay_that_is_not_before_the_end_of_training_is_an_error():
+    config = OptimizerConfig(schedule="step", decay_at=("5 epochs", "10 epochs"))
+    with pytest.raises(ValueError, match=r"decay_at has '10 epochs', which is not before the end .* after 100 steps"):
+        rates(config, [0])
+
+
 def test_a_warm_up_as_long_as_the_training_is_an_error():
     with pytest.raises(ValueError, match="warmup is 100 steps of 100 in all; make it shorter"):
         rates(OptimizerConfig(warmup="10 epochs"), [0])
