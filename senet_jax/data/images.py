@@ -40,12 +40,15 @@ def decode(data: bytes, channels: int) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def center_crop(image: Image.Image, size: int, share: float = 1.0) -> np.ndarray:
-    """The central (size, size, c) pixels after the shorter side was resized, bilinearly, to round(size / share)."""
-    shorter = round(size / share)
-    width, height = (max(shorter, round(side * shorter / min(image.size))) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    return _pixels(_resize(image, width, height).crop((left, top, left + size, top + size)))
+def center_crop(image: Image.Image, size: int, share: float = 1.0, interpolation: str = "bilinear") -> np.ndarray:
+    """Resizes the shorter side to floor(size / share) pixels and returns the central (size, size, c) pixels.
+
+    The pixels equal those of timm's evaluation transform.
+    """
+    shorter = int(size / share)
+    width, height = (shorter * side // min(image.size) for side in image.size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return _pixels(_resize(image, width, height, interpolation).crop((left, top, left + size, top + size)))
 
 
 def random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -65,8 +68,9 @@ def random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator)
     return center_crop(image, size)
 
 
-def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
-    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
+def _resize(image: Image.Image, width: int, height: int, interpolation: str = "bilinear") -> Image.Image:
+    resampling = Image.Resampling[interpolation.upper()]
+    return image if image.size == (width, height) else image.resize((width, height), resampling)
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

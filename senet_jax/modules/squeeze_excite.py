@@ -98,13 +98,13 @@ class ReducingAttention(Attention):
     ) -> Array:
         """The gates of z, (..., c), by the two dense layers in that type; None: the field's activation."""
         channels = z.shape[-1]
-        hidden = self._hidden_channels(channels)
+        hidden = self.hidden_channels(channels)
         reduce = _DenseParameters(hidden, self.use_bias, nn.initializers.he_normal(), self.param_dtype, name="reduce")
         expand = _DenseParameters(channels, self.use_bias, expand_init, self.param_dtype, name="expand")
         z, *weights = promote_dtype(z, *reduce(channels), *expand(hidden), dtype=dtype)
         return ops.excite(z, *weights, activation=activation or self.chosen("activation"), gate=gate)
 
-    def _hidden_channels(self, channels: int) -> int:
+    def hidden_channels(self, channels: int) -> int:
         if self.hidden is not None:
             return self.hidden
         return max(1, self.divisor, int(channels / self.ratio + self.divisor // 2) // self.divisor * self.divisor)

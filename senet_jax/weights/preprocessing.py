@@ -43,13 +43,11 @@ class Preprocessing:
         """A PIL image, or uint8 (h, w, 3), as float32 (image_size, image_size, 3) for the network."""
         from PIL import Image
 
+        from senet_jax.data.images import center_crop
+
         image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        image = image.convert("RGB")
-        side = int(self.image_size / self.crop)
-        width, height = (side * length // min(image.size) for length in image.size)
-        resized = image.resize((width, height), Image.Resampling[self.interpolation.upper()])
-        left, top = round((width - self.image_size) / 2), round((height - self.image_size) / 2)
-        pixels = np.asarray(resized.crop((left, top, left + self.image_size, top + self.image_size)), np.float32)
+        crop = center_crop(image.convert("RGB"), self.image_size, self.crop, self.interpolation)
+        pixels = crop.astype(np.float32)
         return (pixels / 255 - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
 
     def to_json(self) -> str:

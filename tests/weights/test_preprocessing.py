@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from senet_jax.data import images
 from senet_jax.weights.preprocessing import CAFFE, Preprocessing
 
 PLAIN = {"mean": (0, 0, 0), "deviation": (1 / 255,) * 3}
@@ -67,3 +68,10 @@ def test_what_timm_says():
 def test_what_cannot_be_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(**fields)
+
+
+@pytest.mark.parametrize(("size", "crop"), [(224, 0.875), (224, 0.9), (288, 0.95)])
+def test_evaluation_crops_the_same_pixels(size, crop):
+    image = Image.fromarray(pixels(375, 500))
+    result = Preprocessing(image_size=size, crop=crop, **PLAIN)(image)
+    np.testing.assert_array_equal(np.round(result), images.center_crop(image, size, crop))

@@ -1,0 +1,40 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import senet_jax
+from senet_jax.nnx import SqueezeExcite
+
+X = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 4, 8)), jnp.float32)
+
+
+def parameters(block):
+    return nnx.to_pure_dict(nnx.state(block, nnx.Param))
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"ratio": 4, "use_bias": False}, {"hidden": 3, "squeeze": "max", "gate": "tanh"}]
+)
+def test_parameters_and_results_are_those_of_the_linen_block(fields):
+    block = SqueezeExcite(8, **fields, rngs=nnx.Rngs(0))
+    linen = senet_jax.SqueezeExcite(**fields)
+    expected = jax.eval_shape(linen.init, jax.random.key(0), X)["params"]
+    assert jax.tree.map(jnp.shape, parameters(block)) == jax.tree.map(jnp.shape, expected)
+    np.testing.assert_array_equal(block(X), linen.apply({"params": parameters(block)}, X))
+
+
+def test_gradients_reach_every_parameter_under_nnx_jit():
+    block = SqueezeExcite(8, 2, rngs=nnx.Rngs(0))
+    gradient = nnx.jit(nnx.grad(lambda block: jnp.sin(block(X)).sum()))(block)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
+
+
+def test_invalid_fields_raise():
+    with pytest.raises(ValueError, match=r"SqueezeExcite's gate is 'sigmiod'; .* did you mean 'sigmoid'"):
+        SqueezeExcite(8, gate="sigmiod", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="channels is 0; it must be a positive whole number"):
+        SqueezeExcite(0, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"takes inputs \(\.\.\., height, width, channels\)"):
+        SqueezeExcite(8, rngs=nnx.Rngs(0))(X[0, 0])
