@@ -7,15 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from senet_jax.analysis.parameters import count_parameters
+from senet_jax.commands import program
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import CONFIG, read_workdir
-from senet_jax.commands.results import accuracy_rows, provenance
-from senet_jax.commands.tables import print_table
+from senet_jax.commands.tables import accuracy_rows, print_table
 from senet_jax.config import Experiment, flatten, to_dict
 from senet_jax.training import logs
 from senet_jax.training.files import replace_text
 from senet_jax.training.loop import train
 from senet_jax.training.plan import Plan, open_plan
+from senet_jax.training.provenance import provenance
 
 RESULT = "result.json"
 """Of a run that has ended, in its workdir."""
@@ -56,7 +57,7 @@ def _run(plan: Plan, workdir: Path) -> None:
         print(f"\nstopped; --workdir={workdir} with the same configuration goes on from its newest checkpoint")
         sys.exit(130)
     except FloatingPointError as error:
-        sys.exit(f"launch.py: error: {error}")
+        sys.exit(f"{program.name()}: error: {error}")
 
 
 def run(plan: Plan, workdir: Path) -> None:
@@ -86,6 +87,6 @@ def run(plan: Plan, workdir: Path) -> None:
         | {
             "trained": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:.1f} epochs{speed}",
             "curves": str(curves),
-            "evaluate": f"python launch.py eval --workdir={workdir}",
+            "evaluate": f"{program.command()} eval --workdir={workdir}",
         }
     )
