@@ -48,7 +48,7 @@ LAYERS = {
 KINDS = ("forward", "input gradient", "kernel gradient")
 
 
-def programs(kind: str, lowering: str, settings: dict[str, Any]) -> Callable[..., Any]:
+def programs(kind: str, lowering: str, settings: dict[str, Any]) -> Any:
     """Of images, kernel and the gradient of the output."""
 
     def convolution(x: Any, kernel: Any) -> Any:

@@ -94,7 +94,7 @@ _CASES = (
     Case("se_shake26_2x96d_cifar", 16, _CIFAR),
     Case("se_shake29_2x4x64d_cifar", 16, _CIFAR),
     Case("timm/seresnetaa50d", 32, _SMALL),
-    Case("timm/seresnext26ts", 32, {"stage_sizes": (1, 2), "widths": (16, 32), "stem_width": 8}),
+    Case("timm/seresnext26ts", 32, {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}),
 )
 CASES = {case.name: case for case in _CASES}
 """Every family with squeeze-and-excitation, by its network's name."""

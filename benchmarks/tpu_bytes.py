@@ -19,11 +19,11 @@ from flax import linen as nn
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
-from benchmarks import report, stock_flax
-from senet_jax.commands.results import provenance
+from senet_jax.bench import report, stock_flax
 from senet_jax.config import Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
+from senet_jax.training.provenance import provenance
 from senet_jax.training.state import init_state
 from senet_jax.training.step import make_train_step
 

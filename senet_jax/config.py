@@ -19,7 +19,7 @@ class ModelConfig:
     """Which network is built, and how it computes."""
 
     name: str = "se_resnet20_cifar"
-    """A registered network; `launch.py list` prints them."""
+    """A registered network; the command `list` prints them."""
     ratio: float | None = None
     """Reduction ratio of the squeeze-and-excitation blocks; None: the network's own."""
     attention: str = "own"

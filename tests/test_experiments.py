@@ -10,7 +10,7 @@ FILES = [path.relative_to(EXPERIMENTS).with_suffix("").as_posix() for path in so
 
 
 def load(name):
-    return importlib.import_module(f"experiments.{name.replace('/', '.')}").get_config()
+    return importlib.import_module(f"senet_jax.experiments.{name.replace('/', '.')}").get_config()
 
 
 @pytest.mark.parametrize("name", FILES)

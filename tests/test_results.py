@@ -54,7 +54,7 @@ def speed_table(rows):
     table = []
     for contestant in dict.fromkeys(row["contestant"] for row in rows):
         training = pair(contestant, "training", "16", "timm/seresnet50", "timm/resnet50")
-        rounds = ([float(speed) for speed in row["rounds"].split()] for row in training)
+        rounds = ([float(speed) for speed in row["rounds"].split()] for row in training if row)
         taxes = [100 * (plain / se - 1) for se, plain in zip(*rounds, strict=True)]
         row = {
             "contestant": contestant,

@@ -4,8 +4,8 @@ Command: python launch.py sweep --config=experiments/ablations/attention.py; bas
 Paper:   has none of them; ECA's own (arXiv 1910.03151, table 2) is with another recipe
 """
 
-from experiments.ablations import base
 from senet_jax.config import Experiment
+from senet_jax.experiments.ablations import base
 from senet_jax.sweep import Sweep, axis, chain, product, seeds
 
 

@@ -8,10 +8,10 @@ Paper:   SE-ResNet-50 has 22.20 % top-1 and 6.00 % top-5 error by this recipe, a
          against 23.30 and 6.55 %
 """
 
-from experiments import digits
-from experiments.cifar10 import se_resnet20
-from experiments.imagenet import se_resnet50
 from senet_jax.config import Experiment
+from senet_jax.experiments import digits
+from senet_jax.experiments.cifar10 import se_resnet20
+from senet_jax.experiments.imagenet import se_resnet50
 from senet_jax.sweep import variant
 
 NO_SE = variant("no SE", {"model.attention": "none", "model.use_bias": True})

@@ -5,7 +5,7 @@ Paper:   table 14, top-1 / top-5 error: SE 22.28 / 6.03 %, SE-PRE 22.23 / 6.00, 
          SE-Identity 22.20 / 6.15; table 15: SE_3x3 22.48 / 6.02 %
 """
 
-from experiments.ablations.base import get_config
+from senet_jax.experiments.ablations.base import get_config
 from senet_jax.sweep import Sweep, axis, product, seeds
 
 __all__ = ["get_config", "sweep"]

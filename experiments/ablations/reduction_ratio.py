@@ -6,7 +6,7 @@ Paper:   table 10, top-1 / top-5 error: no SE 23.30 / 6.55 %, 2: 22.29 / 6.00, 4
 Here:    experiments/results/reduction_ratio.csv, 1.5 epochs of CIFAR-10: no difference beyond that between seeds
 """
 
-from experiments.ablations.base import NO_SE, get_config
+from senet_jax.experiments.ablations.base import NO_SE, get_config
 from senet_jax.sweep import Sweep, axis, chain, product, seeds
 
 __all__ = ["get_config", "sweep"]

@@ -4,7 +4,7 @@ Command: python launch.py sweep --config=experiments/ablations/squeeze.py; base.
 Paper:   table 11, top-1 / top-5 error: max 22.57 / 6.09 %, mean 22.28 / 6.03 %
 """
 
-from experiments.ablations.base import get_config
+from senet_jax.experiments.ablations.base import get_config
 from senet_jax.sweep import Sweep, axis, product, seeds
 
 __all__ = ["get_config", "sweep"]

@@ -5,7 +5,7 @@ Paper:   table 13, top-1 / top-5 error: stage 2 23.03 / 6.48 %, 3: 23.04 / 6.32,
          without SE 23.30 / 6.55 %
 """
 
-from experiments.ablations.base import NO_SE, get_config
+from senet_jax.experiments.ablations.base import NO_SE, get_config
 from senet_jax.sweep import Sweep, axis, chain, product, seeds
 
 __all__ = ["get_config", "sweep"]

@@ -4,8 +4,8 @@ Command: python launch.py --config=experiments/cifar10/resnet20.py
 Paper:   8.75 % error (arXiv 1512.03385, table 6).
 """
 
-from experiments.cifar10 import se_resnet20
 from senet_jax.config import Experiment
+from senet_jax.experiments.cifar10 import se_resnet20
 
 
 def get_config() -> Experiment:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import Entry, Result, contest, ratios
-from senet_jax import allocator
+from senet_jax import allocator, bench
+from senet_jax.bench.contest import Entry, Result, contest, ratios
+from senet_jax.commands import program
 from senet_jax.commands.command_line import Request
 from senet_jax.config import did_you_mean
 
@@ -25,25 +26,30 @@ class Variant:
     """A way to compute the networks."""
 
     label: str
-    worker: str
-    """The file of `benchmarks` that computes."""
+    worker: Sequence[str]
+    """Arguments with which Python starts the process that computes."""
     settings: dict[str, Any] = field(default_factory=dict)
+
+
+_JAX_WORKER = ("-m", "senet_jax.bench.jax_worker")
+_TIMM_WORKER = (str(Path(bench.__path__[0], "timm_worker.py")),)
+"""By its path: the peer's Python has no senet_jax."""
 
 
 def _ours(label: str, *, lowering: str = "platform", **norm: Any) -> Variant:
     """With this lowering of convolutions, and these fields of `BatchNorm`."""
-    return Variant(label, "jax_worker", {"stock": False, "lowering": lowering, "norm": norm})
+    return Variant(label, _JAX_WORKER, {"stock": False, "lowering": lowering, "norm": norm})
 
 
 def _timm(label: str, *, channels_last: bool = False, compiled: bool = False) -> Variant:
-    return Variant(label, "timm_worker", {"channels_last": channels_last, "compiled": compiled})
+    return Variant(label, _TIMM_WORKER, {"channels_last": channels_last, "compiled": compiled})
 
 
 VARIANTS = {
     "ours": _ours("ours"),
     "ours_unfused": _ours("ours, not fused", fused=False),
     "ours_xla": _ours("ours, XLA's convolutions", lowering="xla"),
-    "flax": Variant("flax.linen", "jax_worker", {"stock": True}),
+    "flax": Variant("flax.linen", _JAX_WORKER, {"stock": True}),
     "timm": _timm("timm"),
     "timm_channels_last": _timm("timm, channels_last", channels_last=True),
     "timm_compiled": _timm("timm, compiled", compiled=True),
@@ -77,12 +83,12 @@ def prepare(request: Request) -> Callable[[], None]:
         raise ValueError(f"--model is {network!r}; bench takes {', '.join(NETWORKS)}{did_you_mean(network, NETWORKS)}")
     modes = _chosen("modes", options.get("modes", MODES), MODES)
     peer = options.get("peer_python")
-    default = [name for name, variant in VARIANTS.items() if peer or variant.worker != "timm_worker"]
+    default = [name for name, variant in VARIANTS.items() if peer or variant.worker != _TIMM_WORKER]
     variants = _chosen("variants", options.get("variants", default), VARIANTS)
     dtype = _chosen("dtype", [options.get("dtype", "float32")], DTYPES)[0]
     if platform.libc_ver()[0] != "glibc":
         raise ValueError("bench runs on Linux with glibc only, whose allocator and memory counts it uses")
-    if any(VARIANTS[name].worker == "timm_worker" for name in variants):
+    if any(VARIANTS[name].worker == _TIMM_WORKER for name in variants):
         _check_peer(peer)
     output = options.get("output") or Path("runs/bench") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     if output.exists() and not output.is_dir():
@@ -106,15 +112,14 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _entry(mode: str, variant: Variant, network: str, settings: dict[str, Any], peer: Path | None) -> Entry:
-    python = sys.executable if peer is None or variant.worker != "timm_worker" else str(peer.absolute())
+    python = sys.executable if peer is None or variant.worker != _TIMM_WORKER else str(peer.absolute())
     given = json.dumps(settings | variant.settings | {"mode": mode, "network": network})
-    command = [python, "-m", f"benchmarks.{variant.worker}", given]
-    return Entry(variant.label, network, network in NETWORKS, mode, command)
+    return Entry(variant.label, network, network in NETWORKS, mode, [python, *variant.worker, given])
 
 
 def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any], output: Path) -> None:
-    from benchmarks import report  # Matplotlib is slow to import, and a refusal must be quick.
-    from senet_jax.commands.results import provenance
+    from senet_jax.bench import report  # Matplotlib is slow to import, and a refusal must be quick.
+    from senet_jax.training.provenance import provenance
 
     output.mkdir(parents=True, exist_ok=True)
     images, size = settings["batch_size"], settings["image_size"]
@@ -125,7 +130,7 @@ def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any]
         try:
             results += contest(entries, rounds, _environment(settings))
         except RuntimeError as error:
-            sys.exit(f"launch.py: error: {error}")
+            sys.exit(f"{program.name()}: error: {error}")
     origin = settings | provenance()
     title = f"{title}, {origin['hardware']}"
     rows, compared = report.measurements(results, images), report.compared(ratios(results))

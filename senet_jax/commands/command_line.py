@@ -19,7 +19,8 @@ from typing import Any
 from absl import flags
 
 from senet_jax import config as configuration
-from senet_jax.commands.config_files import CONFIG, EXPERIMENTS, load, load_sweep, read_workdir
+from senet_jax.commands import program
+from senet_jax.commands.config_files import CONFIG, EXPERIMENTS, find, load, load_sweep, read_workdir
 from senet_jax.commands.options import COMMANDS, CONFIGURED, OPTIONS
 from senet_jax.config import Experiment, describe, did_you_mean, field_types
 from senet_jax.sweep import Sweep
@@ -46,16 +47,15 @@ class Request:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command that the words after `launch.py` ask for.
+    """Runs the command that the words after the program's name ask for.
 
     Raises SystemExit with status 2, after one message on stderr, where it cannot be done.
     """
     with _refusing():
         request = parse(sys.argv[1:] if argv is None else argv)
     flags.FLAGS.mark_as_parsed()  # Grain reads its flags, all of them at their defaults.
-    command = importlib.import_module(f"senet_jax.commands.{request.command}")
     with _refusing():
-        run = command.prepare(request)
+        run = _module(request.command).prepare(request)
     try:
         run()
         sys.stdout.flush()
@@ -64,20 +64,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
 
 
+def _module(command: str) -> Any:
+    """Imports a command. Raises ValueError if a library that it needs is not installed."""
+    try:
+        return importlib.import_module(f"senet_jax.commands.{command}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("senet_jax"):
+            raise
+        hint = "pip install 'senet-jax[train]' installs what the commands need"
+        raise ValueError(f"{command} needs {error.name}, which is not installed; {hint}") from error
+
+
 @contextlib.contextmanager
 def _refusing() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        print("launch.py: error:", *str(error).split("\n"), file=sys.stderr)
+        print(f"{program.name()}: error:", *str(error).split("\n"), file=sys.stderr)
         raise SystemExit(2) from None
 
 
 def parse(argv: Sequence[str]) -> Request:
-    """What the words after `launch.py` ask for. Raises ValueError where that cannot be done."""
+    """What the words after the program's name ask for. Raises ValueError where that cannot be done."""
     given = _define_flags()
     try:
-        words = given(["launch.py", *argv])[1:]
+        words = given([program.name(), *argv])[1:]
     except flags.Error as error:
         raise ValueError(_wrong_flag(error)) from error
     command = _command(words)
@@ -107,7 +118,7 @@ def parse(argv: Sequence[str]) -> Request:
         config, config_path, name = read_workdir(workdir), workdir / CONFIG, workdir.resolve().name
     else:
         file, _, argument = (str(EXPERIMENTS / "digits.py") if given.config is None else given.config).partition(":")
-        config_path = _local_path("config", file)
+        config_path = find(_local_path("config", file))
         config, name = load(config_path, argument), "-".join(filter(None, [config_path.stem, argument]))
     sweep = load_sweep(config_path, overrides) if command == "sweep" else None
     configuration.assign(config, overrides)
@@ -116,10 +127,7 @@ def parse(argv: Sequence[str]) -> Request:
 
 
 def _define_flags() -> flags.FlagValues:
-    """Flags of their own for each command line, one for every field of a configuration.
-
-    config_flags defines those of the fields too, but reads tuples of wrong elements and cannot read none.
-    """
+    """Defines a new set of flags for each command line, one flag for every field of a configuration."""
     values = flags.FlagValues()
     values.set_gnu_getopt()
     flags.DEFINE_string("config", None, "", flag_values=values)

@@ -5,16 +5,11 @@ import json
 import os
 import re
 import runpy
-import sys
 import traceback
-import types
 import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from absl import flags, logging
-from ml_collections import config_flags
 
 from senet_jax.config import (
     DataConfig,
@@ -28,7 +23,8 @@ from senet_jax.sweep import Sweep
 
 CONFIG = "config.json"
 """The configuration of a training run, in its workdir."""
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[1].joinpath("experiments").resolve()
+"""The experiments of the package. In a checkout, `senet_jax/experiments` is a link to the folder at the top."""
 _CLASSES = {kind.__name__: kind for kind in (Experiment, ModelConfig, DataConfig, OptimizerConfig)}
 
 
@@ -44,23 +40,29 @@ def read_workdir(workdir: Path) -> Experiment:
         raise ValueError(f"{path}: {error}") from error
 
 
+def find(path: Path) -> Path:
+    """Returns the path, or that of the package's own experiment if only that one exists: `experiments/digits.py`."""
+    packaged = EXPERIMENTS.parent / path
+    return packaged if path.parts[:1] == ("experiments",) and packaged.is_file() and not path.exists() else path
+
+
+def shown(path: Path) -> str:
+    """Returns a configuration file's path as --config takes it: an experiment of the package, or a relative path."""
+    inside = path.is_relative_to(EXPERIMENTS)
+    return str(path.relative_to(EXPERIMENTS.parent)) if inside else os.path.relpath(path)
+
+
 def load(path: Path, argument: str) -> Experiment:
     """What get_config() of a file returns. Raises ValueError, with the file's line, for whatever it raises."""
     if not path.is_file():
         raise ValueError(f"there is no configuration file {str(path)!r}{_near_file(path)}")
-    sys.modules.pop("config_config", None)  # Where config_flags would leave the names of the last file.
-    holder, verbosity = flags.FlagValues(), logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # config_flags warns of a get_config() that returns None; it is refused here.
+    names = _run(path)
+    if "get_config" not in names:
+        raise ValueError(f"{path} has no get_config(), which returns an Experiment{did_you_mean('get_config', names)}")
     try:
-        config_flags.DEFINE_config_file(
-            "config", f"{path}:{argument}" if argument else str(path), flag_values=holder, sys_argv=[]
-        )
-        config = holder["config"].value
-        getattr(config, "model", None)  # An OSError of the file's is kept until its configuration is used.
+        config = names["get_config"](*([argument] if argument else []))
     except Exception as error:
         raise ValueError(_fault(path, error)) from error
-    finally:
-        logging.set_verbosity(verbosity)
     if not isinstance(config, Experiment):
         raise ValueError(f"{path}: get_config() returned {config!r}; it must be a senet_jax.config.Experiment")
     return config
@@ -68,12 +70,13 @@ def load(path: Path, argument: str) -> Experiment:
 
 def load_sweep(path: Path, overrides: Iterable[str]) -> Sweep:
     """What sweep() of a file returns. Raises ValueError for whatever it raises, and an override that it sets too."""
+    make_sweep = _run(path).get("sweep", lambda: None)
     try:
-        sweep: Any = runpy.run_path(str(path)).get("sweep", lambda: None)()
+        sweep = make_sweep()
     except Exception as error:
         raise ValueError(_fault(path, error)) from error
     if sweep is None:
-        like = os.path.relpath(EXPERIMENTS / "ablations" / "reduction_ratio.py")
+        like = shown(EXPERIMENTS / "ablations" / "reduction_ratio.py")
         raise ValueError(f"{path} has no sweep() that returns a senet_jax.sweep.Sweep; {like} is a file that has")
     if not isinstance(sweep, Sweep):
         raise ValueError(f"{path}: sweep() returned {sweep!r}; it must be a senet_jax.sweep.Sweep")
@@ -85,28 +88,29 @@ def load_sweep(path: Path, overrides: Iterable[str]) -> Sweep:
 
 
 def _near_file(path: Path) -> str:
-    experiments = {file.stem: os.path.relpath(file) for file in sorted(EXPERIMENTS.rglob("*.py"))}
+    experiments = {file.stem: shown(file) for file in sorted(EXPERIMENTS.rglob("*.py"))}
     known = experiments | {file.stem: os.path.relpath(file) for file in path.parent.glob("*.py")}
     near = difflib.get_close_matches(path.stem, known, n=1)
     return f"; did you mean {known[near[0]]!r}?" if near else f"; the experiments are {', '.join(experiments.values())}"
 
 
-def _fault(path: Path, error: BaseException | None) -> str:
-    """The message for what a configuration file raised, with the line of the file where it did."""
-    chain: list[tuple[BaseException, int | None]] = []
-    while error is not None:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        chain.append((error, frames[-1].lineno if frames else None))
-        error = error.__cause__ or error.__context__
-    cause, line = next((entry for entry in chain if entry[1]), chain[-1])
-    if isinstance(cause, AttributeError) and cause.name == "get_config" and isinstance(cause.obj, types.ModuleType):
-        return f"{path} has no get_config(), which returns an Experiment{did_you_mean('get_config', vars(cause.obj))}"
-    if isinstance(cause, SyntaxError) and cause.filename == str(path):
-        line, text = cause.lineno, cause.msg
+def _run(path: Path) -> dict[str, Any]:
+    """Runs a configuration file and returns its names. Raises ValueError for anything that it raises."""
+    try:
+        return runpy.run_path(str(path))
+    except Exception as error:
+        raise ValueError(_fault(path, error)) from error
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """Returns the message for an error that a configuration file raised, with the line of the file."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines, text = [error.lineno], error.msg
     else:
-        text = re.split(r"\. Did you mean| and no __dict__", str(cause))[0]  # What newer Pythons add to it.
-    place = f"{path}, line {line}" if line else str(path)
-    return f"{place}: {type(cause).__name__}: {text}{_near_attribute(text)}"
+        text = re.split(r"\. Did you mean| and no __dict__", str(error))[0]  # What newer Pythons add to it.
+    place = f"{path}, line {lines[-1]}" if lines else str(path)
+    return f"{place}: {type(error).__name__}: {text}{_near_attribute(text)}"
 
 
 def _near_attribute(text: str) -> str:

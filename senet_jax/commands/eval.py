@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.results import accuracy_rows
-from senet_jax.commands.tables import print_table
+from senet_jax.commands.tables import accuracy_rows, print_table
 from senet_jax.training import parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import initial_state, make_evaluate

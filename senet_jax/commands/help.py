@@ -3,17 +3,18 @@
 import ast
 import inspect
 import itertools
-import os
 import textwrap
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from senet_jax import config as configuration
+from senet_jax.commands import program
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.config_files import shown
 from senet_jax.commands.options import COMMANDS
 from senet_jax.config import Experiment, describe, field_types, flatten
 
-_USAGE = f"usage: launch.py [{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
+_USAGE = f"[{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
 _FLAGS = {
     "--config=FILE": "a Python file whose get_config() returns an Experiment, experiments/digits.py where it is not "
     "given; FILE:ARGUMENT calls get_config(ARGUMENT)",
@@ -35,13 +36,18 @@ def _text(request: Request) -> str:
         f"{name}={_written(value)}": f"{documentation.get(name, '')} ({describe(kinds[name])})"
         for name, value in flatten(request.config).items()
     }
-    origin = f" of {os.path.relpath(request.config_path)}" if request.config_path else ""
+    origin = f" of {shown(request.config_path)}" if request.config_path else ""
     sections = {"commands": {name: command.meaning for name, command in COMMANDS.items()}, "flags": _FLAGS}
     for name, command in COMMANDS.items():
         options = {f"--{flag}={option.value}": option.meaning for flag, option in command.options.items()}
         sections |= {f"flags of {name}": options} if options else {}
     sections[f"fields, with the values{origin}"] = fields
-    return "\n\n".join([_USAGE, *(f"{title}:\n{_entries(entries)}" for title, entries in sections.items())])
+    return "\n\n".join(
+        [
+            f"usage: {program.name()} {_USAGE}",
+            *(f"{title}:\n{_entries(entries)}" for title, entries in sections.items()),
+        ]
+    )
 
 
 def _entries(entries: dict[str, str]) -> str:

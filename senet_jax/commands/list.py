@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from senet_jax import list_models
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.config_files import EXPERIMENTS
+from senet_jax.commands.config_files import EXPERIMENTS, shown
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -25,7 +25,7 @@ def _run() -> None:
     print("\nexperiments (--config):")
     for path in sorted(EXPERIMENTS.rglob("*.py")):
         summary = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
-        print(f"  {path.relative_to(EXPERIMENTS.parent)!s:<38} {summary}")
+        print(f"  {shown(path):<38} {summary}")
 
 
 def _wrapped(names: list[str]) -> str:

@@ -33,7 +33,7 @@ class Command:
     """Whether it needs --workdir, of a sweep or of a run, and takes no configuration."""
 
 
-_MODEL = Option(str, "NAME", "the name of a network; launch.py list prints them", required=True)
+_MODEL = Option(str, "NAME", "the name of a network; the command list prints them", required=True)
 
 COMMANDS = {
     "train": Command("trains an experiment, or goes on with the one in --workdir; the default", configured=True),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from senet_jax.analysis.cost import Cost, cost
+from senet_jax.commands import program
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.tables import aligned
 from senet_jax.commands.train import check_workdir
@@ -134,7 +135,7 @@ def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Pa
     _print_table(workdir, rows, [str(directory.relative_to(workdir)) for directory in runs])
     failed = [directory for directory in runs if state(directory).startswith("failed")]
     if failed:
-        sys.exit(f"launch.py: {len(failed)} of {len(runs)} runs failed; the same command tries them again")
+        sys.exit(f"{program.name()}: {len(failed)} of {len(runs)} runs failed; the same command tries them again")
 
 
 def _is_finished(directory: Path) -> bool:

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from senet_jax.analysis.parameters import count_parameters
+from senet_jax.commands import program
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import CONFIG, read_workdir
-from senet_jax.commands.results import accuracy_rows, provenance
-from senet_jax.commands.tables import print_table
+from senet_jax.commands.tables import accuracy_rows, print_table
 from senet_jax.config import Experiment, flatten, to_dict
 from senet_jax.training import logs
 from senet_jax.training.files import replace_text
 from senet_jax.training.loop import train
 from senet_jax.training.plan import Plan, open_plan
+from senet_jax.training.provenance import provenance
 
 RESULT = "result.json"
 """Of a run that has ended, in its workdir."""
@@ -64,6 +65,11 @@ def _make_writable(workdir: Path) -> None:
         raise ValueError(f"--workdir={workdir} cannot be written: {error.strerror}; give another directory") from error
 
 
+def _command(name: str, workdir: Path) -> str:
+    """A command line for the workdir, to be pasted."""
+    return f"{program.command()} {name} {shlex.quote(f'--workdir={workdir}')}"
+
+
 def _say_finished(workdir: Path) -> None:
     result = json.loads((workdir / RESULT).read_text())
     print(f"this run has ended, and nothing was changed; its result is in {workdir / RESULT}")
@@ -71,7 +77,7 @@ def _say_finished(workdir: Path) -> None:
         accuracy_rows(result, result["classes"])
         | {
             "trained": f"{result['steps']:,} steps, finished {result['finished']}",
-            "evaluate": shlex.join(["python", "launch.py", "eval", f"--workdir={workdir}"]),
+            "evaluate": _command("eval", workdir),
         }
     )
 
@@ -80,11 +86,10 @@ def _run(plan: Plan, workdir: Path) -> None:
     try:
         run(plan, workdir)
     except KeyboardInterrupt:
-        again = shlex.join(["python", "launch.py", f"--workdir={workdir}"])
-        print(f"\nstopped; {again} goes on from the newest checkpoint")
+        print(f"\nstopped; {_command('train', workdir)} goes on from the newest checkpoint")
         sys.exit(130)
     except FloatingPointError as error:
-        sys.exit(f"launch.py: error: {error}")
+        sys.exit(f"{program.name()}: error: {error}")
 
 
 def run(plan: Plan, workdir: Path) -> None:
@@ -113,6 +118,6 @@ def run(plan: Plan, workdir: Path) -> None:
         | {
             "trained": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:.1f} epochs{speed}",
             "curves": str(curves),
-            "evaluate": shlex.join(["python", "launch.py", "eval", f"--workdir={workdir}"]),
+            "evaluate": _command("eval", workdir),
         }
     )

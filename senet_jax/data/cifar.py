@@ -1,61 +1,80 @@
-"""CIFAR-10 and CIFAR-100 as TFDS has them, prepared without TensorFlow."""
+"""CIFAR-10 and CIFAR-100 as TFDS datasets that are prepared without TensorFlow."""
 
 import io
 import tarfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-NAMES = ("cifar10", "cifar100")
+_SITE = "https://www.cs.toronto.edu/~kriz"
+"""TFDS checks what it downloads from there against checksums.tsv beside this file."""
 
 
-def without_tensorflow(builder: Any) -> tfds.core.DatasetBuilder:
-    """TFDS's builder of a CIFAR dataset, made to unpack and encode the images by itself.
+class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """The dataset that TFDS has under this name and version, the same examples with the same keys.
 
-    The dataset is the same, name, version, examples and all; TFDS's own code needs TensorFlow to read files.
+    TFDS's own class needs TensorFlow to read files.
     """
-    builder._split_generators = partial(_split_generators, builder)
-    return builder
 
+    VERSION = tfds.core.Version("3.0.2")
+    url = f"{_SITE}/cifar-10-binary.tar.gz"
+    folder = "cifar-10-batches-bin"
+    """Holds all files of the archive."""
+    labels: ClassVar = {"label": "batches.meta.txt"}
+    """The labels of an example, in the order of its bytes, and the files with the names of their classes."""
+    classes: ClassVar = {"label": 10}
+    files: ClassVar = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
 
-def _split_generators(builder: Any, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-    cifar: Any = builder._cifar_info
-    archive = Path(dl_manager.download(cifar.url))  # pyright: ignore[reportArgumentType]
-    with tarfile.open(archive) as files:
-        for label, file in zip(cifar.label_keys, cifar.label_files, strict=True):
-            names = _read(files, cifar.prefix + file).decode().split("\n")
-            builder.info.features[label].names = [name for name in names if name]
-    return {
-        "train": _generate_examples(archive, cifar, cifar.train_files, "train_"),
-        "test": _generate_examples(archive, cifar, cifar.test_files, "test_"),
-    }
-
-
-def _generate_examples(archive: Path, cifar: Any, names: list[str], split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """An example is a byte for each label, then the red, the green and the blue plane of 32x32 pixels."""
-    labels = len(cifar.label_keys)
-    with tarfile.open(archive) as files:
-        data = b"".join(_read(files, cifar.prefix + name) for name in names)
-    for index, example in enumerate(np.frombuffer(data, np.uint8).reshape(-1, labels + 3 * 32 * 32)):
-        png = io.BytesIO()
-        Image.fromarray(example[labels:].reshape(3, 32, 32).transpose(1, 2, 0)).save(png, "PNG")
-        yield (
-            index,
-            {
-                "id": f"{split}{index:05d}",
-                "image": png.getvalue(),
-                **dict(zip(cifar.label_keys, example[:labels].tolist(), strict=True)),
-            },
+    def _info(self) -> tfds.core.DatasetInfo:
+        labels = {name: tfds.features.ClassLabel(num_classes=number) for name, number in self.classes.items()}
+        image = tfds.features.Image(shape=(32, 32, 3), encoding_format="png")
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=f"{self.classes['label']} classes of 32x32 colour images.",
+            homepage=f"{_SITE}/cifar.html",
+            features=tfds.features.FeaturesDict({"id": tfds.features.Text(), "image": image} | labels),
+            supervised_keys=("image", "label"),
         )
 
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        archive = Path(dl_manager.download(self.url))  # pyright: ignore[reportArgumentType]
+        features: Any = self.info.features
+        with tarfile.open(archive) as content:
+            for label, file in self.labels.items():
+                names = self._read(content, file).decode().split("\n")
+                features[label].names = [name for name in names if name]
+        return {split: self._generate_examples(archive, split) for split in self.files}
 
-def _read(files: tarfile.TarFile, name: str) -> bytes:
-    file = files.extractfile(name)
-    if file is None:
-        raise ValueError(f"{name} in the archive of CIFAR is no file")
-    return file.read()
+    def _generate_examples(self, archive: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """An example is a byte for each label, then the red, the green and the blue plane of 32x32 pixels."""
+        labels = list(self.labels)
+        with tarfile.open(archive) as content:
+            data = b"".join(self._read(content, file) for file in self.files[split])
+        for index, example in enumerate(np.frombuffer(data, np.uint8).reshape(-1, len(labels) + 3 * 32 * 32)):
+            png = io.BytesIO()
+            Image.fromarray(example[len(labels) :].reshape(3, 32, 32).transpose(1, 2, 0)).save(png, "PNG")
+            numbers = dict(zip(labels, example[: len(labels)].tolist(), strict=True))
+            yield index, {"id": f"{split}_{index:05d}", "image": png.getvalue()} | numbers
+
+    def _read(self, content: tarfile.TarFile, name: str) -> bytes:
+        file = content.extractfile(f"{self.folder}/{name}")
+        if file is None:
+            raise ValueError(f"{name} in {self.url} is not a file")
+        return file.read()
+
+
+class Cifar100(Cifar10, skip_registration=True):
+    """As `Cifar10`, with 100 classes in 20 coarse classes."""
+
+    url = f"{_SITE}/cifar-100-binary.tar.gz"
+    folder = "cifar-100-binary"
+    labels: ClassVar = {"coarse_label": "coarse_label_names.txt", "label": "fine_label_names.txt"}
+    classes: ClassVar = {"label": 100, "coarse_label": 20}
+    files: ClassVar = {"train": ["train.bin"], "test": ["test.bin"]}
+
+
+BUILDERS = {"cifar10": Cifar10, "cifar100": Cifar100}

@@ -165,14 +165,15 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
             raise ValueError("config.data.path is None; give the directory that holds <split>/<class>/<file>")
         splits = re.findall(r"(?:^|\+)\s*([\w-]+)", f"{config.train_split}+{config.test_split}")
         return folder_builder(config.path, splits, data_dir)
+    if config.name in cifar.BUILDERS:
+        return cifar.BUILDERS[config.name](data_dir=data_dir)
     try:
-        builder = tfds.builder(config.name, data_dir=data_dir)
+        return tfds.builder(config.name, data_dir=data_dir)
     except ValueError as error:
         known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
         raise ValueError(
             f"config.data.name is {config.name!r}, which TFDS does not know{did_you_mean(config.name, known)}"
         ) from error
-    return cifar.without_tensorflow(builder) if config.name in cifar.NAMES else builder
 
 
 def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:

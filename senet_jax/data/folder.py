@@ -29,7 +29,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     """The bytes of image files, untouched, and the names of the folders that they lay in."""
 
     VERSION = tfds.core.Version("1.0.0")
-    builder_config: FolderConfig
+    builder_config: FolderConfig  # pyright: ignore[reportIncompatibleMethodOverride]  # TFDS sets it.
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config

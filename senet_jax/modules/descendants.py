@@ -114,7 +114,7 @@ class GatherExcite(ReducingAttention):
     them would need `train`.
     """
 
-    ratio: float | None = None
+    ratio: float | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # None: no call of `excite`.
     """Reduction ratio of two dense layers between the means and the gates; None, without `hidden`: no layers."""
     extent: int = 0
     """Means are taken e positions apart, over windows of 2e - 1, and their gates serve the nearest positions; 2, 4 or 8

@@ -31,6 +31,7 @@ def test_means_deviations_and_differences():
     # Welch: the error is sqrt(0.0001 / 3 + 0.0004 / 3), with (1 + 4)^2 / ((1 + 16) / 2) degrees of freedom, t = 3.1824
     # at 3 degrees and 2.7764 at 4; here 2.941 degrees.
     error = math.sqrt(0.0005 / 3)
+    assert eight.interval is not None
     low, high = eight.interval
     assert math.isclose((low + high) / 2, 0.04)
     assert 3.1824 * error < (high - low) / 2 < 3.25 * error

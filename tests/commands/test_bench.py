@@ -1,16 +1,18 @@
 """`launch.py bench`: who takes part, in which order, and what is made of what was measured. Nothing is timed."""
 
+import ast
 import csv
 import json
 import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import contest, jax_worker, stock_flax
+from senet_jax.bench import jax_worker, stock_flax
 from senet_jax.commands import bench
 from senet_jax.commands.command_line import main
 from senet_jax.models import create_model, network
@@ -34,16 +36,15 @@ for number, _ in enumerate(sys.stdin):
 @pytest.fixture
 def contestants(tmp_path, monkeypatch):
     """Takes the place of the variants: processes that measure nothing, and write down when they are asked."""
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks/fake.py").write_text(WORKER)
+    worker = tmp_path / "fake.py"
+    worker.write_text(WORKER)
     common = {"log": str(tmp_path / "log")}
     variants = {
-        "ours": bench.Variant("ours", "fake", common | {"letter": "o", "first": 1}),
-        "timm": bench.Variant("timm", "fake", common | {"letter": "t", "first": 4}),
-        "timm_compiled": bench.Variant("timm, compiled", "fake", common | {"letter": "c", "first": 2}),
+        "ours": bench.Variant("ours", [str(worker)], common | {"letter": "o", "first": 1}),
+        "timm": bench.Variant("timm", [str(worker)], common | {"letter": "t", "first": 4}),
+        "timm_compiled": bench.Variant("timm, compiled", [str(worker)], common | {"letter": "c", "first": 2}),
     }
     monkeypatch.setattr(bench, "VARIANTS", variants)
-    monkeypatch.setattr(contest, "ROOT", tmp_path)
     return variants
 
 
@@ -128,6 +129,14 @@ def test_stock_networks_compute_what_ours_do(x64):
 
 def both(name, **fields):
     return create_model(name, **fields), stock_flax.NETWORKS[name](**fields)
+
+
+@pytest.mark.parametrize("name", ["worker", "timm_worker"])
+def test_the_peer_needs_nothing_of_ours(name):
+    tree = ast.parse(Path(stock_flax.__file__).with_name(f"{name}.py").read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported - sys.stdlib_module_names <= {"collections.abc", "timm", "torch", "worker"}
 
 
 SETTINGS = {"network": "se_resnet20_cifar", "batch_size": 2, "image_size": 8, "dtype": "float32", "mode": "training"}

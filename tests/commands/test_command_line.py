@@ -1,5 +1,6 @@
 """The command line of launch.py: what it reads, and one clear message for whatever is wrong."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -13,8 +14,6 @@ import pytest
 from senet_jax.commands.command_line import CONFIG, main, parse
 from senet_jax.commands.options import COMMANDS
 from senet_jax.config import Experiment, ModelConfig, flatten, to_dict
-
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # Of config_flags.
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -61,6 +60,14 @@ def test_the_default_is_to_train_on_digits():
     assert request.config_path == REPOSITORY / "experiments" / "digits.py"
     assert request.config is not None
     assert request.config.model.name == "se_resnet20_cifar"
+
+
+@pytest.mark.parametrize("name", ["digits.py", "ablations/squeeze.py"])
+def test_an_experiment_of_the_package_is_found_from_any_directory(name):
+    assert parse([f"--config=experiments/{name}"]).config_path == REPOSITORY / "experiments" / name
+    Path("experiments", name).parent.mkdir(parents=True)
+    Path("experiments", name).write_text(Path("large.py").read_text())
+    assert parse([f"--config=experiments/{name}"]).config_path == Path("experiments", name)
 
 
 def test_a_file_with_an_argument():
@@ -181,7 +188,7 @@ def test_a_file_does_not_inherit_from_the_last():
         ("--workdir=gs://bucket/run", "--workdir is 'gs://bucket/run'; it must be a local path"),
         ("list --workdir=x", "list takes no flags; --config, --config.FIELD and --workdir are for train and eval"),
         ("list --config.seed=1", "list takes no flags"),
-        ("cost", "cost needs --model=NAME, the name of a network; launch.py list prints them"),
+        ("cost", "cost needs --model=NAME, the name of a network; the command list prints them"),
         ("cost --model=resnet50 --config=x.py", "cost takes --model, --image_size, --num_classes, --ratio, --depth; -"),
         ("cost --model=resnet50 --depth=deep", "--depth=deep: it must be a whole number"),
         ("cost --model=resnet50 --image_size=0", "--image_size is 0; it must be 1 or more"),
@@ -288,6 +295,37 @@ def test_what_prepare_refuses_is_one_line(command, capsys, kind):
         main(["eval", "--workdir=runs/good"])
     assert raised.value.code == 2
     assert capsys.readouterr().err == "launch.py: error: no such network at all\n"
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        ("/usr/bin/senet-jax", "senet-jax"),
+        ("/site-packages/senet_jax/__main__.py", "python -m senet_jax"),
+        ("code/launch.py", "launch.py"),
+    ],
+)
+def test_messages_name_the_program_that_was_called(called, name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [called])
+    with pytest.raises(SystemExit):
+        main(["trian"])
+    assert capsys.readouterr().err.startswith(f"{name}: error: unknown command 'trian'")
+    main(["--help"])
+    assert capsys.readouterr().out.startswith(f"usage: {name} [train|")
+
+
+@pytest.mark.parametrize(
+    ("missing", "raised"), [("grain", SystemExit), ("senet_jax.absent", ModuleNotFoundError), (None, ImportError)]
+)
+def test_a_library_that_is_not_installed_is_named(missing, raised, monkeypatch, capsys):
+    def fail(name):
+        raise ModuleNotFoundError("absent", name=missing)
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(raised):
+        main(["list"])
+    message = "list needs grain, which is not installed; pip install 'senet-jax[train]' installs what"
+    assert (message in capsys.readouterr().err) == (missing == "grain")
 
 
 def test_what_fails_after_prepare_is_not_hidden(command):

@@ -5,8 +5,6 @@ import pytest
 from senet_jax.commands.command_line import COMMANDS, main
 from senet_jax.config import field_types
 
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # Of config_flags.
-
 
 @pytest.mark.parametrize("words", ["--help", "-h", "eval --help", "list --help --config.batch_size=8"])
 def test_help(words, capsys):

@@ -25,8 +25,6 @@ from senet_jax.training.state import init_state
 
 TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
 
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # Of config_flags.
-
 FILE = """
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.sweep import *
@@ -120,6 +118,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(sweep, words, message, c
 def test_every_ablation_is_possible_on_every_dataset(path, dataset):
     if path.stem != "base":
         request = parse(["sweep", f"--config={path}:{dataset}"])
+        assert request.sweep is not None
         assert request.sweep.baseline is not None
         for config in resolve(request.config, request.sweep).values():
             build_model(config.model, num_classes=10)

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from senet_jax import data
 from senet_jax.config import DataConfig
+from senet_jax.data.cifar import BUILDERS, Cifar10
 
 ROWS = np.random.default_rng(0).integers(0, 256, (7, 1 + 3072), np.uint8)
 ROWS[:, 0] = np.arange(7)
@@ -30,12 +31,8 @@ def cifar10_on_a_server(tmp_path, monkeypatch):
     handler.log_message = lambda *args: None
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    cls = tfds.builder_cls("cifar10")
-    info = cls._cifar_info.fget(type("Named", (), {"name": "cifar10"}))
-    info = info._replace(
-        url=f"http://127.0.0.1:{server.server_port}/cifar.tar.gz", train_files=["a.bin", "b.bin"], test_files=["t.bin"]
-    )
-    monkeypatch.setattr(cls, "_cifar_info", info)
+    monkeypatch.setattr(Cifar10, "url", f"http://127.0.0.1:{server.server_port}/cifar.tar.gz")
+    monkeypatch.setattr(Cifar10, "files", {"train": ["a.bin", "b.bin"], "test": ["t.bin"]})
     yield
     server.shutdown()
     server.server_close()
@@ -52,3 +49,14 @@ def test_cifar10_is_downloaded_and_prepared_without_tensorflow(cifar10_on_a_serv
         np.testing.assert_array_equal(labels[order], rows[:, 0])
         np.testing.assert_array_equal(pixels[order], rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     assert (tmp_path / "data" / "cifar10" / "3.0.2").is_dir()
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_datasets_are_those_of_tfds(name, tmp_path):
+    ours, theirs = BUILDERS[name](data_dir=tmp_path), tfds.builder(name, data_dir=tmp_path)
+    assert ours.info.full_name == theirs.info.full_name
+    assert ours.data_path == theirs.data_path
+    assert repr(ours.info.features) == repr(theirs.info.features)
+    assert theirs.url_infos is not None
+    assert ours.url_infos is not None
+    assert ours.url_infos[ours.url] == theirs.url_infos[ours.url]

@@ -1,5 +1,7 @@
 """What every network can be asked for besides logits."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,11 +15,11 @@ from senet_jax.modules import ResidualBlock
 def shapes_of_maps(name, size, strides, **fields):
     model = create_model(name, **fields)
 
-    def maps(images):
+    def outputs(images):
         return model.init_with_output(jax.random.key(0), images, train=False, features=strides)
 
     images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
-    maps, variables = jax.eval_shape(maps, images)
+    maps, variables = jax.eval_shape(outputs, images)
     assert "head" not in variables["params"]
     return {stride: feature_map.shape[1:] for stride, feature_map in maps.items()}
 
@@ -53,7 +55,8 @@ def test_the_maps_are_those_of_the_logits_and_pooled_features_their_mean():
     model = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1))
     images = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
     variables = model.init(jax.random.key(0), images, train=False)
-    last = model.apply(variables, images, train=False, features=(4,))[4]
+    maps: Any = model.apply(variables, images, train=False, features=(4,))
+    last = maps[4]
     pooled = create_model("se_resnet20_cifar", 0, stage_sizes=(1, 1, 1)).apply(variables, images, train=False)
     np.testing.assert_allclose(pooled, last.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
     head = variables["params"]["head"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import rule
-import timm
-import torch
+import timm  # pyright: ignore[reportMissingImports]
+import torch  # pyright: ignore[reportMissingImports]
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -38,7 +38,7 @@ def answers(name: str) -> dict[str, np.ndarray]:
         )
     shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     shapes = {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
-    found = {"names": np.uint32(rule.fingerprint(shapes))}
+    found = {"names": np.array(rule.fingerprint(shapes), np.uint32)}
     for size in rule.sizes(name):
         with torch.inference_mode():
             found[f"{size} logits"] = network(torch.from_numpy(rule.images(*rule.SIZES[size]))).numpy()

@@ -1,4 +1,4 @@
-"""What is said of a result: its figures, and where it comes from."""
+"""Provenance of a result: commit, command, hardware, versions, time."""
 
 import datetime
 import os
@@ -13,30 +13,29 @@ from typing import Any
 
 import jax
 
+from senet_jax import __version__
+
 _LIBRARIES = ("jax", "flax", "optax")
 
 
 def provenance() -> dict[str, Any]:
     """Commit, command, hardware, versions and time of a result."""
+    versions = {"python": platform.python_version(), "senet_jax": __version__}
     return {
         "commit": _commit(),
         "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "hardware": _hardware(),
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES},
+        "versions": versions | {name: metadata.version(name) for name in _LIBRARIES},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
-def accuracy_rows(results: dict[str, float], classes: int) -> dict[str, str]:
-    """Rows of the test metrics; top-5 accuracy where there are enough classes for it to say something."""
-    rows = {"test accuracy": f"{results['accuracy']:.2%}", "test loss": f"{results['loss']:.4f} nats"}
-    return rows | ({"top-5 accuracy": f"{results['top5_accuracy']:.2%}"} if classes > 10 else {})
-
-
 def _commit() -> str:
-    """The commit of the code, with "+" where files were changed since; "unknown" outside a git checkout."""
+    """Returns the commit of the code, with "+" if files have changed since; "unknown" if git does not track it."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
+        # An installed package can lie within the checkout of another project.
+        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, check=True)
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

@@ -1,13 +1,12 @@
-"""A contestant of the benchmark on PyTorch: a network of timm. Run by the peer's Python; see worker.py."""
+"""A contestant of the benchmark on PyTorch: a network of timm. See worker.py."""
 
 import time
 from contextlib import nullcontext
 from typing import Any
 
-import timm
-import torch
-
-from benchmarks.worker import serve
+import timm  # pyright: ignore[reportMissingImports]
+import torch  # pyright: ignore[reportMissingImports]
+from worker import serve  # The peer's Python has no senet_jax and runs this file by its path.
 
 
 class TimmContestant:

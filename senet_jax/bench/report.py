@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.contest import Ratio, Result
+from senet_jax.bench.contest import Ratio, Result
 
 _GIB = 2**30
 _COLOURS = {False: "tab:blue", True: "tab:orange"}

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from benchmarks import stock_flax
-from benchmarks.worker import serve
+from senet_jax.bench import stock_flax
+from senet_jax.bench.worker import serve
 from senet_jax.config import Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
@@ -51,6 +51,7 @@ class JaxContestant:
 
     def run(self, steps: int) -> None:
         """Does that many steps, and waits until they are done."""
+        result: Any = None
         for _ in range(steps):
             result = self.step(self.state, self.batch)
             if self.training:

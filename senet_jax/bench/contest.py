@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds senet_jax: contestants run there, so that `-m` finds it in a checkout too."""
 _END = 2000
 """Characters of a failed contestant's messages that are shown."""
 
@@ -60,7 +61,7 @@ class _Process:
         self.entry, self.messages = entry, messages
         self.process = subprocess.Popen(
             entry.command,
-            cwd=ROOT,
+            cwd=_ROOT,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
