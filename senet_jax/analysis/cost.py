@@ -20,6 +20,7 @@ from flax.linen.module import InterceptorContext
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 
 from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.modules.batch_norm import unfused
 
 _MOVES_DATA = {
     "bitcast_convert_type", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "device_put",
@@ -116,7 +117,7 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
         with jax.named_scope(f"{{{path}}}"):
             return method(*args, **kwargs)
 
-    with nn.intercept_methods(mark):
+    with unfused(), nn.intercept_methods(mark):
         program = jax.make_jaxpr(partial(model.apply, mutable=DenyList("params"), **arguments))(variables, images)
     for path, leaf in jax.tree.leaves_with_path(nn.unbox(variables.get("params", {}))):
         _add(own, {"/".join(key.key for key in path[:-1]): Cost(parameters=leaf.size)})

@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.linen.module import InterceptorContext
 
 from senet_jax import ops
+from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.squeeze_excite import Attention
 from senet_jax.typing import Array
 
@@ -44,7 +45,7 @@ class ObservedNetwork:
     def __call__(
         self, variables: Any, images: Any, constants: Mapping[str, Any] | None = None
     ) -> tuple[Array, list[Array]]:
-        with nn.intercept_methods(_Interceptor(self._places, constants or {})):
+        with unfused(), nn.intercept_methods(_Interceptor(self._places, constants or {})):
             output, state = self._apply(variables, images)
         if not self._places:
             raise ValueError(
@@ -59,33 +60,27 @@ class _Interceptor:
     def __init__(self, places: dict[str, tuple[str, ...]], constants: Mapping[str, Any]):
         self.places = places
         self.constants = constants
-        self.in_attention = False
+        self.attention: tuple[str, ...] | None = None
+        """Path of the attention module that is running; None: none is."""
+        self.channels = 0
+        """Of its input."""
 
     def __call__(self, call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
         module: Any = context.module
         ours = isinstance(module, Attention)
-        if self.in_attention or not args or not (ours or (module.name, context.method_name) == ("se", "__call__")):
+        if self.attention is not None:
+            y = call(*args, **kwargs)
+            makes_gates = ours and (module.path, context.method_name) == (self.attention, "gates")
+            # Gates of positions are left alone.
+            return self.observe(module, y) if makes_gates and y.shape[-1] == self.channels else y
+        if not args or not (ours or (module.name, context.method_name) == ("se", "__call__")):
             return call(*args, **kwargs)
-        self.in_attention = True
-        y = (self.ours if ours else self.other)(module, call, args, kwargs)
-        self.in_attention = False
+        self.attention, self.channels = module.path, args[0].shape[-1]
+        y = call(*args, **kwargs) if ours else self.other(module, call, args, kwargs)
+        self.attention = None
         if _path(module) not in self.places:
             raise ValueError(f"{_path(module)} ({type(module).__name__}) has no gates: it does not scale channels")
         return y
-
-    def ours(self, module: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Observes the gates as they come from the gate function; those of positions are left alone."""
-        field, function, channels = module.gate, module.chosen("gate"), args[0].shape[-1]
-
-        def gate(x: Array) -> Array:
-            gates = function(x)
-            return self.observe(module, gates) if gates.shape[-1] == channels else gates
-
-        object.__setattr__(module, "gate", gate)  # The module is this call's own copy, but Flax has frozen it.
-        try:
-            return call(*args, **kwargs)
-        finally:
-            object.__setattr__(module, "gate", field)
 
     def other(self, module: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Array:
         """Finds the gates by least squares over positions."""

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import flags
 
@@ -54,25 +54,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     with _refusing():
         request = parse(sys.argv[1:] if argv is None else argv)
     flags.FLAGS.mark_as_parsed()  # Grain reads its flags, all of them at their defaults.
-    with _refusing():
-        run = _module(request.command).prepare(request)
     try:
+        command = importlib.import_module(f"senet_jax.commands.{request.command}")
+        with _refusing():
+            run = command.prepare(request)
         run()
         sys.stdout.flush()
     except BrokenPipeError:  # Whoever read the output, such as `head`, has closed it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Or the interpreter fails to flush at its exit.
         raise SystemExit(1) from None
-
-
-def _module(command: str) -> Any:
-    """Imports a command. Raises ValueError if a library that it needs is not installed."""
-    try:
-        return importlib.import_module(f"senet_jax.commands.{command}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("senet_jax"):
             raise
         hint = "pip install 'senet-jax[train]' installs what the commands need"
-        raise ValueError(f"{command} needs {error.name}, which is not installed; {hint}") from error
+        _refuse(f"{request.command} needs {error.name}, which is not installed; {hint}")
 
 
 @contextlib.contextmanager
@@ -80,8 +75,12 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        print(f"{program.name()}: error:", *str(error).split("\n"), file=sys.stderr)
-        raise SystemExit(2) from None
+        _refuse(str(error))
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"{program.name()}: error:", *message.split("\n"), file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def parse(argv: Sequence[str]) -> Request:

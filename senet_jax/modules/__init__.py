@@ -1,6 +1,6 @@
 """`flax.linen` modules: the squeeze-and-excitation block, its descendants, and what the networks are built of."""
 
-from senet_jax.modules.batch_norm import BatchNorm
+from senet_jax.modules.batch_norm import BatchNorm, unfused
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.descendants import (
     ATTENTIONS,
@@ -35,4 +35,5 @@ __all__ = [
     "SpatialChannelSqueezeExcite",
     "SqueezeExcite",
     "WithSE",
+    "unfused",
 ]

@@ -1,9 +1,12 @@
 """Batch normalisation whose statistics do not depend on the number of devices."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.module import InterceptorContext
 
 from senet_jax import ops
 from senet_jax.typing import Array, Float
@@ -22,17 +25,17 @@ class BatchNorm(nn.Module):
     """Share of the running statistics that one step keeps (0.9 here is 0.1 in PyTorch)."""
     epsilon: float = 1e-5
     param_dtype: Any = jnp.float32
-    fused: bool | None = None
+    fused: bool = True
     """Whether blocks compute the output together with what follows it (`ops.Normalised`): the same numbers from fewer
-    passes, differentiable once, in reverse. None: unless the calls of modules are intercepted or captured, as then the
-    output is wanted by itself."""
+    passes, differentiable once, in reverse. `capture_intermediates` and `nn.intercept_methods` then miss calls of the
+    normalisation; `with modules.unfused():` around `apply` shows them every layer, whatever this field is."""
 
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w c"]:
         """The output has the type of x; the statistics are taken in float32 at least.
 
         Raises ValueError where the group does not divide the batch.
         """
-        if train and self.fuses:
+        if train and self.fuses():
             return self.lazily(x, train=True).compute()
         scale, bias, mean, var = self._values(x.shape[-1])
         if not train:
@@ -53,12 +56,9 @@ class BatchNorm(nn.Module):
         self._follow(mean, var, x.size // var.size)
         return normalised
 
-    @property
     def fuses(self) -> bool:
-        """The field's choice, or where it is None, this module's."""
-        if self.fused is not None:
-            return self.fused
-        return not _calls_are_observed()
+        """Returns the field. A method, which `unfused` can intercept."""
+        return self.fused
 
     @nn.compact
     def _values(self, channels: int) -> tuple[Array, Array, Array, Array]:
@@ -82,12 +82,17 @@ class BatchNorm(nn.Module):
 
 def normalised(norm: nn.Module, x: Float[Array, "n h w c"], *, train: bool) -> Array | ops.Normalised:
     """What a normalisation makes of x: not computed yet where it is a BatchNorm in training that fuses."""
-    if train and isinstance(norm, BatchNorm) and norm.fuses:
+    if train and isinstance(norm, BatchNorm) and norm.fuses():
         return norm.lazily(x, train=True)
     return norm(x, train=train)
 
 
-def _calls_are_observed() -> bool:
-    """Whether interceptors or capture_intermediates, which see calls of modules and their outputs, are in force."""
-    captures = nn.module._context.capture_stack
-    return bool(nn.module._global_interceptor_stack) or bool(captures and captures[-1])
+def unfused() -> AbstractContextManager[None]:
+    """Returns a context in which no BatchNorm fuses, so that every layer computes its own output."""
+    return nn.intercept_methods(_do_not_fuse)
+
+
+def _do_not_fuse(method: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
+    if isinstance(context.module, BatchNorm) and context.method_name == "fuses":
+        return False
+    return method(*args, **kwargs)

@@ -25,7 +25,7 @@ class EffectiveSqueezeExcite(Attention):
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
         dense = nn.Dense(x.shape[-1], dtype=self.gates_dtype(x), param_dtype=self.param_dtype, name="dense")
-        return ops.scale(x, self.chosen("gate")(dense(ops.squeeze(x))))
+        return ops.scale(x, self.gates(dense(ops.squeeze(x))))
 
 
 class EfficientChannelAttention(Attention):
@@ -49,7 +49,7 @@ class EfficientChannelAttention(Attention):
         dtype = self.gates_dtype(x)
         kernel_size = self.kernel_size or int((math.log2(x.shape[-1]) + 1) / 2) | 1
         conv = nn.Conv(1, kernel_size, use_bias=False, dtype=dtype, param_dtype=self.param_dtype, name="conv")
-        return ops.scale(x, self.chosen("gate")(conv(ops.squeeze(x)[..., None])[..., 0]))
+        return ops.scale(x, self.gates(conv(ops.squeeze(x)[..., None])[..., 0]))
 
 
 class SpatialChannelSqueezeExcite(ReducingAttention):
@@ -68,7 +68,7 @@ class SpatialChannelSqueezeExcite(ReducingAttention):
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
-        dtype, gate = self.gates_dtype(x), self.chosen("gate")
+        dtype, gate = self.gates_dtype(x), self.gates
         spatial = nn.Dense(1, use_bias=self.use_bias, dtype=dtype, param_dtype=self.param_dtype, name="spatial")
         by_channels = ops.scale(x, self.excite(ops.squeeze(x), dtype, gate=gate))
         return self.chosen("combine")(by_channels, ops.scale(x, gate(spatial(x))))
@@ -97,7 +97,7 @@ class CBAM(ReducingAttention):
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
-        dtype, gate = self.gates_dtype(x), self.chosen("gate")
+        dtype, gate = self.gates_dtype(x), self.gates
         squeezed = jnp.stack([ops.squeeze(x), ops.squeeze_max(x)])
         x = ops.scale(x, gate(self.excite(squeezed, dtype, gate=_identity).sum(axis=0)))
         y = x.astype(dtype)
@@ -129,7 +129,7 @@ class GatherExcite(ReducingAttention):
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
-        dtype, gate = self.gates_dtype(x), self.chosen("gate")
+        dtype, gate = self.gates_dtype(x), self.gates
         z = ops.gather(x.astype(dtype), self.extent) if self.extent else ops.squeeze(x)
         gates = gate(z) if self.ratio is None and self.hidden is None else self.excite(z, dtype, gate=gate)
         return ops.scale(x, ops.enlarge(gates, *x.shape[-3:-1]) if self.extent else gates)
@@ -163,7 +163,7 @@ class GlobalContext(ReducingAttention):
             jnp.einsum("...hwc,...hw->...c", x, weights[..., 0]),
             types["dtype"],
             activation=lambda hidden: activation(norm(hidden)),
-            gate=self.chosen("gate") if self.fuse == "scale" else _identity,
+            gate=self.gates if self.fuse == "scale" else _identity,
             expand_init=nn.initializers.zeros,
         )
         return self.chosen("fuse")(x, y)

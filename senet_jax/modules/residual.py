@@ -118,7 +118,7 @@ class ResidualBlock(nn.Module):
         conv, norm = self.conv(features, size, **settings, name=f"conv{index}"), self.norm(name=f"norm{index}")
         y = conv(x)
         attends = self.attention is not None and self.placement == "standard"
-        if train or size > 1 or not attends or not isinstance(norm, BatchNorm) or not norm.fuses:
+        if train or size > 1 or not attends or not isinstance(norm, BatchNorm) or not norm.fuses():
             return normalised(norm, y, train=train)
         # A 1x1 convolution commutes with the mean, and there are fewer channels before it.
         return norm.lazily(y, train=False, x_mean=conv(ops.squeeze(x)[:, None, None])[:, 0, 0])

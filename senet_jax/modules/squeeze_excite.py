@@ -45,6 +45,10 @@ class Attention(nn.Module, kw_only=True):
             self.refuse(field, f"one of {', '.join(functions)}, or a function{hint}")
         return functions[value]
 
+    def gates(self, z: Array) -> Array:
+        """Returns `gate` of z. All gates are made here, where `nn.intercept_methods` can observe and replace them."""
+        return self.chosen("gate")(z)
+
     @nn.nowrap
     def refuse(self, field: str, allowed: str) -> NoReturn:
         """Raises ValueError: the field is not what is allowed."""
@@ -130,10 +134,10 @@ class SqueezeExcite(ReducingAttention):
         Raises ValueError where x has fewer than three dimensions.
         """
         if isinstance(x, ops.Normalised) and self.chosen("squeeze") is ops.squeeze:
-            return x.scale(self.excite(x.squeeze, self.gates_dtype(x.y), gate=self.chosen("gate")))
+            return x.scale(self.excite(x.squeeze, self.gates_dtype(x.y), gate=self.gates))
         x = x.compute() if isinstance(x, ops.Normalised) else x
         dtype = self.gates_dtype(x)
-        return ops.scale(x, self.excite(self.chosen("squeeze")(x), dtype, gate=self.chosen("gate")))
+        return ops.scale(x, self.excite(self.chosen("squeeze")(x), dtype, gate=self.gates))
 
 
 class _DenseParameters(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.squeeze_excite import SqueezeExcite
 
 ModuleDef = Callable[..., Any]
@@ -55,7 +56,7 @@ class WithSE(nn.Module):
             network = network.copy(parent=self.scope and self.scope.rewound())
         patterns = (self.where,) if isinstance(self.where, str) else self.where
         recalibrate = _Recalibrate(network.path, patterns, self.attention)
-        with nn.intercept_methods(recalibrate):
+        with unfused(), nn.intercept_methods(recalibrate):
             outputs = network(*args, **kwargs)
         unmatched = [pattern for pattern in patterns if pattern not in recalibrate.matched]
         if unmatched:

@@ -328,6 +328,16 @@ def test_a_library_that_is_not_installed_is_named(missing, raised, monkeypatch, 
     assert (message in capsys.readouterr().err) == (missing == "grain")
 
 
+def test_a_library_that_is_imported_late_is_named_too(command, capsys):
+    def run():
+        raise ModuleNotFoundError("absent", name="matplotlib")
+
+    command.prepare = lambda request: run
+    with pytest.raises(SystemExit):
+        main(["eval", "--workdir=runs/good"])
+    assert "eval needs matplotlib, which is not installed" in capsys.readouterr().err
+
+
 def test_what_fails_after_prepare_is_not_hidden(command):
     def run():
         raise ValueError("a fault")

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from senet_jax import create_model
 from senet_jax.analysis.cost import cost
-from senet_jax.modules import BatchNorm, Bottleneck, SqueezeExcite
+from senet_jax.modules import BatchNorm, Bottleneck, SqueezeExcite, WithSE, unfused
 from senet_jax.training import parallel
 
 SIZES = {"stage_sizes": (2,), "widths": (8,), "stem_width": 8}
@@ -55,7 +55,7 @@ def run(model, images, *, train):
 )
 def test_the_numbers_are_those_of_the_plain_composition(name, settings, train, x64):
     types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
-    given, expected = (run(network(name, fused, **types, **settings), IMAGES, train=train) for fused in (None, False))
+    given, expected = (run(network(name, fused, **types, **settings), IMAGES, train=train) for fused in (True, False))
 
     def check(a, b):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * np.abs(b).max() + 1e-12)
@@ -71,12 +71,12 @@ def test_bfloat16_is_as_near_as_the_plain_composition(x64):
 
     types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
     (exact, _), _ = run(network("se_resnet50", False, **types), IMAGES.astype(jnp.bfloat16), train=True)
-    fused, plain = (error(network("se_resnet50", choice, dtype=jnp.bfloat16)) for choice in (None, False))
+    fused, plain = (error(network("se_resnet50", choice, dtype=jnp.bfloat16)) for choice in (True, False))
     assert 0 < fused < 1.1 * plain
 
 
 def test_groups_that_fit_in_a_device_need_no_word_from_another():
-    model, mesh = network("se_resnet50", None, group=2), parallel.data_mesh()
+    model, mesh = network("se_resnet50", True, group=2), parallel.data_mesh()
     variables = variables_of(model)
 
     def step(variables, images):
@@ -112,15 +112,23 @@ def test_in_inference_the_squeeze_is_taken_before_the_last_convolution():
     assert calls == [(8, 16, 16, 8), (8, 1, 1, 8)]
 
 
-def test_who_looks_inside_sees_every_layer():
+def test_unfused_shows_every_layer_to_capture_intermediates():
     block = Bottleneck(8, attention=SqueezeExcite)
     x = jnp.asarray(IMAGES[..., :1] * np.ones(32), jnp.float32)
     variables = jax.eval_shape(partial(block.init, train=False), jax.random.key(0), x)
     look = partial(block.apply, train=True, mutable=True, capture_intermediates=True)
-    _, seen = jax.eval_shape(look, variables, x)
+    with unfused():
+        _, seen = jax.eval_shape(look, variables, x)
     layers = {f"{kind}{index}" for kind in ("conv", "norm") for index in (1, 2, 3)}
     assert set(seen["intermediates"]) == layers | {"se", "Dropout_0", "__call__"}
     assert all(leaf["__call__"][0].shape[:3] == (8, 16, 16) for leaf in map(seen["intermediates"].get, layers))
-    counts = [cost(network("se_resnet50", fused), 16) for fused in (None, False)]
+    counts = [cost(network("se_resnet50", fused), 16) for fused in (True, False)]
     assert counts[0].total == counts[1].total
     assert counts[0].squeeze_excite.multiply_adds == 2 * sum(c * c // 16 for c in (32, 32))
+
+
+def test_with_se_finds_the_normalisation_of_a_fused_block_in_training():
+    x = jax.ShapeDtypeStruct((8, 16, 16, 32), jnp.float32)
+    model = WithSE(Bottleneck(8), where="norm3")
+    variables = jax.eval_shape(partial(model.init, train=True), jax.random.key(0), x)
+    assert "se" in variables["params"]["norm3"]
