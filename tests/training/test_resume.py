@@ -78,6 +78,7 @@ def records(workdir):
     return [{k: v for k, v in record.items() if k != "images_per_second"} for record in logs.read(workdir)]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_bit_equal(start, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(whole))
