@@ -1,3 +1,6 @@
+import math
+import os
+
 import jax
 import pytest
 from absl import flags
@@ -11,6 +14,13 @@ def pytest_addoption(parser):
     parser.addoption("--parity", action="store_true", help="compare the large networks with their peers too")
 
 
+def pytest_configure(config):
+    """Shares compiled programs among workers, runs and the processes that tests start; --cache-clear removes them."""
+    directory = str(config.cache.mkdir("jax"))
+    jax.config.update("jax_compilation_cache_dir", directory)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
+
+
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--parity"):
         large = [item for item in items if item.get_closest_marker("parity")]
@@ -21,6 +31,14 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True, scope="session")
 def _parsed_flags():
     flags.FLAGS.mark_as_parsed()
+
+
+@pytest.fixture(autouse=True)
+def _cheap_compilation(request):
+    """Compiles with few optimisations; tests marked `optimised` compile as users do, and anew in each run."""
+    optimised = request.node.get_closest_marker("optimised") is not None
+    jax.config.update("jax_disable_most_optimizations", not optimised)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf if optimised else 0.3)
 
 
 @pytest.fixture

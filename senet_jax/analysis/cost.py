@@ -19,14 +19,14 @@ from flax.core import DenyList
 from flax.linen.module import InterceptorContext
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 
-from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.analysis.parameters import abstract_variables, with_xla_convolutions
 from senet_jax.modules.batch_norm import unfused
 
 _MOVES_DATA = {
     "bitcast_convert_type", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "device_put",
-    "dynamic_slice", "dynamic_update_slice", "gather", "iota", "name", "optimization_barrier", "pad", "random_unwrap",
-    "random_wrap", "reduce_precision", "reshape", "rev", "scatter", "sharding_constraint", "slice", "split", "squeeze",
-    "stop_gradient", "transpose",
+    "dynamic_slice", "dynamic_update_slice", "gather", "iota", "name", "optimization_barrier", "pad", "platform_index",
+    "random_unwrap", "random_wrap", "reduce_precision", "reshape", "rev", "scatter", "sharding_constraint", "slice",
+    "split", "squeeze", "stop_gradient", "transpose",
 }  # fmt: skip
 _UNTOLD = {"ffi_call", "io_callback", "pallas_call", "pure_callback", "shard_map", "while"}
 
@@ -118,7 +118,8 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
             return method(*args, **kwargs)
 
     with unfused(), nn.intercept_methods(mark):
-        program = jax.make_jaxpr(partial(model.apply, mutable=DenyList("params"), **arguments))(variables, images)
+        plain = with_xla_convolutions(model)
+        program = jax.make_jaxpr(partial(plain.apply, mutable=DenyList("params"), **arguments))(variables, images)
     for path, leaf in jax.tree.leaves_with_path(nn.unbox(variables.get("params", {}))):
         _add(own, {"/".join(key.key for key in path[:-1]): Cost(parameters=leaf.size)})
     _add(own, _count(program.jaxpr, ""))

@@ -7,7 +7,6 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,6 @@ from senet_jax.commands.train import check_workdir
 from senet_jax.commands.workers import LOG, state, train_all
 from senet_jax.config import Experiment, did_you_mean
 from senet_jax.data import Dataset, open_dataset, preview
-from senet_jax.modules.conv import conv
 from senet_jax.sweep import Sweep, resolve, shard
 from senet_jax.training.files import replace_text
 from senet_jax.training.plan import build_model, make_plan
@@ -95,8 +93,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
             raise ValueError(f"variant {variant.name!r}: {error}") from error
         key = repr((config.model, config.data.image_size, classes, channels))
         if key not in counted:
-            plain = model.clone(conv=partial(conv, lowering="xla"))  # Which costs the same, and is traced sooner.
-            counted[key] = cost(plain, config.data.image_size, channels=channels).total
+            counted[key] = cost(model, config.data.image_size, channels=channels).total
         counts = counted[key]
         rows[variant.name] = _Row(variant.group, variant.changes, counts.parameters, counts.multiply_adds, duration)
     return rows

@@ -1,5 +1,7 @@
 """The cost of networks: by hand where they are small, as published where they are large."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -7,6 +9,7 @@ from flax import linen as nn
 
 from senet_jax import SqueezeExcite, create_model
 from senet_jax.analysis.cost import Cost, cost
+from senet_jax.modules.conv import conv
 
 PUBLISHED = {
     "resnet50": (25_557_032, 0, 3.8580),
@@ -34,6 +37,12 @@ def test_what_is_not_squeeze_and_excitation_is_the_plain_twin(name):
     network, plain = cost(create_model(name), (96, 64)), cost(create_model(name, attention=None), (96, 64))
     assert network.total - network.squeeze_excite == plain.total
     assert plain.squeeze_excite == Cost()
+
+
+def test_costs_do_not_depend_on_the_lowering():
+    model = create_model("se_resnext26_32x4d")
+    lowered = model.clone(conv=partial(conv, lowering="platform"))
+    assert cost(lowered, (96, 64)) == cost(model, (96, 64))
 
 
 class Small(nn.Module):

@@ -12,7 +12,7 @@ from random_variables import random_variables
 from senet_jax import SqueezeExcite, WithSE, analysis, create_model, ops
 from senet_jax.analysis.excitations import Excitations, Gates, accuracy_without, count_gates, excitations
 from senet_jax.analysis.gates import ObservedNetwork
-from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.analysis.parameters import abstract_variables, with_xla_convolutions
 from senet_jax.models import native
 from senet_jax.modules import ATTENTIONS
 
@@ -189,7 +189,7 @@ def test_every_family_is_observed(name):
     model = create_model(name)
     size = native(name)[1]
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    counts = count_gates(model, abstract_variables(model, images, train=False), images)
+    counts = count_gates(with_xla_convolutions(model), abstract_variables(model, images, train=False), images)
     found = Excitations({path: Gates(np.zeros(channels), 1) for path, channels in counts.items()}, 0.0)
     assert {stage: len(paths) for stage, paths in found.stages.items()} == STAGES[name]
     if name == "se_resnet50":
@@ -203,7 +203,7 @@ def test_every_family_is_observed(name):
 def test_every_placement_is_observed(placement):
     model = create_model("se_resnet20_cifar", placement=placement)
     images = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.float32)
-    assert len(count_gates(model, abstract_variables(model, images, train=False), images)) == 9
+    assert len(count_gates(with_xla_convolutions(model), abstract_variables(model, images, train=False), images)) == 9
 
 
 def test_padding_does_not_count(variables):

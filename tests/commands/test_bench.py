@@ -50,7 +50,10 @@ def contestants(tmp_path, monkeypatch):
 
 def run(tmp_path, *words):
     main(["bench", "--batch_size=8", f"--output={tmp_path / 'new' / 'results'}", *words])
-    return (list(csv.DictReader((tmp_path / f"new/results/{name}.csv").open())) for name in ("measurements", "ratios"))
+    return (
+        list(csv.DictReader((tmp_path / f"new/results/{name}.csv").read_text().splitlines()))
+        for name in ("measurements", "ratios")
+    )
 
 
 def test_contestants_are_measured_in_turns(contestants, tmp_path, capsys):

@@ -56,14 +56,14 @@ def test_a_sweep(sweep, capsys):
     printed = capsys.readouterr().out
     assert "ratio=4       91.00 ± 1.41      2    baseline" in printed
     assert "3 of 4 runs have ended" in printed
-    rows = list(csv.DictReader((output / "table.csv").open()))
+    rows = list(csv.DictReader((output / "table.csv").read_text().splitlines()))
     assert [(row["variant"], row["seeds"], row["difference"]) for row in rows] == [
         ("ratio=4", "2", "baseline"),
         ("ratio=16", "1", "+4.00"),
     ]
     assert "| ratio=4 | 91.00 ± 1.41 | 2 | baseline | 7 |" in (output / "table.md").read_text()
     assert r"ratio=4 & 91.00 $\pm$ 1.41 & 2 & baseline & 7 &" in (output / "table.tex").read_text()
-    runs = list(csv.DictReader((output / "runs.csv").open()))
+    runs = list(csv.DictReader((output / "runs.csv").read_text().splitlines()))
     assert [(row["variant"], row["seed"], row["commit"]) for row in runs] == [
         ("ratio=4", "0", "abc<def"),
         ("ratio=4", "1", "abc<def"),

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from random_variables import random_variables
+from models.trees import shapes
+from random_variables import initial_variables, random_variables
 
 from senet_jax.analysis.parameters import abstract_variables, count_parameters
 from senet_jax.models.bn_inception import NETWORKS, Inception
@@ -35,10 +36,7 @@ def test_attention_stands_on_every_concatenation_of_its_stages(stages, modules):
     ("size", "sizes"), [(224, {2: 112, 4: 56, 8: 28, 16: 14, 32: 7}), (232, {2: 116, 4: 58, 8: 29, 16: 15, 32: 8})]
 )
 def test_maps_at_strides(size, sizes):
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    network = NETWORKS["bn_inception"]()
-    init = partial(network.init_with_output, jax.random.key(0), train=False, features=tuple(sizes))
-    maps, _ = jax.eval_shape(init, images)
+    maps, _ = shapes(NETWORKS["bn_inception"](), (1, size, size, 3), features=tuple(sizes))
     channels = {2: 64, 4: 192, 8: 320, 16: 608, 32: 1024}
     assert {stride: maps[stride].shape for stride in maps} == {s: (1, sizes[s], sizes[s], channels[s]) for s in sizes}
 
@@ -46,13 +44,13 @@ def test_maps_at_strides(size, sizes):
 def test_the_mean_counts_the_zeros_of_the_padding():
     module = Inception((1, 1, 1, 1, 1, 1))
     x = jnp.ones((1, 3, 3, 1))
-    variables = module.init(jax.random.key(0), x, train=False)
+    variables = initial_variables(module, x)
     variables["params"]["pool_proj"]["conv"]["kernel"] = jnp.ones((1, 1, 1, 1))
-    pooled = module.apply(variables, x, train=False)[0, :, :, 3]
+    pooled = jax.jit(partial(module.apply, train=False))(variables, x)[0, :, :, 3]
     np.testing.assert_allclose(pooled, np.array([[4, 6, 4], [6, 9, 6], [4, 6, 4]]) / 9, rtol=1e-4)
 
 
-@pytest.mark.parametrize("attention", [None, SqueezeExcite])
+@pytest.mark.parametrize("attention", [pytest.param(None, marks=pytest.mark.slow), SqueezeExcite])
 def test_training_and_inference_of_the_least_images(attention):
     network = NETWORKS["bn_inception"](num_classes=5, attention=attention)
     images = jax.random.normal(jax.random.key(1), (2, 7, 7, 3))

@@ -4,15 +4,15 @@
 """
 
 import zlib
-from pathlib import Path
+from functools import partial
 
 import jax
 import pytest
-from models.trees import count, tree
+from models.trees import GOLDEN, count, tree
 
 from senet_jax import list_models
+from senet_jax.modules.conv import conv
 
-GOLDEN = Path(__file__).parent / "golden"
 OTHERS = GOLDEN / "others.csv"
 """The networks of other projects, which have our trees in other shapes: name, parameters, statistics, checksum."""
 
@@ -51,6 +51,7 @@ def others(request):
     return {line.partition(",")[0]: line for line in OTHERS.read_text().splitlines()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in list_models() if is_others(name)])
 def test_the_trees_of_others_are_golden(name, others):
     assert ",".join(map(str, row(name))) == others[name]
@@ -58,3 +59,8 @@ def test_the_trees_of_others_are_golden(name, others):
 
 def test_there_is_no_golden_file_without_its_network():
     assert {path.stem for path in GOLDEN.glob("*.txt")} == {name for name in list_models() if not is_others(name)}
+
+
+def test_the_tree_does_not_depend_on_the_lowering():
+    lowered = tree("se_resnext26_32x4d", conv=partial(conv, lowering="platform"))
+    assert lowered == tree("se_resnext26_32x4d")

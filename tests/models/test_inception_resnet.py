@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
-from random_variables import random_variables
+from models.trees import shapes
+from random_variables import initial_variables, random_variables
 
 from senet_jax.analysis.parameters import count_parameters
 from senet_jax.models.inception_resnet import InceptionResidualBlock, InceptionResNetV2, Mixed
@@ -21,8 +22,7 @@ small = partial(InceptionResNetV2, num_classes=5, stage_sizes=(1, 1, 2))
 
 
 def evaluate(network, shape, **arguments):
-    images = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return jax.eval_shape(partial(network.init_with_output, jax.random.key(0), train=False, **arguments), images)[0]
+    return shapes(network, shape, **arguments)[0]
 
 
 def test_parameters_are_exact():
@@ -49,9 +49,9 @@ def test_maps_at_strides(size, sizes):
 def test_the_mean_does_not_count_the_zeros_of_the_padding():
     module = Mixed(branches=(((1, 1),),), projection=1)
     x = jnp.ones((1, 3, 3, 1))
-    variables = module.init(jax.random.key(0), x, train=False)
+    variables = initial_variables(module, x)
     variables["params"]["branch1_conv1"]["conv"]["kernel"] = jnp.ones((1, 1, 1, 1))
-    np.testing.assert_allclose(module.apply(variables, x, train=False)[0, :, :, 1], 1, rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(partial(module.apply, train=False))(variables, x)[0, :, :, 1], 1, rtol=1e-4)
 
 
 def test_the_branch_is_scaled_after_its_attention():
@@ -69,7 +69,7 @@ def test_the_branch_is_scaled_after_its_attention():
             activated=False,
             attention=lambda name: Square(name=name),
         )
-        return block.init_with_output(jax.random.key(0), x, train=False)[0] - x
+        return jax.jit(partial(block.init_with_output, train=False))(jax.random.key(0), x)[0] - x
 
     np.testing.assert_allclose(added(0.5), 2 * added(0.25), rtol=1e-4, atol=1e-5)
     assert (added(0.5) > -1e-5).all()
@@ -80,7 +80,7 @@ def test_the_epsilon_stays_where_the_normalisation_is_injected():
     assert (norm.group, norm.epsilon) == (2, 1e-3)
 
 
-@pytest.mark.parametrize("attention", [None, SqueezeExcite])
+@pytest.mark.parametrize("attention", [pytest.param(None, marks=pytest.mark.slow), SqueezeExcite])
 def test_training_and_inference(attention):
     network = small(attention=attention, attention_stages=(5, 7), drop_path=0.5)
     images = jax.random.normal(jax.random.key(1), (2, 75, 75, 1))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models.trees import shapes
 from random_variables import random_variables
 
 from senet_jax import SqueezeExcite
@@ -28,18 +29,17 @@ def test_parameters_of_squeeze_and_excitation(use_bias):
 
 
 @pytest.mark.parametrize(
-    ("output_stride", "shapes"),
+    ("output_stride", "expected"),
     [
         (32, {2: (49, 66, 64), 4: (25, 33, 128), 8: (13, 17, 256), 16: (7, 9, 512), 32: (4, 5, 1024)}),
         (16, {2: (49, 66, 64), 4: (25, 33, 128), 8: (13, 17, 256), 16: (7, 9, 1024)}),
         (8, {2: (49, 66, 64), 4: (25, 33, 128), 8: (13, 17, 1024)}),
     ],
 )
-def test_maps_at_every_stride(output_stride, shapes):
+def test_maps_at_every_stride(output_stride, expected):
     model = MobileNet(output_stride=output_stride)
-    init = partial(model.init_with_output, jax.random.key(0), train=False, features=tuple(shapes))
-    maps, _ = jax.eval_shape(init, jax.ShapeDtypeStruct((1, 97, 131, 3), jnp.float32))
-    assert {stride: x.shape[1:] for stride, x in maps.items()} == shapes
+    maps, _ = shapes(model, (1, 97, 131, 3), features=tuple(expected))
+    assert {stride: x.shape[1:] for stride, x in maps.items()} == expected
 
 
 def test_a_dilated_network_sees_what_the_strided_one_sees():

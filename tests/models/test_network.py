@@ -1,25 +1,20 @@
 """What every network can be asked for besides logits."""
 
-from typing import Any
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from models.trees import shapes
+from random_variables import random_variables
 
 from senet_jax import create_model
 from senet_jax.modules import ResidualBlock
 
 
 def shapes_of_maps(name, size, strides, **fields):
-    model = create_model(name, **fields)
-
-    def outputs(images):
-        return model.init_with_output(jax.random.key(0), images, train=False, features=strides)
-
-    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
-    maps, variables = jax.eval_shape(outputs, images)
+    maps, variables = shapes(create_model(name, **fields), (2, *size, 3), features=strides)
     assert "head" not in variables["params"]
     return {stride: feature_map.shape[1:] for stride, feature_map in maps.items()}
 
@@ -54,13 +49,12 @@ def test_a_stride_that_there_is_not_is_an_error():
 def test_the_maps_are_those_of_the_logits_and_pooled_features_their_mean():
     model = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1))
     images = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
-    variables = model.init(jax.random.key(0), images, train=False)
-    maps: Any = model.apply(variables, images, train=False, features=(4,))
-    last = maps[4]
-    pooled = create_model("se_resnet20_cifar", 0, stage_sizes=(1, 1, 1)).apply(variables, images, train=False)
+    variables = random_variables(model, images)
+    last = jax.jit(partial(model.apply, train=False, features=(4,)))(variables, images)[4]
+    pooled = jax.jit(partial(model.clone(num_classes=0).apply, train=False))(variables, images)
     np.testing.assert_allclose(pooled, last.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
     head = variables["params"]["head"]
-    logits = model.apply(variables, images, train=False)
+    logits = jax.jit(partial(model.apply, train=False))(variables, images)
     np.testing.assert_allclose(logits, pooled @ head["kernel"] + head["bias"], rtol=1e-5, atol=1e-6)
 
 
@@ -74,5 +68,5 @@ def test_drop_path_rises_linearly_to_its_rate():
         return call(*args, **kwargs)
 
     with nn.intercept_methods(note):
-        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), jnp.zeros((1, 8, 8, 3)))
+        shapes(model, (1, 8, 8, 3))
     np.testing.assert_allclose(rates, [0, 0.2, 0.4, 0.6, 0.8], atol=1e-9)

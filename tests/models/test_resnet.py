@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models.trees import count, tree
+from models.trees import count, golden_count, shapes, tree
+from random_variables import initial_variables, random_variables
 
 from senet_jax import SqueezeExcite, create_model
 
@@ -43,7 +44,7 @@ RATIOS_WITHOUT_BIASES = {2: 45_676_584, 4: 35_616_808, 8: 30_586_920, 16: 28_071
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_are_exact(name):
-    assert count(tree(name)["params"]) == PARAMETERS[name]
+    assert golden_count(name) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
@@ -96,14 +97,8 @@ def test_running_statistics_are_two_for_each_channel():
 
 
 def test_maps_have_the_authors_sizes():
-    model = create_model("se_resnet50")
-    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
-
-    def inner(images):
-        _, captured = model.init_with_output(jax.random.key(0), images, train=False, capture_intermediates=True)
-        return captured["intermediates"]
-
-    maps = jax.eval_shape(inner, images)
+    captured = shapes(create_model("se_resnet50"), (1, 224, 224, 3), capture_intermediates=True)[1]
+    maps = captured["intermediates"]
     shape = {name: maps[name]["__call__"][0].shape for name in maps if name != "__call__"}
     assert shape["stem"] == (1, 56, 56, 64)
     assert shape["stage2_block3"] == (1, 56, 56, 256)
@@ -117,7 +112,8 @@ def test_maps_have_the_authors_sizes():
 def test_training_and_inference(name):
     model = create_model(name, 10, stage_sizes=(1, 1, 1))
     images = jax.random.normal(jax.random.key(1), (4, 30, 34, 1))
-    logits, variables = jax.jit(lambda x: model.init_with_output(jax.random.key(0), x, train=False))(images)
+    variables = random_variables(model, images)
+    logits = jax.jit(partial(model.apply, train=False))(variables, images)
     assert logits.shape == (4, 10)
     assert logits.dtype == jnp.float32
     _, updated = jax.jit(lambda x: model.apply(variables, x, train=True, mutable=["batch_stats"]))(images)
@@ -128,7 +124,7 @@ def test_training_and_inference(name):
 def test_dropout_is_of_training_alone():
     model = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), dropout=0.5)
     images = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
-    variables = jax.jit(lambda x: model.init(jax.random.key(0), x, train=False))(images)
+    variables = random_variables(model, images)
 
     @partial(jax.jit, static_argnames="train")
     def logits(seed, train):
@@ -148,33 +144,28 @@ def test_dropout_is_of_training_alone():
     ],
 )
 def test_the_stride_stands_where_the_authors_have_it(name, shapes_of):
-    model = create_model(name)
-    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     keep = {"capture_intermediates": True, "mutable": ["params", "batch_stats", "intermediates"]}
-    maps = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, train=False, **keep)[1], images)
+    maps = shapes(create_model(name), (1, 224, 224, 3), **keep)[1]
     inner = maps["intermediates"]["stage3_block1"]
     assert {conv: inner[conv]["__call__"][0].shape for conv in shapes_of} == shapes_of
 
 
 def test_an_image_size_that_is_no_multiple_of_32():
-    logits = jax.eval_shape(
-        lambda x: create_model("se_resnet18").init_with_output(jax.random.key(0), x, train=False)[0],
-        jnp.zeros((2, 97, 131, 3)),
-    )
+    logits, _ = shapes(create_model("se_resnet18"), (2, 97, 131, 3))
     assert logits.shape == (2, 1000)
 
 
 def test_bfloat16_has_float32_parameters_and_logits():
     images = jax.random.normal(jax.random.key(1), (4, 16, 16, 3))
     exact = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1))
-    expected, variables = jax.jit(lambda x: exact.init_with_output(jax.random.key(0), x, train=False))(images)
+    variables = initial_variables(exact, images)
     half = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), dtype=jnp.bfloat16)
-    assert {leaf.dtype for leaf in jax.tree.leaves(half.init(jax.random.key(0), images, train=False))} == {
-        jnp.dtype("float32")
-    }
-    logits = half.apply(variables, images, train=False)
+    initial = jax.eval_shape(partial(half.init, train=False), jax.random.key(0), images)
+    types = {leaf.dtype for leaf in jax.tree.leaves(initial)}
+    assert types == {jnp.dtype("float32")}
+    logits = jax.jit(partial(half.apply, train=False))(variables, images)
     assert logits.dtype == jnp.float32
-    expected = exact.apply(variables, images, train=False)
+    expected = jax.jit(partial(exact.apply, train=False))(variables, images)
     error = np.linalg.norm(logits - expected) / np.linalg.norm(expected)
     assert 1e-6 < error < 0.05
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from random_variables import random_variables
+from models.trees import shapes
+from random_variables import initial_variables, random_variables
 
 from senet_jax import SqueezeExcite
 from senet_jax.analysis.parameters import count_parameters
@@ -44,10 +45,9 @@ def test_the_first_convolution_is_widened_to_what_the_groups_can_share():
 
 
 def test_maps_at_every_stride():
-    shapes = {2: (49, 66, 24), 4: (25, 33, 24), 8: (13, 17, 240), 16: (7, 9, 480), 32: (4, 5, 960)}
-    init = partial(ShuffleNet().init_with_output, jax.random.key(0), train=False, features=tuple(shapes))
-    maps, _ = jax.eval_shape(init, jax.ShapeDtypeStruct((1, 97, 131, 3), jnp.float32))
-    assert {stride: x.shape[1:] for stride, x in maps.items()} == shapes
+    expected = {2: (49, 66, 24), 4: (25, 33, 24), 8: (13, 17, 240), 16: (7, 9, 480), 32: (4, 5, 960)}
+    maps, _ = shapes(ShuffleNet(), (1, 97, 131, 3), features=tuple(expected))
+    assert {stride: x.shape[1:] for stride, x in maps.items()} == expected
 
 
 class Times(nn.Module):
@@ -61,8 +61,8 @@ def run(stride, factor, placement="standard"):
     """The output of a unit whose attention multiplies, and of its inner layers."""
     attention = partial(Times, factor)
     unit = ShuffleUnit(24 if stride == 2 else 12, stride, attention=attention, placement=placement)
-    variables = unit.init(jax.random.key(1), X, train=False)
-    y, captured = unit.apply(variables, X, train=False, capture_intermediates=True)
+    variables = initial_variables(unit, X)
+    y, captured = jax.jit(partial(unit.apply, train=False, capture_intermediates=True))(variables, X)
     return y, {name: value["__call__"][0] for name, value in captured["intermediates"].items() if name != "__call__"}
 
 

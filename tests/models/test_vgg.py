@@ -1,9 +1,9 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import pytest
 from flax import linen as nn
+from models.trees import shapes
 from random_variables import random_variables
 
 from senet_jax.analysis.parameters import count_parameters
@@ -18,8 +18,7 @@ small = partial(VGG, num_classes=5, stage_sizes=(1, 2), widths=(8, 16), dense_wi
 
 
 def evaluate(network, shape, **arguments):
-    images = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return jax.eval_shape(partial(network.init_with_output, jax.random.key(0), train=False, **arguments), images)[0]
+    return shapes(network, shape, **arguments)[0]
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -55,9 +54,9 @@ def test_attention_stands_after_the_activation():
             return -x
 
     x = jax.random.normal(jax.random.key(1), (2, 5, 5, 3))
-    y, _ = VGGLayer(4, 3).init_with_output(jax.random.key(0), x, train=False)
-    negated, _ = VGGLayer(4, 3, attention=lambda name: Negate(name=name)).init_with_output(
-        jax.random.key(0), x, train=False
+    y, negated = (
+        jax.jit(partial(layer.init_with_output, train=False))(jax.random.key(0), x)[0]
+        for layer in (VGGLayer(4, 3), VGGLayer(4, 3, attention=lambda name: Negate(name=name)))
     )
     assert (y >= 0).all()
     assert (negated == -y).all()

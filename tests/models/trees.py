@@ -1,13 +1,17 @@
 """Parameter trees of the registered networks, as shapes."""
 
 import functools
+import json
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
-from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.analysis.parameters import abstract_variables, with_xla_convolutions
 from senet_jax.models import create_model, native
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @functools.cache
@@ -20,3 +24,16 @@ def tree(name, num_classes=None, **fields):
 
 def count(tree):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def golden_count(name):
+    """Parameters in the golden file of a network; test_golden compares the file with the network."""
+    lines = (GOLDEN / f"{name}.txt").read_text().splitlines()
+    shapes = [line.split(" float32")[1] for line in lines if line.startswith("params/")]
+    return sum(math.prod(json.loads(shape)) for shape in shapes)
+
+
+def shapes(model, image_shape, **arguments):
+    """What `model` returns for images of that shape, and its variables, as shapes and types."""
+    init = functools.partial(with_xla_convolutions(model).init_with_output, jax.random.key(0), train=False, **arguments)
+    return jax.eval_shape(init, jax.ShapeDtypeStruct(image_shape, jnp.float32))

@@ -15,6 +15,8 @@ from senet_jax.analysis.cost import cost
 from senet_jax.modules import BatchNorm, Bottleneck, SqueezeExcite, WithSE, unfused
 from senet_jax.training import parallel
 
+pytestmark = pytest.mark.optimised
+
 SIZES = {"stage_sizes": (2,), "widths": (8,), "stem_width": 8}
 IMAGES = np.random.default_rng(0).normal(size=(8, 16, 16, 3))
 
@@ -47,10 +49,10 @@ def run(model, images, *, train):
     ("name", "settings"),
     [
         ("se_resnet50", {}),
-        ("resnet50", {"group": 2}),
-        ("se_resnet18", {"group": 4, "drop_path": 0.5}),
-        ("se_resnet50", {"placement": "identity", "activation": nn.silu}),
-        ("se_resnet50", {"attention": partial(SqueezeExcite, squeeze="both")}),
+        pytest.param("resnet50", {"group": 2}, marks=pytest.mark.slow),
+        pytest.param("se_resnet18", {"group": 4, "drop_path": 0.5}, marks=pytest.mark.slow),
+        pytest.param("se_resnet50", {"placement": "identity", "activation": nn.silu}, marks=pytest.mark.slow),
+        pytest.param("se_resnet50", {"attention": partial(SqueezeExcite, squeeze="both")}, marks=pytest.mark.slow),
     ],
 )
 def test_the_numbers_are_those_of_the_plain_composition(name, settings, train, x64):
@@ -63,6 +65,7 @@ def test_the_numbers_are_those_of_the_plain_composition(name, settings, train, x
     jax.tree.map(check, given, expected)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_as_near_as_the_plain_composition(x64):
     def error(model):
         gradient, _ = run(model, IMAGES.astype(jnp.bfloat16), train=True)

@@ -1,8 +1,11 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from random_variables import initial_variables
 
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBottleneck
 
@@ -22,8 +25,8 @@ def run(block, factor=None, x=X, **fields):
     """The block's output, and the outputs of its layers; its attention multiplies by the factor."""
     attention = None if factor is None else lambda name: Times(factor, name=name)
     block = block.clone(attention=attention, **fields)
-    variables = block.init(jax.random.key(1), x, train=False)
-    y, captured = block.apply(variables, x, train=False, capture_intermediates=True)
+    variables = initial_variables(block, x)
+    y, captured = jax.jit(partial(block.apply, train=False, capture_intermediates=True))(variables, x)
     return y, {name: value["__call__"][0] for name, value in captured["intermediates"].items() if name != "__call__"}
 
 
@@ -39,7 +42,7 @@ def test_nothing_follows_the_sum_of_the_input_and_the_branch(block):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_projection_takes_the_activated_input_and_has_no_normalisation(block):
     y, layers = run(block, stride=2)
-    kernel = block.clone(stride=2).init(jax.random.key(1), X, train=False)["params"]["shortcut_conv"]["kernel"][0, 0]
+    kernel = initial_variables(block.clone(stride=2), X)["params"]["shortcut_conv"]["kernel"][0, 0]
     np.testing.assert_allclose(layers["shortcut_conv"], ACTIVATED[:, ::2, ::2] @ kernel, rtol=1e-4, atol=1e-5)
     assert y.shape == (2, 4, 3, 8)
     assert "shortcut_norm" not in layers
@@ -67,8 +70,9 @@ def test_places_of_the_attention(block):
 
 def test_dropout_between_the_convolutions_is_of_training_alone():
     block = PreActivationBasicBlock(8, dropout=0.5)
-    variables = block.init(jax.random.key(1), X, train=False)
+    variables = initial_variables(block, X)
 
+    @jax.jit
     def train(seed):
         rngs = {"dropout": jax.random.key(seed)}
         return block.apply(variables, X, train=True, mutable=["batch_stats"], rngs=rngs)[0]

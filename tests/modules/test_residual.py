@@ -1,12 +1,25 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from random_variables import initial_variables
 
 from senet_jax.modules import BasicBlock, Bottleneck, SqueezeExcite
 
 X = jax.random.normal(jax.random.key(0), (2, 8, 8, 16))
+
+
+@partial(jax.jit, static_argnums=0)
+def infer(module, variables, x):
+    return module.apply(variables, x, train=False)
+
+
+@partial(jax.jit, static_argnums=0)
+def look_inside(module, variables, x):
+    return module.apply(variables, x, train=False, capture_intermediates=True)
 
 
 class Times(nn.Module):
@@ -20,8 +33,8 @@ class Times(nn.Module):
 def test_the_gates_weigh_the_branch_before_the_sum_and_leave_the_shortcut(block, width):
     def run(factor):
         module = block(width, attention=lambda name: Times(factor, name=name))
-        variables = module.init(jax.random.key(1), X, train=False)
-        return module.apply(variables, X, train=False)
+        variables = initial_variables(module, X)
+        return infer(module, variables, X)
 
     np.testing.assert_array_equal(run(0.0), nn.relu(X))
     branch = run(1e4) - X
@@ -32,8 +45,8 @@ def test_the_gates_weigh_the_branch_before_the_sum_and_leave_the_shortcut(block,
 def run_branch(block, width):
     """The last normalisation's output, read from the inside."""
     module = block(width)
-    variables = module.init(jax.random.key(1), X, train=False)
-    _, captured = module.apply(variables, X, train=False, capture_intermediates=True)
+    variables = initial_variables(module, X)
+    _, captured = look_inside(module, variables, X)
     last = "norm2" if block is BasicBlock else "norm3"
     return captured["intermediates"][last]["__call__"][0]
 
@@ -44,8 +57,8 @@ def run_branch(block, width):
 )
 def test_the_stride_is_on_the_first_convolution(block, width, strided, shape):
     module = block(width, stride=2, attention=SqueezeExcite)
-    variables = module.init(jax.random.key(1), X, train=False)
-    y, captured = module.apply(variables, X, train=False, capture_intermediates=True)
+    variables = initial_variables(module, X)
+    y, captured = look_inside(module, variables, X)
     assert captured["intermediates"][strided]["__call__"][0].shape == shape
     assert y.shape == (2, 4, 4, width * block.expansion)
 
@@ -62,7 +75,7 @@ def test_an_unchanged_shape_needs_no_projection():
 def test_placements(placement, channels):
     """Figure 5 and section 6.5, against the block put together by hand from its own parameters."""
     module = Bottleneck(8, stride=2, attention=SqueezeExcite, placement=placement)
-    variables = module.init(jax.random.key(1), X, train=False)
+    variables = initial_variables(module, X)
     assert variables["params"]["se"]["reduce"]["kernel"].shape[0] == channels
 
     def recalibrate(x, here):
@@ -80,7 +93,7 @@ def test_placements(placement, channels):
     y = recalibrate(conv_norm(y, "conv3", 1, 0), "standard")
     shortcut = recalibrate(conv_norm(X, "shortcut_conv", 2, 0), "identity")
     expected = recalibrate(nn.relu(y + shortcut), "post")
-    np.testing.assert_allclose(module.apply(variables, X, train=False), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(infer(module, variables, X), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_an_unknown_placement_is_an_error():
@@ -91,13 +104,15 @@ def test_an_unknown_placement_is_an_error():
 def test_drop_path_leaves_out_whole_branches_in_training_alone():
     module = BasicBlock(16, drop_path=0.5)
     x = jnp.repeat(X[:1], 64, axis=0)
-    variables = module.init(jax.random.key(1), x, train=False)
-    kept = module.apply(variables, x, train=False)
-    np.testing.assert_array_equal(kept, BasicBlock(16).apply(variables, x, train=False))
-    y = module.apply(variables, x, train=True, rngs={"dropout": jax.random.key(2)}, mutable=["batch_stats"])[0]
+    variables = initial_variables(module, x)
+    kept = infer(module, variables, x)
+    np.testing.assert_array_equal(kept, infer(BasicBlock(16), variables, x))
+    rngs = {"dropout": jax.random.key(2)}
+    train = partial(jax.jit, static_argnums=0)(lambda m: m.apply(variables, x, train=True, rngs=rngs, mutable=True)[0])
+    y = train(module)
     left_out = (y == nn.relu(x)).all(axis=(1, 2, 3))
     assert 16 < left_out.sum() < 48
-    plain, _ = BasicBlock(16).apply(variables, x, train=True, mutable=["batch_stats"])
+    plain = train(BasicBlock(16))
     unclipped = (plain > 0) & (y > 0) & ~left_out[:, None, None, None]
     assert unclipped.sum() > 1000
     np.testing.assert_allclose((y - x)[unclipped], 2 * (plain - x)[unclipped], rtol=1e-4, atol=1e-4)
@@ -105,8 +120,8 @@ def test_drop_path_leaves_out_whole_branches_in_training_alone():
 
 def test_the_mean_shortcut_and_anti_aliasing_take_the_stride():
     module = Bottleneck(8, stride=2, stride_on_3x3=True, average_shortcut=True, anti_alias=lambda x: x[:, 1::2, 1::2])
-    variables = module.init(jax.random.key(1), X, train=False)
-    y, captured = module.apply(variables, X, train=False, capture_intermediates=True)
+    variables = initial_variables(module, X)
+    y, captured = look_inside(module, variables, X)
     assert y.shape == (2, 4, 4, 32)
     sizes = {
         name: captured["intermediates"][name]["__call__"][0].shape[1] for name in ("conv2", "conv3", "shortcut_conv")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
+from random_variables import initial_variables
 
 from senet_jax import SqueezeExcite
 from senet_jax.modules.with_se import WithSE
@@ -114,28 +115,36 @@ NETWORKS = {
 @pytest.mark.parametrize(("network", "where", "expected"), NETWORKS.values(), ids=NETWORKS)
 def test_the_network_is_unchanged_but_for_the_blocks(network, where, expected):
     model = WithSE(network, where, OPEN)
-    plain, variables = network.init(KEY, IMAGES, False), model.init(KEY, IMAGES, False)
+    plain, variables = (jax.jit(partial(each.init, train=False))(KEY, IMAGES) for each in (network, model))
     flat, rest = flatten_dict(variables), flatten_dict(plain)
     assert places(model) == expected
     assert {path for path in flat if "se" not in path} == set(rest)
     for path, value in rest.items():
         np.testing.assert_array_equal(flat[path], value)
-    np.testing.assert_allclose(model.apply(variables, IMAGES, False), network.apply(plain, IMAGES, False), rtol=1e-6)
+    logits, expected = (
+        jax.jit(partial(each.apply, train=False))(values, IMAGES)
+        for each, values in ((model, variables), (network, plain))
+    )
+    np.testing.assert_allclose(logits, expected, rtol=1e-6)
 
 
 def test_each_block_recalibrates_what_its_module_gives():
     capture = {"train": False, "capture_intermediates": True, "mutable": ["intermediates"]}
     model = WithSE(ResNet(), "/ResNetBlock_1", partial(SqueezeExcite, ratio=2))
-    variables = model.init(KEY, IMAGES, train=False)
-    seen = model.apply(variables, IMAGES, **capture)[1]["intermediates"]["ResNetBlock_1"]["__call__"][0]
+    variables = initial_variables(model, IMAGES)
+    seen = jax.jit(partial(model.apply, **capture))(variables, IMAGES)[1]["intermediates"]["ResNetBlock_1"]["__call__"][
+        0
+    ]
     se = variables["params"]["ResNetBlock_1"].pop("se")
-    plain = ResNet().apply(variables, IMAGES, **capture)[1]["intermediates"]["ResNetBlock_1"]["__call__"][0]
+    plain = jax.jit(partial(ResNet().apply, **capture))(variables, IMAGES)[1]["intermediates"]["ResNetBlock_1"][
+        "__call__"
+    ][0]
     np.testing.assert_allclose(seen, SqueezeExcite(ratio=2).apply({"params": se}, plain), rtol=1e-6)
 
 
 def test_trains():
     model = WithSE(ResNet(), "ResNetBlock_*/BatchNorm_1", partial(SqueezeExcite, ratio=1))
-    variables = model.init(KEY, IMAGES)
+    variables = initial_variables(model, IMAGES)
 
     @jax.jit
     @partial(jax.grad, has_aux=True)
@@ -174,7 +183,8 @@ def test_the_network_itself_can_match():
 
 def test_bfloat16_maps_stay_bfloat16():
     model = WithSE(ResNet(dtype=jnp.bfloat16), "conv_init")
-    _, state = model.init_with_output(KEY, IMAGES, False, capture_intermediates=True, mutable=True)
+    init = partial(model.init_with_output, train=False, capture_intermediates=True, mutable=True)
+    _, state = jax.eval_shape(init, KEY, IMAGES)
     assert state["intermediates"]["conv_init"]["__call__"][0].dtype == jnp.bfloat16
 
 
@@ -215,7 +225,7 @@ def test_what_cannot_be_recalibrated_is_an_error(network, where, message):
 
 def test_a_pattern_that_matches_nothing_is_an_error_at_apply():
     with pytest.raises(ValueError, match="nothing in ResNet matches"):
-        WithSE(ResNet(), "Blok_*").apply(ResNet().init(KEY, IMAGES), IMAGES, train=False)
+        WithSE(ResNet(), "Blok_*").apply(initial_variables(ResNet(), IMAGES), IMAGES, train=False)
 
 
 @pytest.mark.parametrize("where", ["", [], ["ResNetBlock_*", ""]])

@@ -1,5 +1,7 @@
 """The convolution's value and gradients against XLA's own, in all forms that CPUs have for it."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +39,7 @@ def operands(form, dtype=jnp.float32):
     return *(jnp.asarray(np.random.default_rng(0).standard_normal(shape), dtype) for shape in (x, kernel)), settings
 
 
+@partial(jax.jit, static_argnames=("stride", "padding", "dilation", "groups", "lowering"))
 def value_and_gradients(x, kernel, **settings):
     y, backward = jax.vjp(lambda x, kernel: ops.convolution(x, kernel, **settings), x, kernel)
     return y, *backward(jnp.cos(3 * jnp.arange(y.size, dtype=x.dtype)).reshape(y.shape))
@@ -53,9 +56,10 @@ def assert_close(ours, theirs, tolerance):
 def test_float64(form, x64):
     x, kernel, settings = operands(form, jnp.float64)
     theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
-    assert_close(jax.jit(value_and_gradients, static_argnames=settings)(x, kernel, **settings), theirs, 1e-13)
+    assert_close(value_and_gradients(x, kernel, **settings), theirs, 1e-13)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("form", FORMS)
 def test_float32(form):
     x, kernel, settings = operands(form)
@@ -63,6 +67,7 @@ def test_float32(form):
     assert_close(value_and_gradients(x, kernel, **settings), theirs, 2e-6)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("form", ["3x3, Winograd, odd", "1x1", "grouped", "depthwise"])
 def test_bfloat16_differs_by_its_last_rounding(form):
     x, kernel, settings = operands(form, jnp.bfloat16)
@@ -86,6 +91,7 @@ def test_the_forms_are_those_of_the_platform():
             assert operations(form, platform) == (3, 0)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("form", ["3x3, Winograd, odd", "grouped, stride 2"])
 def test_under_vmap_and_checkpoint(form):
     x, kernel, settings = operands(form)
@@ -93,10 +99,11 @@ def test_under_vmap_and_checkpoint(form):
     def own(x):
         return jax.checkpoint(lambda x, kernel: value_and_gradients(x, kernel, **settings)[1])(x, kernel)
 
-    each = jnp.stack([own(part[None]) for part in x])
-    assert_close([jax.vmap(own)(x[:, None])], [each], 2e-6)
+    each = jnp.stack([jax.jit(own)(part[None]) for part in x])
+    assert_close([jax.jit(jax.vmap(own))(x[:, None])], [each], 2e-6)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("form", ["3x3, Winograd, odd", "3x3, stride 2", "1x1, stride 2", "grouped", "depthwise"])
 def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
     x, kernel, settings = operands(form)

@@ -1,5 +1,7 @@
 """Maxima over windows against XLA's own."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,9 +10,17 @@ from flax import linen as nn
 
 from senet_jax import ops
 
+pytestmark = pytest.mark.optimised
+
 
 def theirs(x, size, stride, padding):
     return nn.max_pool(x, (size, size), strides=(stride, stride), padding=(padding, padding))
+
+
+@partial(jax.jit, static_argnums=range(4))
+def value_and_gradient(pool, size, stride, padding, x):
+    y, backward = jax.vjp(lambda x: pool(x, size, stride, padding), x)
+    return y, backward(jnp.arange(y.size).reshape(y.shape).astype(x.dtype))[0]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -20,19 +30,19 @@ def theirs(x, size, stride, padding):
 def test_value_and_gradient(size, stride, padding, dtype):
     # Every value is there once, and all below zero, so that a border of zeros would be seen.
     x = -1 - jnp.asarray(np.random.default_rng(0).permutation(2 * 9 * 8).reshape(2, 9, 8, 1), dtype)
-    y, backward = jax.vjp(lambda x: ops.max_pool(x, size, stride, padding), x)
-    expected, expected_backward = jax.vjp(lambda x: theirs(x, size, stride, padding), x)
+    (y, gradient), (expected, expected_gradient) = (
+        value_and_gradient(pool, size, stride, padding, x) for pool in (ops.max_pool, theirs)
+    )
     np.testing.assert_array_equal(y, expected)
-    gradient = jnp.arange(y.size).reshape(y.shape).astype(dtype)
     # The sums of several windows' gradients are rounded in another order.
     np.testing.assert_allclose(
-        *(np.asarray(pull(gradient)[0], np.float32) for pull in (backward, expected_backward)),
+        *(np.asarray(each, np.float32) for each in (gradient, expected_gradient)),
         rtol=0 if dtype == jnp.float32 else 2**-6,
     )
 
 
 def test_equal_maxima_share_the_gradient():
-    gradient = jax.grad(lambda x: ops.max_pool(x, 3, 2, (0, 1)).sum())(jnp.ones((1, 3, 3, 1)))
+    gradient = jax.jit(jax.grad(lambda x: ops.max_pool(x, 3, 2, (0, 1)).sum()))(jnp.ones((1, 3, 3, 1)))
     assert gradient.sum() == 1
     assert (gradient >= 0).all()
 

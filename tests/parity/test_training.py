@@ -16,6 +16,7 @@ from senet_jax.training.step import make_train_step
 
 
 @pytest.mark.slow
+@pytest.mark.optimised
 @pytest.mark.parametrize("name", sorted(path.stem for path in (FIXTURES / "training").glob("*.npz")))
 def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
     fingerprint = np.load(FIXTURES / f"{name}.npz")["names"]

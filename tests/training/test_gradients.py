@@ -6,6 +6,8 @@ from flax import linen as nn
 
 from benchmarks.gradient_check import CASES, LIMIT, Case, errors
 
+pytestmark = pytest.mark.optimised
+
 QUICK = ("se_mobilenet", "se_resnet50")
 """Both were wrong with the compiled program of af4f92b."""
 

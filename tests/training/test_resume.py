@@ -80,6 +80,7 @@ def records(workdir):
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_bit_equal(start, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(whole))
