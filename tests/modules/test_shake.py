@@ -9,6 +9,8 @@ from random_variables import initial_variables
 from senet_jax import SqueezeExcite
 from senet_jax.modules.shake import ShakeBasicBlock, ShakeBottleneck
 
+pytestmark = pytest.mark.optimised
+
 X = jax.random.normal(jax.random.key(0), (6, 5, 4, 8))
 
 

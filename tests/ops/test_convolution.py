@@ -12,6 +12,8 @@ from senet_jax import ops
 from senet_jax.ops import cpu_convolution
 from senet_jax.ops.windows import Window
 
+pytestmark = pytest.mark.optimised
+
 FORMS = {
     "3x3, Winograd, odd": ((2, 9, 7, 64), (3, 3, 64, 66), {"padding": 1}),
     "3x3, Winograd, one example, no padding": ((1, 8, 8, 64), (3, 3, 64, 64), {}),
@@ -59,7 +61,6 @@ def test_float64(form, x64):
     assert_close(value_and_gradients(x, kernel, **settings), theirs, 1e-13)
 
 
-@pytest.mark.optimised
 @pytest.mark.parametrize("form", FORMS)
 def test_float32(form):
     x, kernel, settings = operands(form)
@@ -67,7 +68,6 @@ def test_float32(form):
     assert_close(value_and_gradients(x, kernel, **settings), theirs, 2e-6)
 
 
-@pytest.mark.optimised
 @pytest.mark.parametrize("form", ["3x3, Winograd, odd", "1x1", "grouped", "depthwise"])
 def test_bfloat16_differs_by_its_last_rounding(form):
     x, kernel, settings = operands(form, jnp.bfloat16)
@@ -91,7 +91,6 @@ def test_the_forms_are_those_of_the_platform():
             assert operations(form, platform) == (3, 0)
 
 
-@pytest.mark.optimised
 @pytest.mark.parametrize("form", ["3x3, Winograd, odd", "grouped, stride 2"])
 def test_under_vmap_and_checkpoint(form):
     x, kernel, settings = operands(form)
@@ -103,7 +102,6 @@ def test_under_vmap_and_checkpoint(form):
     assert_close([jax.jit(jax.vmap(own))(x[:, None])], [each], 2e-6)
 
 
-@pytest.mark.optimised
 @pytest.mark.parametrize("form", ["3x3, Winograd, odd", "3x3, stride 2", "1x1, stride 2", "grouped", "depthwise"])
 def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
     x, kernel, settings = operands(form)

@@ -1,8 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from senet_jax.ops.shake import shake
+
+pytestmark = pytest.mark.optimised
 
 RANDOM = np.random.default_rng(0)
 FIRST, SECOND, GRADIENT = (jnp.array(RANDOM.normal(size=(3, 2, 4, 5)), jnp.float32) for _ in range(3))
