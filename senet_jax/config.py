@@ -16,56 +16,56 @@ from typing import Any
 
 @dataclass(slots=True)
 class ModelConfig:
-    """Which network is built, and how it computes."""
+    """The network and its precision."""
 
     name: str = "se_resnet20_cifar"
-    """A registered network; the command `list` prints them."""
+    """Name of a registered network; `list` prints them."""
     ratio: float | None = None
     """Reduction ratio of the squeeze-and-excitation blocks; None: the network's own."""
     attention: str = "own"
-    """What recalibrates the channels: the network's "own", "squeeze_excite", or one of its descendants: "effective",
-    "eca", "scse", "cbam", "gather_excite" or "global_context"; "none": nothing."""
+    """Attention module: the network's "own", "squeeze_excite", "effective", "eca", "scse", "cbam", "gather_excite",
+    "global_context" or "none"."""
     squeeze: str = "mean"
-    """How squeeze-and-excitation describes a channel: "mean", "max", "both", or "none": gates for every position."""
+    """Squeeze of the SE block: "mean", "max", "both", or "none" for gates at every position."""
     activation: str = "relu"
-    """Between its two dense layers."""
+    """Activation between the SE block's dense layers: "relu", "relu6", "silu", "gelu", "hard_swish" or "tanh"."""
     gate: str = "sigmoid"
-    """After them: "sigmoid", "tanh", "relu" or "hard_sigmoid"."""
+    """Gate function of the SE block: "sigmoid", "tanh", "relu" or "hard_sigmoid"."""
     use_bias: bool = True
-    """Whether they have biases; the paper's ablations have none."""
+    """Whether the dense layers of the SE block have biases; the paper's ablations have none."""
     placement: str = "standard"
-    """Where in a residual block it stands: "standard", "pre", "post", "identity" or "inner", after the 3x3 convolution
-    (paper, section 6.5)."""
+    """Place of the SE block in a residual block: "standard", "pre", "post", "identity", or "inner" after the 3x3
+    convolution (paper, section 6.5)."""
     attention_stages: tuple[int, ...] | None = None
-    """Stages that have it, counted from 2 in ResNets; None: all."""
+    """Stages with an SE block, counted from 2 in ResNets; None: all."""
     drop_path: float = 0.0
-    """Rate at which training leaves out the last residual branch; it rises linearly from 0 at the first."""
+    """Stochastic depth: drop rate of the last residual branch; it rises linearly from 0 at the first."""
     dtype: str = "float32"
     """Compute type, "float32" or "bfloat16"; parameters, statistics, gates and logits stay float32."""
     statistics_group: int | None = None
-    """Examples over which batch normalisation takes its statistics; None: the whole global batch."""
+    """Examples that share batch-norm statistics (ghost batch normalisation); None: the whole global batch."""
 
 
 @dataclass(slots=True)
 class DataConfig:
-    """Which images are read, and what is done to them."""
+    """The dataset and its preprocessing."""
 
     name: str = "digits"
     """"digits", "folder", or the name of any TFDS image classification dataset."""
     path: str | None = None
     """For "folder": the directory that holds `<split>/<class>/<image>`."""
     data_dir: str | None = None
-    """Where prepared datasets are kept; None: TFDS's own (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
+    """Directory of prepared datasets; None: that of TFDS (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
     train_split: str = "train"
-    """The split that is trained on, by its name in the dataset."""
+    """Name of the split to train on."""
     test_split: str = "test"
-    """The split that is evaluated."""
+    """Name of the split to evaluate."""
     image_size: int = 8
-    """Height and width of the images that the network sees, in pixels."""
+    """Height and width of the network's input, in pixels."""
     mean: tuple[float, ...] = (0.5,)
     """Subtracted from pixels in [0, 1]: one value, or one for each channel."""
     deviation: tuple[float, ...] = (0.25,)
-    """Divides what is left: one value, or one for each channel."""
+    """Std of pixels in [0, 1], divides them after the mean is subtracted: one value, or one for each channel."""
     random_resized_crop: bool = False
     """Train on crops of 8 to 100 % of the area and 3/4 to 4/3 in aspect, resized to image_size (paper, section 5.1)."""
     crop_padding: int = 0
@@ -76,11 +76,11 @@ class DataConfig:
     """Train on images with the mean in a square of this many pixels a side, somewhere: 16 on CIFAR-10, 8 on CIFAR-100
     (arXiv 1708.04552); 0: off."""
     center_crop: float = 1.0
-    """Share of the shorter side that is kept, where no crop is random; the paper tests at 224 of 256, 0.875."""
+    """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
     workers: int = 0
-    """Processes that decode images; 0: threads of this one. Not used for a dataset kept in memory."""
+    """Worker processes that decode images; 0: threads of the main process. Unused for a dataset kept in memory."""
     memory_limit_gib: float = 1.0
-    """A split whose decoded images need no more than this is decoded once and kept in memory."""
+    """Largest decoded split, in GiB, that is kept in memory; a larger one is decoded in every epoch."""
 
 
 @dataclass(slots=True)
@@ -88,25 +88,25 @@ class OptimizerConfig:
     """Stochastic gradient descent and its schedule."""
 
     learning_rate: float = 0.1
-    """Its peak, for the whole batch."""
+    """Peak learning rate, for the whole batch."""
     momentum: float = 0.9
-    """Share of the last update that is kept in the next."""
+    """Momentum coefficient."""
     nesterov: bool = True
-    """Nesterov's momentum: the gradient is taken where the momentum leads."""
+    """Whether to use Nesterov momentum."""
     weight_decay: float = 1e-4
-    """L2 decay added to the gradient of kernels only, never of biases and normalisation parameters."""
+    """L2 coefficient for kernels; biases and normalisation parameters have none."""
     clip_norm: float | None = None
     """Largest global norm of the gradient; None: no clipping."""
     schedule: str = "cosine"
     """"cosine" to zero, "step" (times decay_factor at each of decay_at) or "constant"."""
     warmup: str = "0 steps"
-    """Linear warm-up from zero."""
+    """Duration of the linear warm-up from zero."""
     decay_at: tuple[str, ...] = ()
-    """For "step": the times of the decays, from the start of training."""
+    """Times of the decays of schedule "step", from the start of training."""
     decay_factor: float = 0.1
-    """For "step": what the learning rate is multiplied by at each decay."""
+    """Factor of the learning rate at each decay of schedule "step"."""
     label_smoothing: float = 0.0
-    """Share of the target that is spread evenly over all classes."""
+    """Share of the target probability that is spread evenly over all classes."""
     ema_decay: float | None = None
     """Decay of the exponential moving average of parameters and statistics, which is then evaluated; None: off."""
 
@@ -119,13 +119,13 @@ class Experiment:
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     duration: str = "10 epochs"
-    """How long is trained."""
+    """Duration of training."""
     batch_size: int = 128
-    """Images in one training step, over all devices."""
+    """Images in a training step, over all devices."""
     eval_batch_size: int = 500
-    """Images in one evaluation step, over all devices; only the rounding of bfloat16 depends on it."""
+    """Images in an evaluation step, rounded up to a multiple of the devices; it only changes bfloat16 rounding."""
     seed: int = 0
-    """Of the parameters, the order of the images and their augmentation."""
+    """Random seed for initialisation, data order and augmentation."""
     log_every: str = "50 steps"
     """Time between two records of the training loss."""
     eval_every: str = "1 epochs"
@@ -133,7 +133,7 @@ class Experiment:
     checkpoint_every: str = "1 epochs"
     """Time between two checkpoints."""
     keep_checkpoints: int = 2
-    """The newest checkpoints that are kept."""
+    """Number of newest checkpoints to keep."""
 
 
 CHOICES = {

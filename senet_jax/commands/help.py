@@ -20,8 +20,8 @@ _FLAGS = {
     "given; FILE:ARGUMENT calls get_config(ARGUMENT)",
     "--config.FIELD=VALUE": "overrides a field, as in --config.model.ratio=8 (or =none), "
     "--config.data.mean=0.5,0.4,0.3, --config.data.flip and --noconfig.data.flip",
-    "--workdir=DIRECTORY": "where a run keeps its configuration, checkpoints, logs and results",
-    "--help": "prints this, with the fields of --config where it is given",
+    "--workdir=DIRECTORY": "directory of a run: configuration, checkpoints, logs, results",
+    "--help": "prints this help, with the fields of --config if it is given",
 }
 
 

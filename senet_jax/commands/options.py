@@ -43,41 +43,39 @@ COMMANDS = {
         of_run=True,
     ),
     "analyze": Command(
-        "says what the gates of the newest checkpoint in --workdir do on the test images, in pictures and tables",
+        "analyzes the gates of the newest checkpoint in --workdir on the test images: figures and tables",
         {
-            "classes": Option(
-                tuple[str, ...], "NAMES", "the classes to draw, the first two with deviations; by default four"
-            ),
+            "classes": Option(tuple[str, ...], "NAMES", "classes to draw, the first two with std; by default four"),
             "output": Option(
-                Path, "DIRECTORY", "where pictures and tables are written; by default excitations in --workdir"
+                Path, "DIRECTORY", "directory for figures and tables; by default excitations in --workdir"
             ),
         },
         configured=True,
         of_run=True,
     ),
     "sweep": Command(
-        "trains the variants that sweep() in --config gives, each in a directory of --workdir; given again, it skips "
-        "what is done, goes on with what was under way and tries again what failed",
+        "trains the variants that sweep() in --config returns, each in a directory of --workdir; the same command "
+        "again skips finished variants, resumes unfinished ones and retries failed ones",
         {
-            "dry_run": Option(bool, "BOOLEAN", "whether only the table of the variants is printed; by default false"),
-            "only": Option(str, "PATTERN", "the variants whose names match, as in 'ratio=8*' or '*/seed=0'"),
-            "shard": Option(str, "K/N", "the K-th of N parts, as in 3/8: each machine trains its own"),
-            "jobs": Option(int, "N", "variants trained at a time, each in a process; by default 1", least=1),
+            "dry_run": Option(bool, "BOOLEAN", "print the table of variants and exit"),
+            "only": Option(str, "PATTERN", "train the variants whose names match, as in 'ratio=8*' or '*/seed=0'"),
+            "shard": Option(str, "K/N", "train the K-th of N parts, as in 3/8, for several machines"),
+            "jobs": Option(int, "N", "number of variants to train at a time, each in a process; by default 1", least=1),
         },
         configured=True,
     ),
     "report": Command(
-        "makes of the sweep or the run in --workdir tables (CSV, Markdown, LaTeX), pictures, and a page",
-        {"output": Option(Path, "DIRECTORY", "where they are written; by default report in --workdir")},
+        "writes tables (CSV, Markdown, LaTeX), figures and an HTML page of the sweep or run in --workdir",
+        {"output": Option(Path, "DIRECTORY", "directory for the report; by default report in --workdir")},
         of_workdir=True,
     ),
     "list": Command("prints the names of the networks, and the experiments"),
     "networks": Command(
-        "prints what was published about the networks beside what is counted here, as a Markdown table",
-        {"output": Option(Path, "FILE.csv", "where the table is written as well")},
+        "prints a Markdown table of published figures of the networks beside our counts",
+        {"output": Option(Path, "FILE.csv", "file for the table as CSV")},
     ),
     "cost": Command(
-        "prints what the network --model costs: parameters, multiply-adds, and squeeze-and-excitation's share",
+        "prints parameters and multiply-adds of a network, and squeeze-and-excitation's share of them",
         {
             "model": _MODEL,
             "image_size": Option(int, "PIXELS", "height and width of the image; by default its dataset's", least=1),
@@ -97,15 +95,17 @@ COMMANDS = {
                 "timm/seresnet50.ra2_in1k",
                 required=True,
             ),
-            "output": Option(Path, "FILE.safetensors", "a file that there is not yet", required=True),
-            "num_classes": Option(int, "N", "where it is not that of the weights, the last layer is made anew"),
+            "output": Option(Path, "FILE.safetensors", "a new file", required=True),
+            "num_classes": Option(
+                int, "N", "number of classes; if the weights have another, the last layer is initialised anew"
+            ),
         },
     ),
     "bench": Command(
-        "measures in turns how fast a network and its plain twin are: ours, with stock Flax layers, and timm's",
+        "measures the speed of a network and its plain twin in turns: ours, stock Flax and timm",
         {
             "model": Option(str, "NAME", "timm/seresnet50, the default, or timm/seresnext50_32x4d"),
-            "batch_size": Option(int, "IMAGES", "of one step; by default 16", least=1),
+            "batch_size": Option(int, "IMAGES", "images in a step; by default 16", least=1),
             "image_size": Option(int, "PIXELS", "height and width of the image; by default 224", least=1),
             "dtype": Option(str, "TYPE", "float32, the default, or bfloat16"),
             "modes": Option(tuple[str, ...], "MODES", "by default training,inference"),
@@ -116,11 +116,9 @@ COMMANDS = {
             ),
             "peer_python": Option(Path, "FILE", "a Python that has timm and PyTorch; without it timm is left out"),
             "allocator": Option(
-                bool, "BOOLEAN", "whether the C library keeps memory, for all contestants alike; by default true"
+                bool, "BOOLEAN", "whether the C library keeps freed memory, for all contestants; by default true"
             ),
-            "output": Option(
-                Path, "DIRECTORY", "where tables and picture are written; by default a new one in runs/bench"
-            ),
+            "output": Option(Path, "DIRECTORY", "directory for tables and figure; by default a new one in runs/bench"),
         },
     ),
 }

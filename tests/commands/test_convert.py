@@ -54,7 +54,7 @@ def test_another_number_of_classes(weights):
     ("words", "message"),
     [
         ("", "convert needs --weights=FILE, a safetensors, PyTorch or Caffe file, or a repository of Hugging Face"),
-        ("--weights=a.safetensors", "convert needs --output=FILE.safetensors, a file that there is not yet"),
+        ("--weights=a.safetensors", "convert needs --output=FILE.safetensors, a new file"),
         ("--weights=a.safetensors --output=b.pth", "--output is 'b.pth'; it must end in .safetensors"),
         ("--weights=a.safetensors --output=gs://b/b.safetensors", "--output is 'gs://b/b.safetensors'; it must be a l"),
         ("--weights=a.safetensors --output=a.safetensors", "--output is 'a.safetensors', which exists already; give"),
