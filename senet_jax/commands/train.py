@@ -92,6 +92,16 @@ def _run(plan: Plan, workdir: Path) -> None:
         sys.exit(f"{program.name()}: error: {error}")
 
 
+def shrink_warning(image: tuple[int, int], size: int) -> str | None:
+    """Returns a warning if images of that width and height are shrunk more than twice in each direction."""
+    if min(image) <= 2 * size:
+        return None
+    return (
+        f"warning: the images ({image[0]}x{image[1]} pixels the first) are shrunk to {size}x{size}; give "
+        "--config.data.image_size=PIXELS, or --config=experiments/folder.py for class folders"
+    )
+
+
 def run(plan: Plan, workdir: Path) -> None:
     """Trains to the end, and leaves the result in the workdir. Raises FloatingPointError where training diverges."""
     from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and a refusal must be quick.
@@ -105,6 +115,9 @@ def run(plan: Plan, workdir: Path) -> None:
         f"{plan.total_steps:,} steps of {config.batch_size} images, logged in {workdir}",
         flush=True,
     )
+    (first, _), *_ = dataset.train.read([0])
+    if warning := shrink_warning(first.size, config.data.image_size):
+        print(warning, file=sys.stderr, flush=True)
     results = train(plan, workdir)
     curves = workdir / "curves.png"
     plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")

@@ -43,6 +43,11 @@ def test_what_changes_no_result_may_change_when_a_run_goes_on(config, tmp_path):
     assert callable(train.prepare(Request("train", config, workdir=tmp_path / "run")))
 
 
+def test_images_that_are_shrunk_a_lot_give_a_warning():
+    assert "(24x17 pixels the first) are shrunk to 8x8" in (train.shrink_warning((24, 17), 8) or "")
+    assert train.shrink_warning((24, 16), 8) is None
+
+
 def test_a_finished_run_says_so_and_changes_nothing(config, tmp_path, capsys):
     write_run(tmp_path / "run", config)
     result = {"classes": 10, "accuracy": 0.5, "loss": 1.0, "steps": 3, "finished": "2026-01-01", "seconds": 21.5}
