@@ -1,7 +1,10 @@
 """What was published about the networks, to hold our counts against (Hu et al., arXiv 1709.01507)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from senet_jax.analysis import comparison
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,22 @@ ABLATIONS = (
     _ablation("16", "28.1", "4.27", "22.93 / 6.39", squeeze="none"),
 )
 """SE-ResNet-50 of tables 10, 13, 15 and 16, which has no biases in its dense layers (section 6)."""
+
+TITLES = {
+    "network": "network",
+    "parameters": "parameters",
+    "statistics": "running statistics",
+    "gflops": "G multiply-adds",
+    "paper_parameters": "paper: M",
+    "paper_gflops": "paper: GFLOPs",
+    "paper_error": "paper: error, %",
+    "table": "table",
+    "weights": "weights to load",
+}
+"""Titles of the columns of networks.csv."""
+
+
+def networks_table(rows: Sequence[dict[str, str]]) -> str:
+    """The rows of networks.csv as a Markdown table, without the columns that are empty in all of them."""
+    columns = [name for name in TITLES if any(row[name] for row in rows)]
+    return comparison.markdown([{TITLES[name]: row[name] for name in columns} for row in rows])

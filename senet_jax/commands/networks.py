@@ -1,29 +1,16 @@
 """`launch.py networks`: what was published about the networks beside what is counted here, as Markdown tables."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from senet_jax.analysis import comparison
 from senet_jax.analysis.cost import cost
 from senet_jax.analysis.parameters import count_statistics
-from senet_jax.analysis.published import ABLATIONS, NETWORKS, Published
+from senet_jax.analysis.published import ABLATIONS, NETWORKS, TITLES, Published, networks_table
 from senet_jax.commands.command_line import Request
 from senet_jax.config import ModelConfig
 from senet_jax.models import native
 from senet_jax.training.plan import build_model
-
-_TITLES = {
-    "network": "network",
-    "parameters": "parameters",
-    "statistics": "running statistics",
-    "gflops": "G multiply-adds",
-    "paper_parameters": "paper: M",
-    "paper_gflops": "paper: GFLOPs",
-    "paper_error": "paper: error, %",
-    "table": "table",
-    "weights": "weights to load",
-}
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -36,18 +23,12 @@ def prepare(request: Request) -> Callable[[], None]:
         rows = [_row(published) for published in (*NETWORKS, *ABLATIONS)]
         if output is not None:
             with output.open("w", newline="") as file:
-                writer = csv.DictWriter(file, _TITLES, lineterminator="\n")
+                writer = csv.DictWriter(file, TITLES, lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
-        print(markdown(rows))
+        print(networks_table(rows))
 
     return run
-
-
-def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """The rows as a table, without the columns that are empty in all of them."""
-    columns = [name for name in _TITLES if any(row[name] for row in rows)]
-    return comparison.markdown([{_TITLES[name]: row[name] for name in columns} for row in rows])
 
 
 def _row(published: Published) -> dict[str, str]:

@@ -121,6 +121,10 @@ COMMANDS = {
             "output": Option(Path, "DIRECTORY", "directory for tables and figure; by default a new one in runs/bench"),
         },
     ),
+    "readme": Command(
+        "writes the tables of README.md and docs/ from experiments/results, in a checkout of the repository",
+        {"check": Option(bool, "BOOLEAN", "write nothing, and exit with status 1 if a table differs")},
+    ),
 }
 CONFIGURED = [name for name, command in COMMANDS.items() if command.configured]
 OPTIONS = {name: option for command in COMMANDS.values() for name, option in command.options.items()}

@@ -1,0 +1,129 @@
+"""The tables of README.md and docs/, made from the CSV files in experiments/results/.
+
+A page shows a table between `<!-- NAME -->` and `<!-- end -->`.
+"""
+
+import csv
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from senet_jax.analysis import comparison
+from senet_jax.analysis.published import ABLATIONS, networks_table
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "experiments/results"
+Rows = Sequence[dict[str, str]]
+
+
+def pages() -> list[Path]:
+    """The files that can show tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def tables() -> dict[str, str]:
+    """Each table as Markdown, by its name, which is also that of its CSV file."""
+    return {name: table(read(name)) for name, table in _TABLES.items()}
+
+
+def read(name: str) -> Rows:
+    """The rows of a CSV file of results."""
+    with (RESULTS / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def filled(text: str, tables: dict[str, str]) -> str:
+    """The text of a page with its tables made anew."""
+    return re.sub(
+        rf"<!-- ({'|'.join(tables)}) -->\n.*?<!-- end -->",
+        lambda match: f"<!-- {match[1]} -->\n\n{tables[match[1]]}\n\n<!-- end -->",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def _digits(rows: Rows) -> str:
+    """One row: mean and standard deviation over seeds."""
+    accuracies = [100 * float(row["accuracy"]) for row in rows]
+    seconds = statistics.median(float(row["seconds"]) for row in rows)
+    cells = {
+        "experiment": "digits",
+        "test accuracy": f"{statistics.mean(accuracies):.2f} ± {statistics.stdev(accuracies):.2f} %",
+        "seeds": str(len(rows)),
+        "parameters": f"{int(rows[0]['parameters']):,}",
+        "training": f"{seconds:.0f} s",
+        "hardware": rows[0]["hardware"],
+        "commit": rows[0]["commit"][:7],
+    }
+    return comparison.markdown([cells])
+
+
+_OTHER_SPEEDS = {
+    "SE-ResNeXt-50, training": ("training", "16", "timm/seresnext50_32x4d", "timm/resnext50_32x4d"),
+    "inference": ("inference", "16", "timm/seresnet50", "timm/resnet50"),
+    "inference, 1 image": ("inference", "1", "timm/seresnet50", "timm/resnet50"),
+}
+
+
+def _speed(rows: Rows) -> str:
+    """One row for each contestant; images per second and memory are with SE / without."""
+    measured = {(row["mode"], row["batch_size"], row["network"], row["contestant"]): row for row in rows}
+
+    def pair(contestant: str, mode: str, batch_size: str, *networks: str) -> list[dict[str, str]]:
+        keys = [(mode, batch_size, network, contestant) for network in networks]
+        return [measured[key] for key in keys if key in measured]
+
+    def both(pair: Rows, field: str, form: str) -> str:
+        return " / ".join(format(float(row[field]), form) for row in pair if row[field])
+
+    table = []
+    for contestant in dict.fromkeys(row["contestant"] for row in rows):
+        training = pair(contestant, "training", "16", "timm/seresnet50", "timm/resnet50")
+        rounds = [map(float, row["rounds"].split()) for row in training]
+        taxes = [100 * (plain / se - 1) for se, plain in zip(*rounds, strict=True)]
+        row = {
+            "contestant": contestant,
+            "SE-ResNet-50, training": both(training, "images_per_second", ".2f"),
+            "SE adds": f"{statistics.median(taxes):+.1f} %",
+            "compiled GiB": both(training, "compiled_memory_gib", ".2f"),
+            "process GiB": both(training, "peak_memory_gib", ".2f"),
+        }
+        others = {
+            title: both(pair(contestant, *task), "images_per_second", ".1f") for title, task in _OTHER_SPEEDS.items()
+        }
+        table.append(row | others)
+    return comparison.markdown(table)
+
+
+def _tpu_bytes(rows: Rows) -> str:
+    """One row for each contestant; the file has its ResNet-50, then its SE-ResNet-50."""
+    table = []
+    for plain, se in zip(rows[::2], rows[1::2], strict=True):
+        row = {"contestant": se["contestant"]}
+        for field, title in (("gb_accessed", "GB accessed"), ("peak_gb", "GB at its peak")):
+            with_se, without = float(se[field]), float(plain[field])
+            row |= {title: f"{with_se:.2f} / {without:.2f}, {100 * (with_se / without - 1):+.1f} %"}
+        table.append(row)
+    return comparison.markdown(table)
+
+
+def _reduction_ratio(_: Rows) -> str:
+    """The report's table without the speed, which other processes disturbed, and with the paper's ResNet-50."""
+    errors = {each.fields.get("ratio"): each.error for each in ABLATIONS if each.table == "10"}
+    summaries = comparison.summarise(comparison.read_runs(RESULTS / "reduction_ratio.csv"))
+    table = []
+    for row, summary in zip(comparison.cells(summaries), summaries, strict=True):
+        del row["images/s"]
+        table.append(row | {"paper: error, %": errors[summary.changes.get("model.ratio")]})
+    return comparison.markdown(table)
+
+
+_TABLES: dict[str, Callable[[Rows], str]] = {
+    "digits": _digits,
+    "networks": networks_table,
+    "parity": comparison.markdown,
+    "speed": _speed,
+    "tpu_bytes": _tpu_bytes,
+    "reduction_ratio": _reduction_ratio,
+}
