@@ -102,7 +102,8 @@ def test_the_axis_of_the_picture(changes, field):
 def test_pictures(draw, tmp_path):
     for name, runs in (("numbers", RUNS), ("names", [run(name, 0, 0.5) for name in "abc"])):
         draw(summarise(runs), tmp_path / f"{name}.png", name)
-        assert Image.open(tmp_path / f"{name}.png").size[0] > 600
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.size[0] > 600
 
 
 def test_curves(tmp_path):
@@ -110,4 +111,5 @@ def test_curves(tmp_path):
         {"split": split, "epoch": x, "loss": 1 / x, "accuracy": 0.5} for x in (1, 2) for split in ("train", "test")
     ]
     pictures.plot_training({"a": [records, records[:2]], "b": [records]}, tmp_path / "curves.png", "curves")
-    assert Image.open(tmp_path / "curves.png").size[0] > 1000
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size[0] > 1000

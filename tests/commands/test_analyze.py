@@ -77,7 +77,8 @@ def test_pictures_tables_and_arrays_of_a_checkpoint(workdir, tmp_path, capsys):
     every = float(next(row for row in rows(output / "blocks.csv") if row["block"] == "stage4_block2")["mean"])
     assert every == pytest.approx((images @ means).mean() / 359, rel=1e-5)
     for name in ("classes", "instances"):
-        assert Image.open(output / f"{name}.png").size[0] > 1000
+        with Image.open(output / f"{name}.png") as picture:
+            assert picture.size[0] > 1000
     printed = capsys.readouterr().out
     assert printed.startswith("se_resnet20_cifar on digits, step 7, 359 test images")
     assert re.search(r"\nstage4_block2 +32 ", printed)
