@@ -105,7 +105,8 @@ def contest(entries: Sequence[Entry], rounds: int, environment: Mapping[str, str
             messages = stack.enter_context(tempfile.TemporaryFile())
             processes.append(stack.enter_context(_Process(entry, environment, messages)))
             results.append(Result(entry, processes[-1].reply()))
-            print(f"  ready: {entry}", flush=True)
+            by = results[-1].facts.get("convolutions")
+            print(f"  ready: {entry}" + (f", convolutions by {by}" if by else ""), flush=True)
         platforms = {str(result.entry): result.facts["platform"] for result in results}
         if len(set(platforms.values())) > 1:
             raise RuntimeError(f"the contestants do not compute on the same platform: {platforms}")

@@ -47,6 +47,7 @@ class JaxContestant:
             "compile_seconds": seconds,
             "compiled_memory": used - memory.alias_size_in_bytes,
             "bytes_accessed": cost["bytes accessed"],
+            "convolutions": "oneDNN" if "__onednn$convolution" in (self.step.as_text() or "") else "XLA",
         }
 
     def run(self, steps: int) -> None:

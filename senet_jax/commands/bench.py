@@ -48,6 +48,7 @@ def _timm(label: str, *, channels_last: bool = False, compiled: bool = False) ->
 VARIANTS = {
     "ours": _ours("ours"),
     "ours_unfused": _ours("ours, not fused", fused=False),
+    "ours_portable": _ours("ours, without oneDNN", lowering="portable"),
     "ours_xla": _ours("ours, XLA's convolutions", lowering="xla"),
     "flax": Variant("flax.linen", _JAX_WORKER, {"stock": True}),
     "timm": _timm("timm"),

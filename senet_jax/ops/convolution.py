@@ -5,11 +5,11 @@ from functools import partial
 import jax
 from jax import lax
 
-from senet_jax.ops import cpu_convolution
-from senet_jax.ops.windows import Window, xla_convolution, xla_input_gradient, xla_kernel_gradient
+from senet_jax.ops import by_platform
+from senet_jax.ops.windows import Window, xla_convolution
 from senet_jax.typing import Array, Float
 
-LOWERINGS = ("platform", "xla")
+LOWERINGS = ("platform", "portable", "xla")
 
 Pair = int | tuple[int, int]
 
@@ -35,7 +35,8 @@ def convolution(
       padding: zeros on all sides, ((top, bottom), (left, right)), "SAME" or "VALID".
       dilation: step between the kernel's taps: one number, or (rows, columns).
       groups: number of groups that the channels are divided into, in order.
-      lowering: "platform", or "xla" for XLA's form on every platform, which has all derivatives.
+      lowering: "platform" for what is fastest; "portable" for the same on CPUs without oneDNN; or "xla" for XLA's form
+        on every platform, which has all derivatives.
 
     Raises:
       ValueError: the lowering is unknown, or the groups do not fit the channels of x and the kernel.
@@ -54,36 +55,28 @@ def convolution(
     else:
         rows, columns = ((padding, padding),) * 2 if isinstance(padding, int) else padding
     window = Window(strides, (rows, columns), dilations, groups)
-    return _convolution(x, kernel, window) if lowering == "platform" else xla_convolution(x, kernel, window)
+    if lowering == "xla":
+        return xla_convolution(x, kernel, window)
+    return _convolution(x, kernel, window, lowering == "platform")
 
 
 def _pair(size: Pair) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolution(x: Array, kernel: Array, window: Window) -> Array:
-    return _by_platform(cpu_convolution.convolution, xla_convolution, x.dtype, window, x, kernel)
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolution(x: Array, kernel: Array, window: Window, use_onednn: bool) -> Array:
+    return by_platform.convolution(x, kernel, window=window, use_onednn=use_onednn)
 
 
-def _forward(x: Array, kernel: Array, window: Window) -> tuple[Array, tuple[Array, Array]]:
-    return _convolution(x, kernel, window), (x, kernel)
+def _forward(x: Array, kernel: Array, window: Window, use_onednn: bool) -> tuple[Array, tuple[Array, Array]]:
+    return _convolution(x, kernel, window, use_onednn), (x, kernel)
 
 
-def _backward(window: Window, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, kernel = kept
-    by_input = _by_platform(cpu_convolution.input_gradient, xla_input_gradient, x.dtype, window, x, kernel, gradient)
-    by_kernel = _by_platform(
-        cpu_convolution.kernel_gradient, xla_kernel_gradient, kernel.dtype, window, x, kernel, gradient
-    )
-    return by_input, by_kernel
-
-
-def _by_platform(cpu, other, dtype, window: Window, *operands: Array) -> Array:
-    return lax.platform_dependent(
-        *operands,
-        cpu=lambda *operands: cpu(*operands, window).astype(dtype),
-        default=partial(other, window=window),
+def _backward(window: Window, use_onednn: bool, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    settings = {"window": window, "use_onednn": use_onednn}
+    return by_platform.input_gradient(*kept, gradient, **settings), by_platform.kernel_gradient(
+        *kept, gradient, **settings
     )
 
 

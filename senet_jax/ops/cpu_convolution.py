@@ -1,71 +1,107 @@
 """Convolution and its gradients in forms that are fast on CPUs, chosen by shape (see benchmarks/convolution.py).
 
-All of them compute in float32 at least, as XLA's convolutions on CPUs do.
+They consist of dense convolutions and of products of matrices, by oneDNN (`ops.onednn`) or by XLA. They compute in
+float32 at least, but for oneDNN's in bfloat16, whose sums are of float32 too.
 """
 
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from senet_jax.ops import winograd
-from senet_jax.ops.windows import Window, taps, xla_convolution, xla_input_gradient, xla_kernel_gradient
+from senet_jax.ops import onednn
+from senet_jax.ops.windows import Window, pad, taps, xla_convolution, xla_input_gradient
 from senet_jax.typing import Array, Float
 
-_BLOCK = 32
-"""Channels of each dense convolution that replaces several narrow groups."""
+_BLOCK = 16
+"""Channels of the dense products that replace those of several narrow groups."""
+_DENSE_BLOCK = 32
+"""Channels of the dense convolutions that do, where XLA computes them."""
+_CHUNK = 16 * 2**20
+"""Bytes gathered for one product, which should stay in the cache."""
 
 
-def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window) -> Array:
+class Means(NamedTuple):
+    """The machine's part in the choice of a form."""
+
+    onednn: bool
+    """Whether oneDNN may be used."""
+    alone: bool
+    """Whether the program is not divided among devices, so that a batch may be divided by a loop."""
+
+
+def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window, means: Means) -> Array:
     """Returns the convolution, (n, oh, ow, o)."""
-    x, kernel = _float32(x), _float32(kernel)
     if _depthwise(x, kernel, window):
+        x, kernel = _float32(x, kernel)
         return _each_channel(x, kernel, window)
-    if window.groups > 1:
-        return _by_blocks(x, kernel, window)
+    use_onednn = means.onednn and onednn.serves(x.dtype)
+    if use_onednn:
+        return onednn.convolution(x, kernel, window)
+    x, kernel = _float32(x, kernel)
     if _pointwise(kernel, window):
         return lax.dot_general(_strided(x, window), kernel[0, 0], (((3,), (0,)), ((), ())))
-    if _winograd(x, kernel, window):
-        return winograd.convolution(x, kernel, window.padding)
-    return xla_convolution(x, kernel, window)
+    return _by_blocks(x, kernel, window) if window.groups > 1 else xla_convolution(x, kernel, window)
 
 
-def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
+def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, means: Means) -> Array:
     """Returns the gradient of `convolution` with respect to x, of which only shape and dtype are used."""
-    x, kernel, gradient = _float32(x), _float32(kernel), _float32(gradient)
     if _depthwise(x, kernel, window):
+        kernel, gradient = _float32(kernel, gradient)
         return _each_channel(_spread(x, kernel, gradient, window), kernel[::-1, ::-1], Window(dilation=window.dilation))
-    if window.groups > 1:
-        return jax.linear_transpose(lambda x: _by_blocks(x, kernel, window), x)(gradient)[0]
+    by_phases = window.stride == (1, 1) or window.dilation == (1, 1)
+    use_onednn = means.onednn and onednn.serves(x.dtype) and by_phases
+    if use_onednn:
+        return _input_gradient_by_phases(x, kernel, gradient, window)
+    x, kernel, gradient = _float32(x, kernel, gradient)
     if _pointwise(kernel, window):
         product = lax.dot_general(gradient, kernel[0, 0], (((3,), (1,)), ((), ())))
         return _spread(x, kernel, product, window)
-    if _winograd(x, kernel, window):
-        return winograd.input_gradient(gradient, kernel, window.padding)
+    if window.groups > 1:
+        return jax.linear_transpose(lambda x: _by_blocks(x, kernel, window), x)(gradient)[0]
     return xla_input_gradient(x, kernel, gradient, window)
 
 
-def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
-    """Returns the gradient of `convolution` with respect to the kernel, of which only shape and dtype are used."""
-    x, kernel, gradient = _float32(x), _float32(kernel), _float32(gradient)
-    if _depthwise(x, kernel, window):
-        met = taps(x, kernel.shape[:2], window)
-        return jnp.stack([jnp.stack([(tap * gradient).sum((0, 1, 2)) for tap in row]) for row in met])[:, :, None]
-    if window.groups > 1:
-        return _kernel_gradient_by_blocks(x, kernel, gradient, window)
-    if _pointwise(kernel, window):
-        return _contract(_strided(x, window), gradient)[None, None]
-    if _winograd(x, kernel, window):
-        return winograd.kernel_gradient(x, gradient, window.padding)
-    if x.shape[-1] < 16 or kernel.shape[0] * kernel.shape[1] > 9:
-        return xla_kernel_gradient(x, kernel, gradient, window)
-    return _products_of_taps(x, gradient, kernel.shape[:2], window)
+def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window, means: Means) -> Array:
+    """Returns the gradient of `convolution` with respect to the kernel, of which only the shape is used.
+
+    Channels under the kernel's taps are gathered for some examples at a time, and multiplied by the gradient. Several
+    narrow groups are multiplied as one, and only the products within a group are kept.
+    """
+    use_onednn = means.onednn and onednn.serves(x.dtype)
+    if not use_onednn:
+        x, gradient = _float32(x, gradient)
+    kh, kw, group_width, features = kernel.shape
+    together = _together(window.groups, group_width, _BLOCK)
+    blocks = window.groups // together
+    # All taps of x, or each column of x and each row of the gradient: of which there is less.
+    by_taps = kh * kw * x.shape[-1] <= kw * x.shape[-1] + kh * features
+    products = _products_by_taps if by_taps else _products_by_columns_and_rows
+
+    def part(x: Array, gradient: Array) -> Array:
+        return products(x, gradient, kernel, window, blocks, use_onednn)
+
+    gathered = (
+        gradient[0].size // features * kw * (kh if by_taps else window.stride[0]) * x.shape[-1] * x.dtype.itemsize
+    )
+    chunk = _divisor(len(x), _CHUNK // gathered) if means.alone and kh * kw > 1 else len(x)
+    if chunk == len(x):
+        total = part(x, gradient)
+    else:
+        zero = jnp.zeros((blocks, kh, kw * x.shape[-1] // blocks, features // blocks), _float32(x)[0].dtype)
+        parts = tuple(z.reshape(-1, chunk, *z.shape[1:]) for z in (x, gradient))
+        total, _ = lax.scan(lambda total, operands: (total + part(*operands), None), zero, parts)
+    total = total.reshape(blocks, kh, kw, together, group_width, together, -1)
+    within = jnp.diagonal(total, axis1=3, axis2=5)  # blocks, kh, kw, group_width, features of a group, together
+    return within.transpose(1, 2, 3, 0, 5, 4).reshape(kernel.shape)
 
 
-def _float32(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+def _float32(*arrays: Array) -> tuple[Array, ...]:
+    """Casts to float32, or leaves float64."""
+    return tuple(x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in arrays)
 
 
 def _depthwise(x: Array, kernel: Array, window: Window) -> bool:
@@ -74,16 +110,6 @@ def _depthwise(x: Array, kernel: Array, window: Window) -> bool:
 
 def _pointwise(kernel: Array, window: Window) -> bool:
     return kernel.shape[:2] == (1, 1) and window.padding == ((0, 0), (0, 0))
-
-
-def _winograd(x: Array, kernel: Array, window: Window) -> bool:
-    """Whether Winograd's form applies and is faster: not with few channels, nor if few tiles share a large kernel."""
-    channels, positions = kernel.shape[2:], x.shape[0] * x.shape[1] * x.shape[2]
-    return _winograd_serves(x, kernel, window) and min(channels) >= 64 and 2 * positions >= max(channels)
-
-
-def _winograd_serves(x: Array, kernel: Array, window: Window) -> bool:
-    return kernel.shape[:2] == (3, 3) and window.stride == window.dilation == (1, 1) and x.dtype == jnp.float32
 
 
 def _strided(x: Array, window: Window) -> Array:
@@ -106,69 +132,136 @@ def _each_channel(x: Array, kernel: Array, window: Window) -> Array:
     return reduce(add, (tap * kernel[i, j, 0] for i, row in enumerate(met) for j, tap in enumerate(row)))
 
 
-def _contract(x: Array, gradient: Array) -> Array:
-    """Returns the products of two maps' channels, (c, o), summed over examples and positions."""
-    # XLA transposes a whole map to sum over several axes, so they are flattened into one.
-    x, gradient = (z.reshape(-1, z.shape[-1]) for z in (x, gradient))
-    return lax.dot_general(x, gradient, (((0,), (0,)), ((), ())))
+class _Phase(NamedTuple):
+    """The positions phase, phase + stride, ... of one axis of a convolution's input."""
+
+    size: int
+    """Number of positions."""
+    taps: slice
+    """Those of the kernel that meet them, in steps of the stride."""
+    padding: tuple[int, int]
+    """Of the output's gradient, for its convolution with these taps, reversed."""
 
 
-def _products_of_taps(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:
-    """Returns the products of the channels under each tap with those of the gradient, (kh, kw, c, o)."""
-    if window.stride == (1, 1):
-        return _products_of_shifts(x, gradient, size, window)
-    met = jnp.concatenate([tap for row in taps(x, size, window) for tap in row], axis=-1)
-    return _contract(met, gradient).reshape(*size, x.shape[-1], -1)
+def _phases(x: Array, kernel: Array, gradient: Array, window: Window, axis: int) -> list[_Phase]:
+    """The phases of an axis. The output at h meets the input at stride h + dilation i - padding by the tap i."""
+    stride, dilation, (before, _) = window.stride[axis], window.dilation[axis], window.padding[axis]
+    phases = []
+    for phase in range(stride):
+        first = (phase + before) % stride
+        reach = dilation * (len(range(first, kernel.shape[axis], stride)) - 1)
+        size = len(range(phase, x.shape[axis + 1], stride))
+        low = reach - (phase + before) // stride
+        padding = (low, size + reach - low - gradient.shape[axis + 1])
+        phases.append(_Phase(size, slice(first, None, stride), padding))
+    return phases
 
 
-def _products_of_shifts(x: Array, gradient: Array, size: tuple[int, ...], window: Window) -> Array:
-    """As `_products_of_taps`, for stride 1: maps shifted by columns times the gradient shifted by rows."""
-    height, (kh, kw) = x.shape[1], size
-    (top, _), columns = window.padding
-    (row,) = taps(x, (1, kw), window._replace(padding=((0, 0), columns)))
-    lags = [i * window.dilation[0] - top for i in range(kh)]
-    sides = [(lag, height - gradient.shape[1] - lag, 0) for lag in lags]
-    lagged = [lax.pad(gradient, jnp.zeros((), gradient.dtype), [(0, 0, 0), side, *[(0, 0, 0)] * 2]) for side in sides]
-    together = jnp.concatenate(lagged, axis=-1)
-    products = jnp.stack([_contract(shifted, together) for shifted in row])
-    return products.reshape(kw, x.shape[-1], kh, -1).transpose(2, 0, 1, 3)
+def _input_gradient_by_phases(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
+    """Convolves the gradient, by oneDNN, for each phase of the stride with the taps that meet it.
+
+    Stride or dilation must be 1.
+    """
+
+    def part(row: _Phase, column: _Phase) -> Array:
+        own = kernel[row.taps, column.taps][::-1, ::-1]
+        if 0 in (*own.shape[:2], row.size, column.size):
+            return jnp.zeros((len(x), row.size, column.size, x.shape[-1]), x.dtype)
+        padding = row.padding, column.padding
+        cropped = pad(gradient, padding) if min(map(min, padding)) < 0 else gradient
+        own_window = Window(
+            padding=padding if cropped is gradient else ((0, 0), (0, 0)), dilation=window.dilation, groups=window.groups
+        )
+        return onednn.transposed_convolution(cropped, own, own_window)
+
+    rows, columns = (_phases(x, kernel, gradient, window, axis) for axis in (0, 1))
+    lines = [_interleave([part(row, column) for column in columns], 2) for row in rows]
+    return _interleave(lines, 1)
 
 
-def _blocks(groups: int, group_width: int) -> int:
-    """Number of dense convolutions that the groups are gathered into."""
-    together = max(1, _BLOCK // group_width)
+def _interleave(parts: list[Array], axis: int) -> Array:
+    """Alternates the positions of the parts along an axis; later ones may be shorter by one."""
+    if len(parts) == 1:
+        return parts[0]
+    size, shape = sum(part.shape[axis] for part in parts), list(parts[0].shape)
+    short = [(0, 0, 0)] * parts[0].ndim
+    short[axis] = (0, 1, 0)
+    zero = jnp.zeros((), parts[0].dtype)
+    full = [part if part.shape[axis] == shape[axis] else lax.pad(part, zero, short) for part in parts]
+    shape[axis] *= len(parts)
+    return lax.slice_in_dim(jnp.stack(full, axis + 1).reshape(shape), 0, size, axis=axis)
+
+
+Products = Float[Array, "blocks kh kw_channels features"]
+
+
+def _products_by_taps(
+    x: Array, gradient: Array, kernel: Array, window: Window, blocks: int, use_onednn: bool
+) -> Products:
+    """Multiplies the channels under all taps at once."""
+    kh, kw = kernel.shape[:2]
+    met = _side_by_side([tap for row in taps(x, (kh, kw), window) for tap in row], blocks)
+    product = _multiply(met, _side_by_side([gradient], blocks), use_onednn)
+    return product.reshape(blocks, kh, -1, product.shape[-1])
+
+
+def _products_by_columns_and_rows(
+    x: Array, gradient: Array, kernel: Array, window: Window, blocks: int, use_onednn: bool
+) -> Products:
+    """Multiplies the channels under each column of taps by the gradient, moved down to each row of taps."""
+    kh, kw = kernel.shape[:2]
+    stride, dilation, before = window.stride[0], window.dilation[0], window.padding[0][0]
+    columns = Window((1, window.stride[1]), ((0, 0), window.padding[1]), (1, window.dilation[1]))
+    found = {}
+    for phase in range(stride):
+        rows = x[:, phase::stride]
+        own = [tap for tap in range(kh) if (tap * dilation - before) % stride == phase]
+        if own:
+            met = _side_by_side(taps(rows, (1, kw), columns)[0], blocks)
+            moved = [_moved_down(gradient, (tap * dilation - before) // stride, rows.shape[1]) for tap in own]
+            product = _multiply(met, _side_by_side(moved, blocks), use_onednn)
+            found |= dict(zip(own, jnp.split(product, len(own), axis=2), strict=True))
+    return jnp.stack([found[tap] for tap in range(kh)], axis=1)
+
+
+def _divisor(number: int, limit: int) -> int:
+    """The largest divisor of the number that is not above the limit, at least 1."""
+    return next((size for size in range(min(number, limit), 0, -1) if number % size == 0), 1)
+
+
+def _moved_down(gradient: Array, lag: int, rows: int) -> Array:
+    """Moves the rows down by the lag, in maps of so many rows."""
+    return pad(gradient, ((lag, rows - gradient.shape[1] - lag), (0, 0)))
+
+
+def _side_by_side(maps: list[Array], blocks: int) -> Array:
+    """Returns the channels of all maps in each block, (positions, blocks, maps * channels of a block)."""
+    # A concatenation of the last axes would be made one element at a time.
+    split = [z.reshape(-1, blocks, z.shape[-1] // blocks) for z in maps]
+    return jnp.stack(split, axis=2).reshape(len(split[0]), blocks, -1)
+
+
+def _multiply(x: Array, y: Array, use_onednn: bool) -> Array:
+    """Returns the products of their last axes for each block, summed over positions."""
+    return onednn.product(x, y) if use_onednn else lax.dot_general(x, y, (((0,), (0,)), ((1,), (1,))))
+
+
+def _together(groups: int, group_width: int, block: int) -> int:
+    """Number of groups that are computed as one, of about this many channels."""
+    together = max(1, min(groups, block // group_width))
     while groups % together:
         together -= 1
-    return groups // together
+    return together
 
 
 def _by_blocks(x: Array, kernel: Array, window: Window) -> Array:
     """Convolves several groups at a time with one dense kernel that is zero between groups."""
     kh, kw, group_width, features = kernel.shape
-    blocks = _blocks(window.groups, group_width)
-    together = window.groups // blocks
+    together = _together(window.groups, group_width, _DENSE_BLOCK)
+    blocks = window.groups // together
     grouped = kernel.reshape(kh, kw, 1, group_width, blocks, together, -1)
     apart = jnp.eye(together, dtype=kernel.dtype)[:, None, None, :, None]
     dense = (grouped * apart).reshape(kh, kw, together * group_width, blocks, features // blocks)
     parts = zip(jnp.split(x, blocks, axis=-1), jnp.split(dense, blocks, axis=3), strict=True)
     dense_window = window._replace(groups=1)
     return jnp.concatenate([xla_convolution(part, own[:, :, :, 0], dense_window) for part, own in parts], axis=-1)
-
-
-def _kernel_gradient_by_blocks(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
-    """Computes the products of all channels of each block, and keeps those within a group."""
-    kh, kw, group_width, _ = kernel.shape
-    blocks = _blocks(window.groups, group_width)
-    together = window.groups // blocks
-    x, gradient = (jnp.moveaxis(z.reshape(*z.shape[:3], blocks, -1), 3, 0) for z in (x, gradient))
-    winograd_serves = _winograd_serves(x, kernel, window)
-
-    def dense(x: Array, gradient: Array) -> Array:
-        if winograd_serves:
-            return winograd.kernel_gradient(x, gradient, window.padding)
-        return _products_of_taps(x, gradient, (kh, kw), window)
-
-    products = jax.vmap(dense)(x, gradient)
-    products = products.reshape(blocks, kh, kw, together, group_width, together, -1)
-    within = jnp.diagonal(products, axis1=3, axis2=5)  # blocks, kh, kw, group_width, features of a group, together
-    return within.transpose(1, 2, 3, 0, 5, 4).reshape(kernel.shape)

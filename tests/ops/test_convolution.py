@@ -9,15 +9,14 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from senet_jax import ops
-from senet_jax.ops import cpu_convolution
-from senet_jax.ops.windows import Window
+from senet_jax.ops import cpu_convolution, onednn
 
 pytestmark = pytest.mark.optimised
 
 FORMS = {
-    "3x3, Winograd, odd": ((2, 9, 7, 64), (3, 3, 64, 66), {"padding": 1}),
-    "3x3, Winograd, one example, no padding": ((1, 8, 8, 64), (3, 3, 64, 64), {}),
-    "3x3, Winograd, uneven padding": ((1, 8, 9, 64), (3, 3, 64, 64), {"padding": ((3, 1), (0, 2))}),
+    "3x3, odd": ((2, 9, 7, 64), (3, 3, 64, 66), {"padding": 1}),
+    "3x3, one example, no padding": ((1, 8, 8, 64), (3, 3, 64, 64), {}),
+    "3x3, uneven padding": ((1, 8, 9, 64), (3, 3, 64, 64), {"padding": ((3, 1), (0, 2))}),
     "3x3, few channels": ((2, 8, 9, 3), (3, 3, 3, 5), {"padding": 1}),
     "3x3, stride 2": ((2, 8, 9, 20), (3, 3, 20, 5), {"stride": 2, "padding": 1}),
     "3x3, dilated": ((2, 9, 9, 64), (3, 3, 64, 64), {"dilation": 2, "padding": 2}),
@@ -65,10 +64,59 @@ def test_float64(form, x64):
 def test_float32(form):
     x, kernel, settings = operands(form)
     theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
-    assert_close(value_and_gradients(x, kernel, **settings), theirs, 2e-6)
+    for lowering in ("platform", "portable"):
+        assert_close(value_and_gradients(x, kernel, lowering=lowering, **settings), theirs, 2e-6)
 
 
-@pytest.mark.parametrize("form", ["3x3, Winograd, odd", "1x1", "grouped", "depthwise"])
+@pytest.mark.parametrize("form", ["3x3, odd", "3x3, stride 2", "grouped", "7x7, stride 2"])
+def test_a_kernel_gradient_is_summed_over_parts_of_the_batch(form, monkeypatch):
+    x, kernel, settings = operands(form)
+    x = jnp.concatenate([x, -2 * x])
+    theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
+    monkeypatch.setattr(cpu_convolution, "_CHUNK", 1)
+    assert_close(jax.jit(lambda *arrays: value_and_gradients(*arrays, **settings))(x, kernel), theirs, 2e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 4), (2, 8, 8, 4)])
+def test_an_empty_batch_or_nothing_to_compute(shape):
+    x, kernel = jnp.ones(shape), jnp.ones((3, 3, 4, 5))
+    y, by_input, by_kernel = value_and_gradients(x, kernel, padding=1)
+    assert (y.shape, by_input.shape) == ((*shape[:3], 5), shape)
+    assert bool(by_kernel.any()) == bool(shape[0])
+
+
+def test_an_exported_program_has_the_forms_of_xla():
+    _, kernel, settings = operands("grouped")
+    batch = jax.export.symbolic_shape("b, 8, 7, 48")
+    program = jax.jit(lambda x: ops.convolution(x, kernel, **settings))
+    for shape in (batch, (2, 8, 7, 48)):
+        exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(
+            jax.ShapeDtypeStruct(shape, jnp.float32)
+        )
+        assert "onednn" not in exported.mlir_module()
+    x = operands("grouped")[0]
+    assert_close([jax.jit(exported.call)(x)], [program(x)], 2e-6)
+
+
+@pytest.mark.skipif(not onednn.serves(jnp.float32), reason="oneDNN's calls are tried on x86-64 Linux alone")
+def test_devices_that_were_divided_by_shard_map_have_those_of_onednn():
+    x, kernel, settings = operands("3x3, odd")
+    kernel /= 100  # The sine of large numbers would magnify rounding.
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    specs = {"in_specs": (PartitionSpec("data"), PartitionSpec()), "out_specs": PartitionSpec()}
+
+    @partial(jax.shard_map, mesh=mesh, check_vma=False, **specs)
+    def gradient(x, kernel):
+        own = jax.grad(lambda kernel: jnp.sin(ops.convolution(x, kernel, **settings)).sum())(kernel)
+        return jax.lax.psum(own, "data")
+
+    assert "__onednn$matmul" in jax.jit(gradient).lower(x, kernel).as_text()
+    whole = jax.grad(lambda kernel: jnp.sin(ops.convolution(x, kernel, lowering="xla", **settings)).sum())(kernel)
+    assert_close([jax.jit(gradient)(x, kernel)], [whole], 2e-6)
+
+
+@pytest.mark.parametrize("form", ["3x3, odd", "1x1", "grouped", "depthwise"])
 def test_bfloat16_differs_by_its_last_rounding(form):
     x, kernel, settings = operands(form, jnp.bfloat16)
     ours = value_and_gradients(x, kernel, **settings)
@@ -76,22 +124,29 @@ def test_bfloat16_differs_by_its_last_rounding(form):
     assert_close(ours, theirs, 2**-8)
 
 
-def test_the_forms_are_those_of_the_platform():
-    def operations(form, platform):
-        x, kernel, settings = operands(form)
-        program = jax.jit(lambda x, kernel: value_and_gradients(x, kernel, **settings))
-        text = program.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
-        return text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")
-
-    assert operations("3x3, Winograd, odd", "cpu") == (0, 48)
-    assert operations("1x1", "cpu") == (0, 3)
-    assert operations("depthwise", "cpu") == (0, 0)
-    for form in ("3x3, Winograd, odd", "1x1", "grouped", "depthwise"):
-        for platform in ("cuda", "tpu"):
-            assert operations(form, platform) == (3, 0)
+def operations(form, platform, **settings):
+    x, kernel, own = operands(form)
+    program = jax.jit(lambda x, kernel: value_and_gradients(x, kernel, **own, **settings))
+    text = program.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
+    return text.count("stablehlo.convolution"), text.count("__onednn$convolution"), text.count("__onednn$matmul")
 
 
-@pytest.mark.parametrize("form", ["3x3, Winograd, odd", "grouped, stride 2"])
+@pytest.mark.parametrize("form", ["3x3, odd", "1x1", "grouped", "depthwise"])
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_accelerators_have_the_forms_of_xla(form, platform):
+    assert operations(form, platform) == (3, 0, 0)
+
+
+@pytest.mark.skipif(not onednn.serves(jnp.float32), reason="oneDNN's calls are tried on x86-64 Linux alone")
+def test_cpus_have_those_of_onednn_unless_they_are_refused():
+    assert operations("3x3, odd", "cpu") == (0, 2, 1)
+    assert operations("3x3, stride 2", "cpu") == (0, 5, 2)
+    assert operations("3x3, odd", "cpu", lowering="portable") == (2, 0, 0)
+    assert operations("1x1", "cpu", lowering="portable") == (0, 0, 0)
+    assert operations("depthwise", "cpu") == (0, 0, 1)
+
+
+@pytest.mark.parametrize("form", ["3x3, odd", "grouped, stride 2"])
 def test_under_vmap_and_checkpoint(form):
     x, kernel, settings = operands(form)
 
@@ -102,7 +157,7 @@ def test_under_vmap_and_checkpoint(form):
     assert_close([jax.jit(jax.vmap(own))(x[:, None])], [each], 2e-6)
 
 
-@pytest.mark.parametrize("form", ["3x3, Winograd, odd", "3x3, stride 2", "1x1, stride 2", "grouped", "depthwise"])
+@pytest.mark.parametrize("form", ["3x3, odd", "3x3, stride 2", "1x1, stride 2", "grouped", "depthwise"])
 def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
     x, kernel, settings = operands(form)
     x = jnp.concatenate([x, -2 * x, x + 1, x])[:4]
@@ -121,17 +176,8 @@ def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
 
 
 def test_what_is_no_convolution_is_refused():
-    x, kernel, _ = operands("3x3, Winograd, odd")
+    x, kernel, _ = operands("3x3, odd")
     with pytest.raises(ValueError, match="groups is 1, x has 32 channels and the kernel takes 64 to 66"):
         ops.convolution(x[..., :32], kernel)
-    with pytest.raises(ValueError, match="lowering is 'fast'; it must be one of platform, xla"):
+    with pytest.raises(ValueError, match="lowering is 'fast'; it must be one of platform, portable, xla"):
         ops.convolution(x, kernel, lowering="fast")
-
-
-def test_winograd_is_for_many_channels_and_many_tiles():
-    def chosen(x, kernel):
-        return cpu_convolution._winograd(jnp.zeros(x), jnp.zeros(kernel), Window())
-
-    assert chosen((16, 7, 7, 512), (3, 3, 512, 512))
-    assert not chosen((1, 7, 7, 512), (3, 3, 512, 512))
-    assert not chosen((16, 32, 32, 16), (3, 3, 16, 64))

@@ -43,7 +43,7 @@ def test_gradients_of_every_family_on_four_devices(name, expected, x64):
 
 
 @pytest.mark.slow
-def test_a_float32_step_through_winograd_is_near_the_float64_one(x64):
+def test_a_float32_step_is_near_the_float64_one(x64):
     """The activation is smooth: one ReLU whose sign flips by rounding moves most gradients by more than 1e-4."""
     fields = {"stage_sizes": (1, 1), "widths": (64, 64), "stem_width": 64, "activation": nn.softplus}
     case = Case("se_resnet18", 32, fields)

@@ -1,0 +1,82 @@
+"""Convolution and its gradients as JAX primitives: in forms of their own on CPUs, in XLA's everywhere else.
+
+`jax.lax.platform_dependent` would not do. An exported program must not contain calls that only this machine's XLA
+knows, and XLA cannot divide such calls among devices.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+from senet_jax.ops import cpu_convolution, onednn
+from senet_jax.ops.cpu_convolution import Means
+from senet_jax.ops.windows import Window, xla_convolution, xla_input_gradient, xla_kernel_gradient
+from senet_jax.typing import Array
+
+
+def _primitive(name: str, own: Callable[..., Array], xla: Callable[..., Array], like: int | None) -> Any:
+    """Makes a function of arrays that is computed by `own` on CPUs and by `xla` elsewhere.
+
+    `like` is the operand whose shape and dtype the result has. None: it has the shape of the convolution.
+    """
+    primitive = Primitive(f"senet_jax_{name}")
+
+    def by_xla(*operands: Array, window: Window, use_onednn: bool) -> Array:
+        return xla(*operands, window)
+
+    def describe(*operands: Any, window: Window, use_onednn: bool) -> Any:
+        # Inside of `jax.shard_map`, the last operand varies over all axes that the result varies over.
+        result = operands[like] if like is not None else jax.eval_shape(partial(xla, window=window), *operands)
+        return operands[-1 if like is not None else 0].update(shape=result.shape, dtype=result.dtype)
+
+    def lower_on_cpu(context: mlir.LoweringRuleContext, *values: Any, window: Window, use_onednn: bool) -> Any:
+        alone = _alone(context)
+
+        def on_cpu(*operands: Array) -> Array:
+            means = Means(use_onednn and alone and not onednn.kept(), alone)
+            return own(*operands, window, means).astype(operands[like or 0].dtype)
+
+        form = partial(xla, window=window) if _empty_or_exported(context) else on_cpu
+        return mlir.lower_fun(form, multiple_results=False)(context, *values)
+
+    def map_examples(operands: Any, axes: Any, **settings: Any) -> tuple[Array, int]:
+        mapped = [x if axis is None else jax.numpy.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True)]
+
+        def one(index: Array) -> Array:
+            own = [x if axis is None else x[index] for x, axis in zip(mapped, axes, strict=True)]
+            return primitive.bind(*own, **settings)
+
+        (size,) = {len(x) for x, axis in zip(mapped, axes, strict=True) if axis is not None}
+        return lax.map(one, jax.numpy.arange(size)), 0
+
+    primitive.def_impl(by_xla)
+    primitive.def_abstract_eval(describe)
+    mlir.register_lowering(primitive, mlir.lower_fun(by_xla, multiple_results=False))
+    mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
+    batching.primitive_batchers[primitive] = map_examples
+    return partial(jax.jit, static_argnames=("window", "use_onednn"), inline=True)(primitive.bind)
+
+
+def _empty_or_exported(context: mlir.LoweringRuleContext) -> bool:
+    """Whether there is nothing to compute, or the program is to run elsewhere, or has symbolic sizes."""
+    sizes = [size for operand in context.avals_in for size in getattr(operand, "shape", ())]
+    known = all(isinstance(size, int) for size in sizes)
+    return not known or 0 in sizes or context.module_context.lowering_parameters.for_export
+
+
+def _alone(context: mlir.LoweringRuleContext) -> bool:
+    """Whether XLA does not divide the program among devices: it is for one, or `jax.shard_map` has divided it."""
+    axes: Any = context.module_context.axis_context
+    if isinstance(axes, mlir.SPMDAxisContext):
+        return set(axes.manual_axes) == set(axes.mesh.axis_names)
+    return getattr(axes, "num_devices", 1) == 1
+
+
+convolution = _primitive("convolution", cpu_convolution.convolution, xla_convolution, like=None)
+input_gradient = _primitive("input_gradient", cpu_convolution.input_gradient, xla_input_gradient, like=0)
+kernel_gradient = _primitive("kernel_gradient", cpu_convolution.kernel_gradient, xla_kernel_gradient, like=1)
