@@ -96,7 +96,10 @@ def test_one_that_fails_ends_it(contestants, tmp_path, settings, message):
     [
         ("--model=se_resnet50", "--model is 'se_resnet50'; bench takes timm/seresnet50, timm/seresnext50_32x4d"),
         ("--modes=training,infer", "--modes has 'infer'; allowed are training, inference"),
-        ("--variants=our", "--variants has 'our'; allowed are ours, ours_unfused, ours_xla, flax, timm,"),
+        (
+            "--variants=our",
+            "--variants has 'our'; allowed are ours, ours_unfused, ours_portable, ours_xla, flax, timm,",
+        ),
         ("--variants=", "--variants has ''; allowed are"),
         ("--dtype=fp16", "--dtype has 'fp16'; allowed are float32, bfloat16"),
         ("--rounds=0", "--rounds is 0; it must be 1 or more"),
@@ -162,12 +165,18 @@ def test_a_contestant_trains(small):
     assert min(contestant.facts["bytes_accessed"], contestant.facts["compiled_memory"]) > 0
 
 
+@pytest.mark.optimised
 def test_variants_are_different_programs(small):
     programs = set()
-    for name in ("ours", "ours_unfused", "ours_xla"):
+    for name in ("ours", "ours_unfused", "ours_portable", "ours_xla"):
         model = jax_worker.make_model(SETTINGS | bench.VARIANTS[name].settings)
         images = jnp.zeros((2, 8, 8, 3))
-        variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
-        train = partial(model.apply, train=True, mutable=["batch_stats"])
-        programs.add(jax.jit(train).lower(variables, images).as_text())
-    assert len(programs) == 3
+        shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
+        variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
+
+        def loss(params, model=model, variables=variables):
+            logits, _ = model.apply(variables | {"params": params}, images, train=True, mutable=["batch_stats"])
+            return logits.sum()
+
+        programs.add(jax.jit(jax.grad(loss)).lower(variables["params"]).as_text())
+    assert len(programs) == 4
