@@ -167,10 +167,9 @@ def test_a_contestant_trains(small):
 
 @pytest.mark.optimised
 def test_variants_are_different_programs(small):
-    programs = set()
+    programs, images = set(), jnp.zeros((2, 8, 8, 3))
     for name in ("ours", "ours_unfused", "ours_portable", "ours_xla"):
         model = jax_worker.make_model(SETTINGS | bench.VARIANTS[name].settings)
-        images = jnp.zeros((2, 8, 8, 3))
         shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
         variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
 
