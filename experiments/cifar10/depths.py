@@ -1,0 +1,32 @@
+"""ResNet-20, 56 and 110 on CIFAR-10, plain and with SE, three seeds each, by the full recipe of se_resnet20.py.
+
+Command: python launch.py sweep --config=experiments/cifar10/depths.py --jobs=3 on one GPU; the same command goes on
+         ...depths.py:0.01 to try it with a hundredth of the steps
+Paper:   ResNet-110 has 6.37 % error, SE-ResNet-110 5.21 % (table 4); ResNet-20 and 56 have 8.75 and 6.97 %
+         (arXiv 1512.03385, table 6)
+Here:    not trained
+"""
+
+from senet_jax.config import Experiment
+from senet_jax.experiments.cifar10 import se_resnet20
+from senet_jax.sweep import Sweep, axis, chain, product, seeds, variant
+
+
+def get_config(scale: str = "1") -> Experiment:
+    """The recipe, its 64,000 steps times the scale."""
+    try:
+        steps = round(64000 * float(scale))
+    except ValueError:
+        raise ValueError(f"the argument is {scale!r}; it must be a number, such as 0.01") from None
+    config = se_resnet20.get_config()
+    config.duration = f"{steps} steps"
+    config.optimizer.decay_at = (f"{steps // 2} steps", f"{3 * steps // 4} steps")
+    return config
+
+
+def sweep() -> Sweep:
+    """18 runs, one seed after the other."""
+    names = {f"ResNet-{depth}": f"se_resnet{depth}_cifar" for depth in (20, 56, 110)}
+    return product(
+        seeds(3), axis("model.name", names), chain(variant("no SE", {"model.attention": "none"}), variant("SE", {}))
+    )
