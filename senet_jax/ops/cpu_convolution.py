@@ -42,9 +42,11 @@ def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], 
     if use_onednn:
         return onednn.convolution(x, kernel, window)
     x, kernel = _float32(x, kernel)
+    if window.groups > 1:
+        return _by_blocks(x, kernel, window)
     if _pointwise(kernel, window):
         return lax.dot_general(_strided(x, window), kernel[0, 0], (((3,), (0,)), ((), ())))
-    return _by_blocks(x, kernel, window) if window.groups > 1 else xla_convolution(x, kernel, window)
+    return xla_convolution(x, kernel, window)
 
 
 def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, means: Means) -> Array:
@@ -57,11 +59,11 @@ def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, mea
     if use_onednn:
         return _input_gradient_by_phases(x, kernel, gradient, window)
     x, kernel, gradient = _float32(x, kernel, gradient)
+    if window.groups > 1:
+        return jax.linear_transpose(lambda x: _by_blocks(x, kernel, window), x)(gradient)[0]
     if _pointwise(kernel, window):
         product = lax.dot_general(gradient, kernel[0, 0], (((3,), (1,)), ((), ())))
         return _spread(x, kernel, product, window)
-    if window.groups > 1:
-        return jax.linear_transpose(lambda x: _by_blocks(x, kernel, window), x)(gradient)[0]
     return xla_input_gradient(x, kernel, gradient, window)
 
 

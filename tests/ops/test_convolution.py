@@ -26,6 +26,7 @@ FORMS = {
     "1x7": ((1, 5, 9, 20), (1, 7, 20, 5), {"padding": ((0, 0), (3, 3))}),
     "7x7, stride 2": ((2, 11, 12, 3), (7, 7, 3, 8), {"stride": 2, "padding": 3}),
     "grouped": ((2, 8, 7, 48), (3, 3, 8, 96), {"groups": 6, "padding": 1}),
+    "grouped, 1x1": ((2, 5, 6, 12), (1, 1, 4, 6), {"groups": 3}),
     "grouped, wide": ((1, 6, 6, 120), (3, 3, 40, 120), {"groups": 3, "padding": 1}),
     "grouped, stride 2": ((2, 9, 8, 64), (3, 3, 4, 64), {"groups": 16, "padding": 1, "stride": 2}),
     "depthwise": ((2, 8, 9, 6), (3, 3, 1, 6), {"groups": 6, "padding": 1}),
