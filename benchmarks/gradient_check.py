@@ -24,6 +24,7 @@ from flax import linen as nn
 from senet_jax import create_model
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.modules import BatchNorm
+from senet_jax.modules.conv import conv
 from senet_jax.training import parallel
 from senet_jax.training.state import TrainState, init_state
 from senet_jax.training.step import make_train_step
@@ -97,7 +98,8 @@ _CASES = (
     Case("se_resnext50_32x4d", 32, _GROUPED),
     Case("senet154", 32, _GROUPED),
     Case("se_bn_inception", 32, {"widths": _INCEPTION}),
-    Case("se_inception_resnet_v2", 75, {"stage_sizes": (1, 1, 1)}),
+    # Its many convolutions would take most of the tests' time to compile in our forms.
+    Case("se_inception_resnet_v2", 75, {"stage_sizes": (1, 1, 1), "conv": partial(conv, lowering="xla")}),
     Case("se_vgg11", 28, {"stage_sizes": (1, 2), "widths": (8, 16), "dense_width": 16}),
     Case("se_shufflenet", 32, {"stage_sizes": (2, 1)}),
     Case("se_preact_resnet110_cifar", 8, _SHORT),

@@ -1,7 +1,7 @@
 """SE-ResNet-20 on 8x8 handwritten digits: real images, no download, a minute on two CPU cores.
 
 Command:  python launch.py
-Measured: 99.50 % test accuracy (mean of seeds 0 to 4, standard deviation 0.36, from 99.16 to 100.00 %); see
+Measured: 99.50 % test accuracy (mean of seeds 0 to 4, std 0.36, from 99.16 to 100.00 %); see
           experiments/results/digits.csv. One test image is 0.28 %.
 Recipe:   chosen on a quarter of the training images, `train[75%:]`, with seeds 10 to 12
 """
@@ -13,7 +13,7 @@ def get_config() -> Experiment:
     """1,438 images to train and 359 to test, from scikit-learn."""
     return Experiment(
         model=ModelConfig("se_resnet20_cifar"),
-        data=DataConfig("digits", image_size=8, mean=(0.305,), deviation=(0.376,), crop_padding=1),
+        data=DataConfig("digits", image_size=8, mean=(0.305,), std=(0.376,), crop_padding=1),
         optimizer=OptimizerConfig(learning_rate=0.1, weight_decay=1e-3, label_smoothing=0.1, warmup="1 epochs"),
         duration="40 epochs",
         batch_size=64,

@@ -64,7 +64,7 @@ class DataConfig:
     """Height and width of the network's input, in pixels."""
     mean: tuple[float, ...] = (0.5,)
     """Subtracted from pixels in [0, 1]: one value, or one for each channel."""
-    deviation: tuple[float, ...] = (0.25,)
+    std: tuple[float, ...] = (0.25,)
     """Std of pixels in [0, 1], divides them after the mean is subtracted: one value, or one for each channel."""
     random_resized_crop: bool = False
     """Train on crops of 8 to 100 % of the area and 3/4 to 4/3 in aspect, resized to image_size (paper, section 5.1)."""
@@ -299,9 +299,9 @@ def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
     yield "data.path", folder, bool(data.path) if data.name == "folder" else data.path is None
     yield "data.image_size", "a positive number of pixels", data.image_size > 0
     yield "data.mean", "one or more finite numbers", data.mean != () and all(-inf < x < inf for x in data.mean)
-    deviations = "positive numbers, one or as many as config.data.mean has"
-    positive = all(0 < x < inf for x in data.deviation)
-    yield "data.deviation", deviations, positive and len(data.deviation) in (1, len(data.mean))
+    stds = "positive numbers, one or as many as config.data.mean has"
+    positive = all(0 < x < inf for x in data.std)
+    yield "data.std", stds, positive and len(data.std) in (1, len(data.mean))
     yield "data.crop_padding", "0 or more pixels", data.crop_padding >= 0
     no_padding = "0 where config.data.random_resized_crop is true"
     yield "data.crop_padding", no_padding, not (data.random_resized_crop and data.crop_padding)

@@ -52,6 +52,7 @@ def with_blocks(language):
     return [pytest.param(page, id=page.name) for page in PAGES if blocks(page, language)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", with_blocks("python"))
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -21,4 +21,4 @@ def test_the_recipe_of_the_digits_quotes_its_results():
     assert len(accuracies) == 5
     recipe = " ".join((ROOT / "experiments/digits.py").read_text().split())
     extremes = f"from {min(accuracies):.2f} to {max(accuracies):.2f} %"
-    assert f"{mean} % test accuracy (mean of seeds 0 to 4, standard deviation {std}, {extremes})" in recipe
+    assert f"{mean} % test accuracy (mean of seeds 0 to 4, std {std}, {extremes})" in recipe

@@ -17,7 +17,7 @@ def get_config() -> Experiment:
             "cifar10",
             image_size=32,
             mean=(0.4914, 0.4822, 0.4465),
-            deviation=(0.2470, 0.2435, 0.2616),
+            std=(0.2470, 0.2435, 0.2616),
             crop_padding=4,
             flip=True,
         ),

@@ -49,14 +49,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Summary:
-    """A variant: means over its runs, and their sample standard deviation; None where there are too few runs."""
+    """A variant: means over its runs, and their sample std; None where there are too few runs."""
 
     variant: str
     is_baseline: bool
     changes: Mapping[str, Any]
     seeds: int
     accuracy: float
-    deviation: float | None
+    std: float | None
     top5_accuracy: float | None
     """None where there are ten classes or fewer."""
     difference: float | None
@@ -118,12 +118,12 @@ def cells(summaries: Sequence[Summary]) -> list[dict[str, str]]:
     """The rows of the table as text by their titles, without columns that are empty in all of them."""
     rows = []
     for summary in summaries:
-        deviation = "" if summary.deviation is None else f" ± {100 * summary.deviation:.2f}"
+        std = "" if summary.std is None else f" ± {100 * summary.std:.2f}"
         interval = summary.interval
         rows.append(
             {
                 "variant": summary.variant,
-                "test accuracy, %": f"{100 * summary.accuracy:.2f}{deviation}",
+                "test accuracy, %": f"{100 * summary.accuracy:.2f}{std}",
                 "top-5 accuracy, %": _text(summary.top5_accuracy, lambda x: f"{100 * x:.2f}"),
                 "seeds": str(summary.seeds),
                 "difference": "baseline" if summary.is_baseline else _text(summary.difference, _points),

@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
 
 from senet_jax.analysis.comparison import Summary
+from senet_jax.analysis.figures import GREY, colours, save
 
 Curves = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
 """The records of `metrics.jsonl` of each run of each variant."""
-_GREY = "0.35"
 
 
 def plot_accuracy(summaries: Sequence[Summary], path: Path, title: str) -> None:
-    """Draws mean test accuracy with its standard deviation: over a field that has numbers, else side by side.
+    """Draws mean test accuracy with its std: over a field that has numbers, else side by side.
 
-    The baseline is a line across, with its deviation as a band, where it has no place on that axis.
+    The baseline is a line across, with its std as a band, where it has no place on that axis.
     """
     field = varied_number(summaries)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
@@ -28,15 +28,22 @@ def plot_accuracy(summaries: Sequence[Summary], path: Path, title: str) -> None:
     placed = [each for each in summaries if field is None or field in each.changes]
     for each in summaries:
         if each not in placed:
-            label, deviation = f"{each.variant} ({each.seeds} seeds)", each.deviation or 0
-            axis.axhline(each.accuracy, label=label, color=_GREY, linestyle="--")
-            axis.axhspan(each.accuracy - deviation, each.accuracy + deviation, color=_GREY, alpha=0.12, linewidth=0)
+            label, std = f"{each.variant} ({each.seeds} seeds)", each.std or 0
+            axis.axhline(each.accuracy, label=label, color=GREY, linestyle="--")
+            axis.axhspan(
+                each.accuracy - std,
+                each.accuracy + std,
+                color=GREY,
+                alpha=0.12,
+                linewidth=0,
+                label=f"{each.variant} ± std",
+            )
     if field is not None:
         placed.sort(key=lambda each: each.changes[field])
     positions = list(range(len(placed))) if field is None else [each.changes[field] for each in placed]
-    means, deviations = [each.accuracy for each in placed], [each.deviation or 0 for each in placed]
-    style = {"color": "tab:orange", "capsize": 4, "label": "mean ± standard deviation"}
-    axis.errorbar(positions, means, deviations, fmt="o" if field is None else "o-", **style)
+    means, stds = [each.accuracy for each in placed], [each.std or 0 for each in placed]
+    style = {"color": "tab:orange", "capsize": 4, "label": "mean ± std"}
+    axis.errorbar(positions, means, stds, fmt="o" if field is None else "o-", **style)
     if field is None:
         axis.set_xticks(positions, [each.variant for each in placed], rotation=20, ha="right")
         axis.margins(x=0.15)
@@ -51,13 +58,13 @@ def plot_accuracy(summaries: Sequence[Summary], path: Path, title: str) -> None:
 
 
 def plot_parameters(summaries: Sequence[Summary], path: Path, title: str) -> None:
-    """Draws mean test accuracy, with its standard deviation, over the number of parameters."""
+    """Draws mean test accuracy, with its std, over the number of parameters."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
-    for number, each in enumerate(summaries):
+    for each, colour in zip(summaries, colours(len(summaries)), strict=True):
         marker = "s" if each.is_baseline else "o"
-        point = {"fmt": marker, "capsize": 4, "color": f"C{number % 10}", "label": each.variant}
-        axis.errorbar(each.parameters / 1e6, each.accuracy, each.deviation or 0, **point)
+        point = {"fmt": marker, "capsize": 4, "color": colour, "label": each.variant}
+        axis.errorbar(each.parameters / 1e6, each.accuracy, each.std or 0, **point)
     axis.set_xlabel("parameters (millions)")
     axis.margins(x=0.1)
     _finish(figure, axis, path, title)
@@ -71,15 +78,15 @@ def plot_training(curves: Curves, path: Path, title: str) -> None:
     figure.suptitle(title)
     panels = (("train", "loss", "training loss (nats)"), ("test", "accuracy", "test accuracy"))
     for axis, (split, name, label) in zip(figure.subplots(1, 2), panels, strict=True):
-        for number, (variant, runs) in enumerate(curves.items()):
+        for (variant, runs), colour in zip(curves.items(), colours(len(curves)), strict=True):
             epochs: dict[float, list[float]] = defaultdict(list)
             for record in (record for records in runs for record in records):
                 if record["split"] == split:
                     epochs[record["epoch"]].append(record[name])
             times = sorted(epochs)
-            axis.plot(times, [statistics.fmean(epochs[x]) for x in times], ".-", color=f"C{number % 10}", label=variant)
+            axis.plot(times, [statistics.fmean(epochs[x]) for x in times], ".-", color=colour, label=variant)
             lowest, highest = ([extreme(epochs[x]) for x in times] for extreme in (min, max))
-            axis.fill_between(times, lowest, highest, color=f"C{number % 10}", alpha=0.15, linewidth=0)
+            axis.fill_between(times, lowest, highest, color=colour, alpha=0.15, linewidth=0)
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
@@ -88,7 +95,7 @@ def plot_training(curves: Curves, path: Path, title: str) -> None:
         else:
             axis.yaxis.set_major_formatter(PercentFormatter(1.0))
             axis.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def varied_number(summaries: Sequence[Summary]) -> str | None:
@@ -112,4 +119,4 @@ def _finish(figure: Figure, axis: Axes, path: Path, title: str) -> None:
     axis.grid(alpha=0.3)
     axis.legend(fontsize="small")
     axis.set_title(title)
-    figure.savefig(path, dpi=120)
+    save(figure, path)

@@ -161,10 +161,11 @@ def _work(equation: JaxprEqn) -> Cost:
     operands: list[Any] = [variable.aval for variable in equation.invars]
     results: list[Any] = [variable.aval for variable in equation.outvars]
     written = sum(result.size for result in results)
-    if name == "conv_general_dilated":
-        kernel = operands[1].shape
-        taps = math.prod(kernel) // kernel[parameters["dimension_numbers"].rhs_spec[0]]
-        spread = math.prod(parameters["lhs_dilation"])  # Transposed convolutions: zeros between the elements are free.
+    if name in ("conv_general_dilated", "senet_jax_convolution"):  # The second is `ops.convolution`.
+        kernel, numbers = operands[1].shape, parameters.get("dimension_numbers")
+        taps = math.prod(kernel) // kernel[numbers.rhs_spec[0] if numbers else -1]
+        # Of transposed convolutions, zeros between the elements are free.
+        spread = math.prod(parameters.get("lhs_dilation", ()))
         return Cost(multiply_adds=written * taps // spread, activations=written)
     if name == "dot_general":
         (contracted, _), _ = parameters["dimension_numbers"]

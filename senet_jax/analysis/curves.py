@@ -7,6 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from senet_jax.analysis.figures import save
+
 
 def plot_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     """Draws loss, accuracy and learning rate over epochs, of training and test, and saves them at the path."""
@@ -27,4 +29,4 @@ def plot_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> No
     axes[0].set_yscale("log")
     axes[0].legend()
     axes[1].yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.savefig(path, dpi=120)
+    save(figure, path)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from senet_jax.analysis.excitations import Excitations, Gates
+from senet_jax.analysis.figures import save
 
 
 def title(path: str) -> str:
@@ -31,15 +32,15 @@ def plot_means(found: Excitations, classes: Mapping[str, int], path: Path, headi
     _save(found, draw, path, heading)
 
 
-def plot_deviations(found: Excitations, classes: Mapping[str, int], path: Path, heading: str) -> None:
-    """Draws the mean gates of classes, with a standard deviation over instances to both sides (figure 7)."""
+def plot_stds(found: Excitations, classes: Mapping[str, int], path: Path, heading: str) -> None:
+    """Draws the mean gates of classes, with a std over instances to both sides (figure 7)."""
 
     def draw(axis: Axes, gates: Gates, channels: np.ndarray) -> None:
-        means, deviations = gates.class_mean[:, channels], gates.class_deviation[:, channels]
+        means, stds = gates.class_mean[:, channels], gates.class_std[:, channels]
         for name, label in classes.items():
-            mean, deviation = means[label], deviations[label]
+            mean, std = means[label], stds[label]
             (line,) = axis.plot(channels, mean, label=_counted(name, gates.count[label]), linewidth=1.2)
-            axis.fill_between(channels, mean - deviation, mean + deviation, color=line.get_color(), alpha=0.25)
+            axis.fill_between(channels, mean - std, mean + std, color=line.get_color(), alpha=0.25)
 
     _save(found, draw, path, heading)
 
@@ -68,4 +69,4 @@ def _save(found: Excitations, draw: Callable[[Axes, Gates, np.ndarray], None], p
     panels[0].set_ylim(min(low, 0), max(high, 1))
     figure.suptitle(heading)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    figure.savefig(path, dpi=120)
+    save(figure, path)

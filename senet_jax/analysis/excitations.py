@@ -16,7 +16,7 @@ Batches = Iterable[tuple[Any, Any]]
 NEAR = 0.1
 """Gates closer than this to 0, or to 1, are near it."""
 CONSTANT = 0.01
-"""A channel whose gates have a smaller standard deviation over all images is constant."""
+"""A channel whose gates have a smaller std over all images is constant."""
 _STAGE = re.compile(r"(stage\d+|inception_\d+|conv\d+|block\d+)_?(?:block)?(?:\d+|[a-z])")
 
 
@@ -58,9 +58,9 @@ class Gates:
         return self._pivot + self._sum.sum(0) / self.count.sum()
 
     @property
-    def deviation(self) -> np.ndarray:
-        """Standard deviation over all images, (c,)."""
-        return _deviation(self._sum.sum(0), self._square.sum(0), self.count.sum())
+    def std(self) -> np.ndarray:
+        """Std over all images, (c,)."""
+        return _std(self._sum.sum(0), self._square.sum(0), self.count.sum())
 
     @property
     def class_mean(self) -> np.ndarray:
@@ -68,9 +68,9 @@ class Gates:
         return self._pivot + self._sum / self._counted
 
     @property
-    def class_deviation(self) -> np.ndarray:
-        """Standard deviation over the images of each class, (classes, c); NaN for a class without images."""
-        return _deviation(self._sum, self._square, self._counted)
+    def class_std(self) -> np.ndarray:
+        """Std over the images of each class, (classes, c); NaN for a class without images."""
+        return _std(self._sum, self._square, self._counted)
 
     @property
     def near_zero(self) -> float:
@@ -85,7 +85,7 @@ class Gates:
     @property
     def constant(self) -> float:
         """Share of the channels that are constant."""
-        return float((self.deviation < CONSTANT).mean())
+        return float((self.std < CONSTANT).mean())
 
     @property
     def between_classes(self) -> float:
@@ -96,7 +96,7 @@ class Gates:
         present, images = self.count > 0, self.count.sum()
         differences = self._sum[present] / self._counted[present] - self._sum.sum(0) / images
         between = (self.count[present] / images) @ differences**2
-        total = self.deviation @ self.deviation
+        total = self.std @ self.std
         return float(between.sum() / total) if total else np.nan
 
     @property
@@ -230,5 +230,5 @@ def _correct(logits: np.ndarray, labels: np.ndarray) -> int:
     return int(((logits >= own).sum(1) == 1).sum())
 
 
-def _deviation(total: np.ndarray, squares: np.ndarray, count: Any) -> np.ndarray:
+def _std(total: np.ndarray, squares: np.ndarray, count: Any) -> np.ndarray:
     return np.sqrt(np.maximum(squares / count - (total / count) ** 2, 0))

@@ -44,7 +44,7 @@ def filled(text: str, tables: dict[str, str]) -> str:
 
 
 def _digits(rows: Rows) -> str:
-    """One row: mean and standard deviation over seeds."""
+    """One row: mean and std over seeds."""
     accuracies = [100 * float(row["accuracy"]) for row in rows]
     seconds = statistics.median(float(row["seconds"]) for row in rows)
     cells = {

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from senet_jax.analysis.figures import save
 from senet_jax.bench.contest import Ratio, Result
 
 _GIB = 2**30
@@ -104,7 +105,7 @@ def draw(results: Sequence[Result], images: int, path: Path, title: str) -> None
     handles, labels = panels[0, 0].get_legend_handles_labels()
     legend = dict(zip(labels, handles, strict=True))
     figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=2)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def _divided(value: float | None, divisor: float) -> float | None:

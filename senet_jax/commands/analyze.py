@@ -12,25 +12,26 @@ from jax.sharding import Mesh
 from senet_jax.analysis.excitations import CONSTANT, NEAR, Excitations, accuracy_without, count_gates, excitations
 from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.tables import aligned
 from senet_jax.config import did_you_mean
 from senet_jax.data import evaluation_batches
+from senet_jax.terminal.tables import aligned
 from senet_jax.training import parallel
 from senet_jax.training.augmentation import normalise
 from senet_jax.training.checkpoints import Checkpoints
+from senet_jax.training.compilation import keep_programs
 from senet_jax.training.loop import initial_state
 from senet_jax.training.plan import Plan, open_plan
 
 _IMAGENET = {"n01443537": "goldfish", "n02690373": "plane", "n02110958": "pug", "n09246464": "cliff"}
 """The classes of figure 6, first the two of figure 7, which ImageNet's datasets call by the numbers of WordNet."""
 _EXPLANATION = """
-The deviation is a standard deviation over images, averaged over channels. Near 0 and near 1 is the share of gates
-closer than {near}, constant the share of channels with a deviation below {constant}, between classes the share of the
+The std is over images, averaged over channels. Near 0 and near 1 is the share of gates
+closer than {near}, constant the share of channels with a std below {constant}, between classes the share of the
 gates' variance that is between the means of classes: where classes do not matter, {chance:.1%} by chance.
 
 Test accuracy where all gates of some blocks are replaced by their means over images:
 """
-_FORMATS = {"mean": ".3f", "deviation": ".3f", "channels": "d", "accuracy": ".2%", "difference": "+.2%"}
+_FORMATS = {"mean": ".3f", "std": ".3f", "channels": "d", "accuracy": ".2%", "difference": "+.2%"}
 """Of the printed columns; all others are shares."""
 
 
@@ -55,6 +56,7 @@ def prepare(request: Request) -> Callable[[], None]:
     classes = _choose(plan.dataset.class_names, request.options.get("classes", ()))
 
     def run() -> None:
+        keep_programs()
         mesh = parallel.data_mesh()
         state, _ = initial_state(plan, checkpoints, mesh)
         found = excitations(plan.model, state.evaluated, _batches(plan, mesh))
@@ -94,7 +96,7 @@ def _batches(plan: Plan, mesh: Mesh) -> Iterator[tuple[jax.Array, np.ndarray]]:
     data = plan.config.data
     batches = evaluation_batches(plan.dataset.test, data, batch_size=plan.config.eval_batch_size)
     for batch in parallel.to_devices(batches, mesh):
-        yield normalise(batch["image"], data.mean, data.deviation), np.where(batch["mask"], batch["label"], -1)
+        yield normalise(batch["image"], data.mean, data.std), np.where(batch["mask"], batch["label"], -1)
 
 
 def _save(
@@ -107,7 +109,7 @@ def _save(
 ) -> None:
     """Writes pictures, tables and an array file.
 
-    In that are "classes", their names, "images" of each, and for each block "<block>/mean" and "<block>/deviation" over
+    In that are "classes", their names, "images" of each, and for each block "<block>/mean" and "<block>/std" over
     the images of each class, (classes, c).
     """
     from senet_jax.analysis import excitation_pictures as pictures  # Matplotlib is slow to import.
@@ -115,7 +117,7 @@ def _save(
     output.mkdir(parents=True, exist_ok=True)
     pictures.plot_means(found, classes, output / "classes.png", f"Mean gates: {title}")
     two = dict(list(classes.items())[:2])
-    pictures.plot_deviations(found, two, output / "instances.png", f"Mean gates ± standard deviation: {title}")
+    pictures.plot_stds(found, two, output / "instances.png", f"Mean gates ± std: {title}")
     tables = {"blocks": _blocks(found), "replaced": _replaced(found, left), "gates": _gates(found, classes)}
     for name, rows in tables.items():
         with (output / f"{name}.csv").open("w", newline="") as file:
@@ -125,7 +127,7 @@ def _save(
     arrays: dict[str, Any] = {
         f"{path}/{name}": values.astype(np.float32)
         for path, gates in found.blocks.items()
-        for name, values in (("mean", gates.class_mean), ("deviation", gates.class_deviation))
+        for name, values in (("mean", gates.class_mean), ("std", gates.class_std))
     }
     np.savez_compressed(output / "excitations.npz", classes=np.array(class_names), images=found.images, **arrays)
 
@@ -137,7 +139,7 @@ def _blocks(found: Excitations) -> list[dict[str, Any]]:
             "block": path,
             "channels": gates.channels,
             "mean": _rounded(gates.mean.mean()),
-            "deviation": _rounded(gates.deviation.mean()),
+            "std": _rounded(gates.std.mean()),
             "near_0": _rounded(gates.near_zero),
             "near_1": _rounded(gates.near_one),
             "constant": _rounded(gates.constant),
@@ -160,12 +162,12 @@ def _gates(found: Excitations, classes: Mapping[str, int]) -> list[dict[str, Any
     rows = []
     for path in found.shown:
         gates = found.blocks[path]
-        moments = {"all classes": (gates.mean, gates.deviation)}
-        moments |= {name: (gates.class_mean[label], gates.class_deviation[label]) for name, label in classes.items()}
-        for name, (mean, deviation) in moments.items():
+        moments = {"all classes": (gates.mean, gates.std)}
+        moments |= {name: (gates.class_mean[label], gates.class_std[label]) for name, label in classes.items()}
+        for name, (mean, std) in moments.items():
             rows += [
                 {"block": path, "class": name, "channel": int(channel)}
-                | {"mean": _rounded(mean[channel]), "deviation": _rounded(deviation[channel])}
+                | {"mean": _rounded(mean[channel]), "std": _rounded(std[channel])}
                 for channel in gates.sampled
             ]
     return rows

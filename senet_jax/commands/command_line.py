@@ -19,11 +19,12 @@ from typing import Any, NoReturn
 from absl import flags
 
 from senet_jax import config as configuration
-from senet_jax.commands import program
-from senet_jax.commands.config_files import CONFIG, EXPERIMENTS, find, load, load_sweep, read_workdir
+from senet_jax.commands.config_files import EXPERIMENTS, find, load, load_sweep
 from senet_jax.commands.options import COMMANDS, CONFIGURED, OPTIONS
 from senet_jax.config import Experiment, describe, did_you_mean, field_types
 from senet_jax.sweep import Sweep
+from senet_jax.terminal import program
+from senet_jax.training import workdir as workdirs
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,9 @@ def parse(argv: Sequence[str]) -> Request:
         raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {kind}")
     if not configured:
         return Request(command, workdir=workdir, options=options)
-    resumes = command == "train" and workdir is not None and (workdir / CONFIG).exists()
+    resumes = command == "train" and workdir is not None and (workdir / workdirs.CONFIG).exists()
     if (of_run or resumes) and workdir is not None and given.config is None:
-        config, config_path, name = read_workdir(workdir), workdir / CONFIG, workdir.resolve().name
+        config, config_path, name = workdirs.read_config(workdir), workdir / workdirs.CONFIG, workdir.resolve().name
     else:
         file, _, argument = (str(EXPERIMENTS / "digits.py") if given.config is None else given.config).partition(":")
         config_path = find(_local_path("config", file))
@@ -219,7 +220,6 @@ _SHORT = {
     "bs": "batch_size",
     "epochs": "duration",
     "steps": "duration",
-    "std": "deviation",
     "ema": "ema_decay",
 }
 """Names of fields in other projects."""

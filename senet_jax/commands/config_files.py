@@ -1,7 +1,6 @@
-"""Reads a configuration: from a Python file's get_config(), or from the config.json that a run left in its workdir."""
+"""Reads a configuration or a sweep from a Python file."""
 
 import difflib
-import json
 import os
 import re
 import runpy
@@ -17,27 +16,12 @@ from senet_jax.config import (
     ModelConfig,
     OptimizerConfig,
     did_you_mean,
-    from_dict,
 )
 from senet_jax.sweep import Sweep
 
-CONFIG = "config.json"
-"""The configuration of a training run, in its workdir."""
 EXPERIMENTS = Path(__file__).parents[1].joinpath("experiments").resolve()
 """The experiments of the package. In a checkout, `senet_jax/experiments` is a link to the folder at the top."""
 _CLASSES = {kind.__name__: kind for kind in (Experiment, ModelConfig, DataConfig, OptimizerConfig)}
-
-
-def read_workdir(workdir: Path) -> Experiment:
-    """The configuration that a training run left in its workdir. Raises ValueError where there is none."""
-    path = workdir / CONFIG
-    if not path.is_file():
-        near = did_you_mean(workdir.name, (other.parent.name for other in workdir.parent.glob(f"*/{CONFIG}")))
-        raise ValueError(f"--workdir is {str(workdir)!r}, without a {CONFIG}; it must be that of a training run{near}")
-    try:
-        return from_dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def find(path: Path) -> Path:

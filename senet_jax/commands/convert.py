@@ -6,7 +6,7 @@ import jax
 
 from senet_jax import create_model
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.tables import print_table
+from senet_jax.terminal.tables import print_table
 from senet_jax.weights import Preprocessing, save_weights
 
 
@@ -46,6 +46,6 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _described(images: Preprocessing) -> str:
-    mean, deviation = (", ".join(f"{value:.4g}" for value in values) for values in (images.mean, images.deviation))
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (images.mean, images.std))
     size = f"{images.image_size} x {images.image_size} pixels"
-    return f"{size}, crop {images.crop:g}, {images.interpolation}, mean {mean}, deviation {deviation}"
+    return f"{size}, crop {images.crop:g}, {images.interpolation}, mean {mean}, std {std}"

@@ -6,8 +6,8 @@ from dataclasses import astuple
 from senet_jax import create_model
 from senet_jax.analysis.cost import Cost, NetworkCost, cost
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.tables import aligned
 from senet_jax.models import native
+from senet_jax.terminal.tables import aligned
 
 _COUNTS = ["parameters", "multiply-adds", "activations", "elementwise"]
 _EXPLANATION = """

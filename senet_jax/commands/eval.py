@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import cast
 
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.tables import accuracy_rows, print_table
+from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training import parallel
 from senet_jax.training.checkpoints import Checkpoints
+from senet_jax.training.compilation import keep_programs
 from senet_jax.training.loop import initial_state, make_evaluate
 from senet_jax.training.plan import open_plan
 
@@ -22,6 +23,7 @@ def prepare(request: Request) -> Callable[[], None]:
     plan = open_plan(request.config)
 
     def run() -> None:
+        keep_programs()
         mesh = parallel.data_mesh()
         state, _ = initial_state(plan, checkpoints, mesh)
         results = make_evaluate(plan.model, plan.dataset, plan.config, mesh)(state.evaluated)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from senet_jax import config as configuration
-from senet_jax.commands import program
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import shown
 from senet_jax.commands.options import COMMANDS
 from senet_jax.config import Experiment, describe, field_types, flatten
+from senet_jax.terminal import program
 
 _USAGE = f"[{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
 _FLAGS = {

@@ -8,21 +8,18 @@ from typing import Any
 
 from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.config_files import read_workdir
-from senet_jax.commands.sweep import SWEEP
-from senet_jax.commands.tables import aligned
-from senet_jax.commands.train import RESULT
-from senet_jax.commands.workers import state
 from senet_jax.config import flatten
+from senet_jax.terminal.tables import aligned
 from senet_jax.training import logs
+from senet_jax.training import workdir as workdirs
 
 _NOTE = (
-    "Mean and standard deviation over seeds, on the test images after the last step. The difference is to the baseline "
+    "Mean and std over seeds, on the test images after the last step. The difference is to the baseline "
     f"in percentage points, and lies in the interval with {CONFIDENCE:.0%} confidence (Welch's t-test). GFLOPs are "
     "multiply-adds of convolutions and dense layers for one image."
 )
 _PICTURES = {
-    "accuracy.png": "Test accuracy of each variant: mean and standard deviation over seeds.",
+    "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
     "parameters.png": "Test accuracy over the number of parameters.",
     "training.png": "Training loss and test accuracy: mean over seeds, and between the lowest and the highest a band.",
 }
@@ -34,16 +31,16 @@ def prepare(request: Request) -> Callable[[], None]:
     output: Path = request.options.get("output", workdir / "report")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output is {str(output)!r}, which is a file; give a directory")
-    content, directories = _sweep(workdir) if (workdir / SWEEP).is_file() else _single(workdir)
-    states = {name: state(directory) for name, directory in directories.items()}
-    done = {name: directory for name, directory in directories.items() if (directory / RESULT).is_file()}
+    content, directories = _sweep(workdir) if (workdir / workdirs.SWEEP).is_file() else _single(workdir)
+    states = {name: workdirs.state(directory) for name, directory in directories.items()}
+    done = {name: directory for name, directory in directories.items() if workdirs.is_finished(directory)}
     if not done:
         raise ValueError(f"no run in --workdir={workdir} has ended; their states: {', '.join(set(states.values()))}")
     return lambda: _run(content, done, states, output)
 
 
 def _sweep(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    content = json.loads((workdir / SWEEP).read_text())
+    content = json.loads((workdir / workdirs.SWEEP).read_text())
     return content, {name: workdir / name for name in content["variants"]}
 
 
@@ -53,7 +50,7 @@ def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     from senet_jax.data import preview
     from senet_jax.training.plan import build_model
 
-    config = read_workdir(workdir)
+    config = workdirs.read_config(workdir)
     classes, channels, _ = preview(config.data)
     total = cost(build_model(config.model, classes), config.data.image_size, channels=channels).total
     name = workdir.resolve().name
@@ -77,13 +74,14 @@ def _run(content: Mapping[str, Any], done: Mapping[str, Path], states: Mapping[s
         writer.writerows(rows)
     (output / "table.md").write_text(markdown(rows) + "\n")
     (output / "table.tex").write_text(latex(rows))
+    topic = content["name"].replace("_", " ").capitalize()
     if len(summaries) > 1:
-        pictures.plot_accuracy(summaries, output / "accuracy.png", content["name"])
-        pictures.plot_parameters(summaries, output / "parameters.png", content["name"])
+        pictures.plot_accuracy(summaries, output / "accuracy.png", f"{topic}: test accuracy")
+        pictures.plot_parameters(summaries, output / "parameters.png", f"{topic}: accuracy and parameters")
     curves: dict[str, list[list[dict[str, Any]]]] = {}
     for name, directory in done.items():
         curves.setdefault(runs[name].variant, []).append(logs.read(directory))
-    pictures.plot_training(curves, output / "training.png", content["name"])
+    pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
     (output / "report.html").write_text(_page(content, done, states, runs, output))
     print(*aligned([list(rows[0]), *(list(row.values()) for row in rows)]), sep="\n")
     print(f"\n{len(done)} of {len(states)} runs have ended; tables, pictures and report.html are in {output}")
@@ -91,7 +89,7 @@ def _run(content: Mapping[str, Any], done: Mapping[str, Path], states: Mapping[s
 
 def _read(content: Mapping[str, Any], name: str, directory: Path) -> Run:
     variant = content["variants"][name]
-    results = json.loads((directory / RESULT).read_text())
+    results = workdirs.read_result(directory)
     changes = {field: value for field, value in variant["changes"].items() if field != "seed"}
     baseline = variant["group"] == content["baseline"]
     counts = variant["parameters"], variant["multiply_adds"]
@@ -109,7 +107,7 @@ def _page(
 
     summaries = summarise(list(runs.values()))
     baseline = next((number for number, each in enumerate(summaries) if each.is_baseline), None)
-    configs = [flatten(read_workdir(directory)) for directory in done.values()]
+    configs = [flatten(workdirs.read_config(directory)) for directory in done.values()]
     shared = {name: value for name, value in configs[0].items() if all(value == other[name] for other in configs)}
     fields = [{"field": name, "value": str(value)} for name, value in shared.items()]
     commit, hardware = (

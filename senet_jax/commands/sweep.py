@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from senet_jax.analysis.cost import Cost, cost
-from senet_jax.commands import program
 from senet_jax.commands.command_line import Request
-from senet_jax.commands.tables import aligned
-from senet_jax.commands.train import check_workdir
-from senet_jax.commands.workers import LOG, state, train_all
 from senet_jax.config import Experiment, did_you_mean
 from senet_jax.data import Dataset, open_dataset, preview
+from senet_jax.runs.workers import train_all
 from senet_jax.sweep import Sweep, resolve, shard
+from senet_jax.terminal import program
+from senet_jax.terminal.tables import aligned
+from senet_jax.training import workdir as workdirs
 from senet_jax.training.files import replace_text
 from senet_jax.training.plan import build_model, make_plan
-
-SWEEP = "sweep.json"
-"""The variants of a sweep, in its workdir."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +44,9 @@ def prepare(request: Request) -> Callable[[], None]:
     workdir = request.workdir or Path("runs") / request.name
     configs = resolve(request.config, sweep)
     names = _choose(list(configs), options)
-    check_workdir(workdir, request.config)
+    workdirs.check(workdir, request.config)
     for name, config in configs.items():
-        check_workdir(workdir / name, config)
+        workdirs.check(workdir / name, config)
     dry_run: bool = options.get("dry_run", False)
     rows = _rows(sweep, configs, dry_run)
 
@@ -105,7 +102,7 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str]) -> None
         row = rows[name]
         changes = " ".join(f"{field}={value}" for field, value in row.changes.items())
         counts = f"{row.parameters:,}", f"{row.multiply_adds / 1e9:.4g}"
-        table.append((name, changes, *counts, row.duration, textwrap.shorten(state(workdir / name), 90)))
+        table.append((name, changes, *counts, row.duration, textwrap.shorten(workdirs.state(workdir / name), 90)))
     print(*aligned(table, left=(0, 1, 5)), sep="\n")
     print(f"{len(names)} of {len(rows)} variants, in {workdir}", flush=True)
 
@@ -117,23 +114,19 @@ def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Pa
         "variants": {name: asdict(row) for name, row in rows.items()},
     }
     workdir.mkdir(parents=True, exist_ok=True)
-    replace_text(workdir / SWEEP, json.dumps(content, indent=2) + "\n")
-    pending = {directory: config for directory, config in runs.items() if not _is_finished(directory)}
+    replace_text(workdir / workdirs.SWEEP, json.dumps(content, indent=2) + "\n")
+    pending = {directory: config for directory, config in runs.items() if not workdirs.is_finished(directory)}
 
     def say(directory: Path, text: str) -> None:
         print(f"{directory.relative_to(workdir)}: {text}", flush=True)
 
     try:
-        print(f"each prints into its {LOG}", flush=True)
+        print(f"each prints into its {workdirs.LOG}", flush=True)
         train_all(pending, workdir / ".programs" / platform.node(), request.options.get("jobs", 1), say)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on")
         sys.exit(130)
     _print_table(workdir, rows, [str(directory.relative_to(workdir)) for directory in runs])
-    failed = [directory for directory in runs if state(directory).startswith("failed")]
+    failed = [directory for directory in runs if workdirs.state(directory).startswith("failed")]
     if failed:
         sys.exit(f"{program.name()}: {len(failed)} of {len(runs)} runs failed; the same command tries them again")
-
-
-def _is_finished(directory: Path) -> bool:
-    return state(directory).startswith("done")

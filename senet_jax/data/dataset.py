@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -100,7 +101,7 @@ def open_dataset(config: DataConfig) -> Dataset:
     """Opens the dataset that is configured, prepared as array_record files in config.data_dir if it was not yet.
 
     Raises ValueError where the dataset is unknown, cannot be prepared, is of another file format, is not one of images
-    with labels, lacks a split or lacks examples of it, and where mean and deviation do not fit its channels.
+    with labels, lacks a split or lacks examples of it, and where mean and std do not fit its channels.
     """
     with _quiet():
         found = _find(config)
@@ -112,7 +113,7 @@ def open_dataset(config: DataConfig) -> Dataset:
             f"convert_format --dataset_version_dir={builder.data_dir} --out_file_format=array_record`"
         )
     channels, names = _features(config, builder)
-    for name in ("mean", "deviation"):
+    for name in ("mean", "std"):
         values = getattr(config, name)
         if len(values) not in (1, channels):
             raise ValueError(
@@ -124,7 +125,7 @@ def open_dataset(config: DataConfig) -> Dataset:
     )
     for split in (train, test):
         next(split.read([0]))
-    name = config.name if config.path is None else f"{config.name} {config.path}"
+    name = config.name if config.path is None else f"{config.name} {Path(config.path).resolve().name}"
     return Dataset(name, len(names), names, channels, train, test)
 
 

@@ -7,10 +7,10 @@ from senet_jax.typing import Array, Float, Shaped, UInt8
 
 
 def normalise(
-    images: Shaped[Array, "n h w c"], mean: tuple[float, ...], deviation: tuple[float, ...]
+    images: Shaped[Array, "n h w c"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "n h w c"]:
-    """Pixels from 0..255 to [0, 1], less the mean, over the deviation; in float32, or float64 if the images have it."""
-    return (images.astype(jnp.promote_types(images.dtype, jnp.float32)) / 255 - jnp.array(mean)) / jnp.array(deviation)
+    """Pixels from 0..255 to [0, 1], less the mean, over the std; in float32, or float64 if the images have it."""
+    return (images.astype(jnp.promote_types(images.dtype, jnp.float32)) / 255 - jnp.array(mean)) / jnp.array(std)
 
 
 def random_crop(key: Array, images: UInt8[Array, "n h w c"], padding: int) -> UInt8[Array, "n h w c"]:

@@ -8,6 +8,7 @@ import orbax.checkpoint as ocp
 
 from senet_jax.config import Experiment, to_dict
 from senet_jax.training.state import TrainState
+from senet_jax.training.workdir import CHECKPOINTS
 
 
 class Checkpoints:
@@ -17,7 +18,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
         )
-        self._manager = ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
+        self._manager = ocp.CheckpointManager((workdir / CHECKPOINTS).absolute(), options=options)
 
     @property
     def latest(self) -> int | None:

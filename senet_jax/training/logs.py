@@ -9,8 +9,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from senet_jax.training.files import replace_text
-
-METRICS = "metrics.jsonl"
+from senet_jax.training.workdir import METRICS
 
 
 class Logs:

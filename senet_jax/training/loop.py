@@ -27,7 +27,8 @@ from senet_jax.typing import Array
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
     """Trains to the end, from the workdir's newest checkpoint where it has one.
 
-    Returns the test metrics at the end, and images_per_second and seconds of the training steps of all its processes.
+    Returns the test metrics at the end, images_per_second and seconds of the training steps of all its processes, and
+    compile_seconds of this one, its first step included.
     Raises FloatingPointError where the loss is no longer finite; the newest checkpoint is then from before.
     """
     config, mesh = plan.config, parallel.data_mesh()
@@ -48,7 +49,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     batches = parallel.to_devices(batches, mesh)
     log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     results: dict[str, float] = {}
-    interval = _Speed()
+    interval, compile_seconds = _Speed(), 0.0
     with closing(checkpoints), closing(log):
         if start:
             log.say(f"goes on after step {start} of {plan.total_steps}")
@@ -58,10 +59,16 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
                 last or step % every == 0 for every in (plan.log_every, plan.eval_every, plan.checkpoint_every)
             )
             compiles = step == start + 1
+            if compiles:
+                log.say("compiling the training step")
+            began = time.perf_counter()
             with interval.measure(0 if compiles else config.batch_size):
                 state = train_step(state, next(batches), *numbers)
                 if record or test or save or compiles:
                     jax.block_until_ready(state)
+            if compiles:
+                compile_seconds = time.perf_counter() - began
+                log.say(f"compiled, with the first step, in {compile_seconds:.1f} s")
             log.advance()
             if record or test or save:
                 _check_finite(state, step)
@@ -76,7 +83,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             if save:
                 checkpoints.save(step, state, config)
         results = results or evaluate(state.evaluated)
-    return results | logs.speed(workdir)
+    return results | logs.speed(workdir) | {"compile_seconds": compile_seconds}
 
 
 def make_evaluate(

@@ -29,7 +29,7 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Batch) -> TrainState:
         images = _augment(batch["image"], data, seed, state.step)
-        images = augmentation.normalise(images, data.mean, data.deviation)
+        images = augmentation.normalise(images, data.mean, data.std)
         if data.cutout:
             images = augmentation.cutout(random.stream(seed, "cutout", state.step), images, data.cutout)
 
@@ -54,7 +54,7 @@ def make_eval_step(model: nn.Module, config: Experiment) -> Callable[[dict[str, 
     """(variables, batch) -> sums of loss and correct answers over the examples that are not padding."""
 
     def eval_step(variables: dict[str, Any], batch: Batch) -> metrics.Sums:
-        images = augmentation.normalise(batch["image"], config.data.mean, config.data.deviation)
+        images = augmentation.normalise(batch["image"], config.data.mean, config.data.std)
         logits: Any = model.apply(variables, images, train=False)
         return metrics.sums(metrics.losses(logits, batch["label"]), logits, batch["label"], batch["mask"])
 

@@ -21,7 +21,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     """Of red, green and blue in [0, 1]; subtracted."""
-    deviation: tuple[float, ...] = (0.229, 0.224, 0.225)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """Divides what is left."""
 
     def __post_init__(self) -> None:
@@ -33,10 +33,10 @@ class Preprocessing:
             raise ValueError(
                 f"image_size is {self.image_size} and crop {self.crop}; they must be at least 1, and in (0, 1]"
             )
-        if not (len(self.mean) == len(self.deviation) == 3 and min(self.deviation) > 0):
+        if not (len(self.mean) == len(self.std) == 3 and min(self.std) > 0):
             raise ValueError(
-                f"mean is {self.mean} and deviation {self.deviation}; they must be three numbers each, for red, green "
-                "and blue, and the deviations positive"
+                f"mean is {self.mean} and std {self.std}; they must be three numbers each, for red, green "
+                "and blue, and the stds positive"
             )
 
     def __call__(self, image: Any) -> np.ndarray:
@@ -48,7 +48,7 @@ class Preprocessing:
         image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
         crop = center_crop(image.convert("RGB"), self.image_size, self.crop, self.interpolation)
         pixels = crop.astype(np.float32)
-        return (pixels / 255 - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
+        return (pixels / 255 - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 
     def to_json(self) -> str:
         """For a file's header."""
@@ -58,8 +58,8 @@ class Preprocessing:
     def from_json(cls, text: str) -> "Preprocessing":
         """What `to_json` gave."""
         values = json.loads(text)
-        mean, deviation = tuple(values.pop("mean")), tuple(values.pop("deviation"))
-        return cls(**values, mean=mean, deviation=deviation)
+        mean, std = tuple(values.pop("mean")), tuple(values.pop("std"))
+        return cls(**values, mean=mean, std=std)
 
     @classmethod
     def from_timm(cls, config: dict[str, Any]) -> "Preprocessing":
@@ -74,9 +74,9 @@ class Preprocessing:
             crop=config["crop_pct"],
             interpolation=config["interpolation"],
             mean=tuple(config["mean"]),
-            deviation=tuple(config["std"]),
+            std=tuple(config["std"]),
         )
 
 
-CAFFE = Preprocessing(mean=(123 / 255, 117 / 255, 104 / 255), deviation=(1 / 255,) * 3)
+CAFFE = Preprocessing(mean=(123 / 255, 117 / 255, 104 / 255), std=(1 / 255,) * 3)
 """Of the authors' released networks: pixels in [0, 255] less the mean, and nothing else (after BGR became RGB)."""

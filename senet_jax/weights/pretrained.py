@@ -138,6 +138,6 @@ def _usual(name: str) -> Preprocessing:
     """Of most of a network's released weights: those of Caffe's kin and torchvision bilinear, timm's own bicubic."""
     size = models.native(name)[1]
     if name in ("timm/inception_resnet_v2", "timm/mobilenetv1_100", "timm/mobilenetv1_125"):
-        return Preprocessing(size, interpolation="bicubic", mean=(0.5,) * 3, deviation=(0.5,) * 3)
+        return Preprocessing(size, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
     by_timm = re.match("timm/(?!legacy|vgg)|timm/legacy_(seresnet18|seresnext26)", name)
     return Preprocessing(size, interpolation="bicubic" if by_timm else "bilinear")

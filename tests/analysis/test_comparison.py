@@ -21,12 +21,12 @@ RUNS = [
 ]
 
 
-def test_means_deviations_and_differences():
+def test_means_stds_and_differences():
     plain, eight, two = summarise(RUNS)
     assert (plain.variant, plain.seeds, plain.difference, plain.interval) == ("no SE", 3, None, None)
-    assert math.isclose(plain.deviation, 0.01)
+    assert math.isclose(plain.std, 0.01)
     assert math.isclose(eight.accuracy, 0.95)
-    assert math.isclose(eight.deviation, 0.02)
+    assert math.isclose(eight.std, 0.02)
     assert math.isclose(eight.difference, 0.04)
     # Welch: the error is sqrt(0.0001 / 3 + 0.0004 / 3), with (1 + 4)^2 / ((1 + 16) / 2) degrees of freedom, t = 3.1824
     # at 3 degrees and 2.7764 at 4; here 2.941 degrees.
@@ -35,7 +35,7 @@ def test_means_deviations_and_differences():
     low, high = eight.interval
     assert math.isclose((low + high) / 2, 0.04)
     assert 3.1824 * error < (high - low) / 2 < 3.25 * error
-    assert (two.deviation, two.interval) == (None, None)
+    assert (two.std, two.interval) == (None, None)
     assert math.isclose(two.difference, 0.03)
 
 

@@ -23,6 +23,7 @@ PUBLISHED = {
 """Parameters, those of squeeze-and-excitation, and 10^9 multiply-adds, of the authors' released networks."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_authors_networks(name):
     parameters, extra, multiply_adds = PUBLISHED[name]

@@ -56,10 +56,10 @@ def test_statistics_are_those_of_the_gates(variables, gates):
     assert list(found.blocks) == ["se"]
     assert found.images.tolist() == [(label == LABELS).sum() for label in range(CLASSES)]
     np.testing.assert_allclose(block.mean, gates.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(block.deviation, gates.std(0), rtol=1e-4)
+    np.testing.assert_allclose(block.std, gates.std(0), rtol=1e-4)
     of_classes = [gates[label == LABELS] for label in range(CLASSES)]
     np.testing.assert_allclose(block.class_mean, [own.mean(0) for own in of_classes], rtol=1e-5)
-    np.testing.assert_allclose(block.class_deviation, [own.std(0) for own in of_classes], rtol=1e-4)
+    np.testing.assert_allclose(block.class_std, [own.std(0) for own in of_classes], rtol=1e-4)
     within = sum(len(own) * own.var(0) for own in of_classes).sum() / len(gates)
     assert block.between_classes == pytest.approx(1 - within / gates.var(0).sum(), rel=1e-4)
     answers = np.asarray(Recalibrated().apply(variables, IMAGES, train=False)).argmax(1)
@@ -146,6 +146,7 @@ class Other(nn.Module):
         return ops.scale(x, nn.sigmoid(nn.Dense(x.shape[-1], name="dense")(ops.squeeze(x))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", [SqueezeExcite, Other])
 def test_with_se(attention):
     model = WithSE(Plain(), where="layer_*", attention=attention)
@@ -184,6 +185,7 @@ STAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STAGES)
 def test_every_family_is_observed(name):
     model = create_model(name)

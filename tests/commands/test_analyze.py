@@ -52,6 +52,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_pictures_tables_and_arrays_of_a_checkpoint(workdir, tmp_path, capsys):
     output = tmp_path / "new" / "here"
     main(["analyze", f"--workdir={workdir}", "--classes=7,1", f"--output={output}"])
@@ -70,7 +71,7 @@ def test_pictures_tables_and_arrays_of_a_checkpoint(workdir, tmp_path, capsys):
     with np.load(output / "excitations.npz") as arrays:
         images, means = arrays["images"], arrays["stage4_block2/mean"]
         assert arrays["classes"].tolist() == [str(digit) for digit in range(10)]
-        assert arrays["stage2_block1/deviation"].shape == (10, 8)
+        assert arrays["stage2_block1/std"].shape == (10, 8)
     assert images.sum() == 359
     row = next(row for row in shown if (row["block"], row["class"], row["channel"]) == ("stage4_block2", "7", "31"))
     assert float(row["mean"]) == pytest.approx(means[7, 31], rel=1e-5)

@@ -114,6 +114,7 @@ def test_a_bad_flag_is_refused(words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", stock_flax.NETWORKS)
 def test_stock_networks_have_the_trees_of_ours(name):
     ours, stock = (
@@ -123,6 +124,7 @@ def test_stock_networks_have_the_trees_of_ours(name):
     assert jax.tree.map(jnp.shape, ours) == jax.tree.map(jnp.shape, stock)
 
 
+@pytest.mark.slow
 def test_stock_networks_compute_what_ours_do(x64):
     ours, stock = both("timm/seresnext50_32x4d", stage_sizes=(1, 1, 0, 0), dtype=jnp.float64, num_classes=5)
     images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3), jnp.float64)
@@ -155,6 +157,7 @@ def small(monkeypatch):
     monkeypatch.setattr(network, "conv", network.conv)
 
 
+@pytest.mark.slow
 def test_a_contestant_trains(small):
     contestant = jax_worker.JaxContestant(SETTINGS | bench.VARIANTS["ours"].settings)
     before = jax.tree.map(np.array, contestant.state)

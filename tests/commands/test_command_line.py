@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from senet_jax.commands.command_line import CONFIG, main, parse
+from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.options import COMMANDS
 from senet_jax.config import Experiment, ModelConfig, flatten, to_dict
+from senet_jax.training import workdir as workdirs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -48,7 +49,7 @@ def directory(tmp_path, monkeypatch):
     for name, text in contents.items():
         workdir = Path("runs", name)
         workdir.mkdir(parents=True)
-        (workdir / CONFIG).write_text(text)
+        (workdir / workdirs.CONFIG).write_text(text)
     Path("runs/empty").mkdir()
     return tmp_path
 
@@ -80,7 +81,7 @@ def test_eval_reads_the_configuration_of_its_workdir():
     assert (request.name, request.workdir, request.config_path) == (
         "good",
         Path("runs/good"),
-        Path("runs/good", CONFIG),
+        Path("runs/good", workdirs.CONFIG),
     )
     assert request.config == Experiment(seed=7, eval_batch_size=100, model=ModelConfig(ratio=8.0))
 
@@ -245,8 +246,11 @@ def test_a_file_does_not_inherit_from_the_last():
         ("eval", "eval needs --workdir=DIRECTORY, the directory of a training run"),
         ("eval --workdir=runs/god", "without a config.json; it must be that of a training run; did you mean 'good'?"),
         ("eval --workdir=runs/empty", "--workdir is 'runs/empty', without a config.json; it must be that of a"),
-        ("eval --workdir=runs/torn", f"runs/torn/{CONFIG}: Expecting value"),
-        ("eval --workdir=runs/older", f"{CONFIG}: Experiment has no field 'optimiser'; did you mean 'optimizer'?"),
+        ("eval --workdir=runs/torn", f"runs/torn/{workdirs.CONFIG}: Expecting value"),
+        (
+            "eval --workdir=runs/older",
+            f"{workdirs.CONFIG}: Experiment has no field 'optimiser'; did you mean 'optimizer'?",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_refused_in_one_line(words, message, capsys):

@@ -34,7 +34,7 @@ def test_what_is_written_is_printed(weights, capsys):
     assert {name: value.strip() for name, value in lines.items()} == {
         "network": "se_resnet20_cifar, 10 classes",
         "weights": "143 tensors, 274,847 parameters",
-        "images": "32 x 32 pixels, crop 1, bicubic, mean 0.5, 0.25, 0.125, deviation 1, 1, 2",
+        "images": "32 x 32 pixels, crop 1, bicubic, mean 0.5, 0.25, 0.125, std 1, 1, 2",
         "source": "a kind person",
         "written": "b.safetensors",
     }
@@ -43,6 +43,7 @@ def test_what_is_written_is_printed(weights, capsys):
     jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
+@pytest.mark.slow
 def test_another_number_of_classes(weights):
     convert("--weights=a.safetensors --output=b.safetensors --num_classes=7")
     variables = load_weights(create_model(NAME, 7), "b.safetensors")

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from senet_jax import create_model
-from senet_jax.commands import workers
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.config_files import EXPERIMENTS
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, to_dict
 from senet_jax.data import open_dataset
+from senet_jax.runs.workers import train_all
 from senet_jax.sweep import resolve
 from senet_jax.training import loop
+from senet_jax.training import workdir as workdirs
 from senet_jax.training.optimizer import make_schedule
 from senet_jax.training.plan import build_model, make_plan
 from senet_jax.training.state import init_state
@@ -157,10 +158,10 @@ def test_a_run_that_fails_and_a_process_that_dies_are_recorded_and_end_no_other(
         if said == [("first", "starts")]:
             multiprocessing.active_children()[0].kill()
 
-    workers.train_all(runs, tmp_path / "programs", 1, say)
+    train_all(runs, tmp_path / "programs", 1, say)
     died = "failed: its process ended with exit code -9"
-    failed = workers.state(tmp_path / "second")
+    failed = workdirs.state(tmp_path / "second")
     assert failed.startswith("failed: ValueError: there is no network 'se_resnet21_cifar'")
     assert said == [("first", "starts"), ("first", died), ("second", "starts"), ("second", failed)]
-    assert "Traceback" in (tmp_path / "second" / workers.LOG).read_text()
+    assert "Traceback" in (tmp_path / "second" / workdirs.LOG).read_text()
     assert not multiprocessing.active_children()

@@ -7,6 +7,7 @@ from senet_jax.commands import eval as evaluation
 from senet_jax.commands import train
 from senet_jax.commands.command_line import Request
 from senet_jax.config import DataConfig, Experiment, ModelConfig, to_dict
+from senet_jax.runs.run import shrink_warning
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ def test_what_changes_no_result_may_change_when_a_run_goes_on(config, tmp_path):
 
 
 def test_images_that_are_shrunk_a_lot_give_a_warning():
-    assert "(24x17 pixels the first) are shrunk to 8x8" in (train.shrink_warning((24, 17), 8) or "")
-    assert train.shrink_warning((24, 16), 8) is None
+    assert "(24x17 pixels the first) are shrunk to 8x8" in (shrink_warning((24, 17), 8) or "")
+    assert shrink_warning((24, 16), 8) is None
 
 
 def test_a_finished_run_says_so_and_changes_nothing(config, tmp_path, capsys):

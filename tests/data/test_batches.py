@@ -38,6 +38,7 @@ def assert_equal(actual, expected):
             np.testing.assert_array_equal(one[name], other[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("crop", [False, True])
 def test_resumes_exactly_however_it_is_read(photos, mode, crop):

@@ -52,8 +52,8 @@ def test_slices(digits_config):
         data.open_dataset(dataclasses.replace(digits_config, train_split="train[:half]"))
 
 
-@pytest.mark.parametrize("field", ["mean", "deviation"])
-def test_mean_and_deviation_must_fit_the_channels(digits_config, field):
+@pytest.mark.parametrize("field", ["mean", "std"])
+def test_mean_and_std_must_fit_the_channels(digits_config, field):
     message = rf"config.data.{field} is \(0.1, 0.2, 0.3\); give one, or one for each channel: 'digits' has 1"
     with pytest.raises(ValueError, match=message):
         data.open_dataset(dataclasses.replace(digits_config, **{field: (0.1, 0.2, 0.3)}))

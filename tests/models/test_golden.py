@@ -35,7 +35,14 @@ def is_others(name):
     return "/" in name
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if not is_others(name)])
+QUICK = ("resnet50", "se_resnet50", "se_resnet20_cifar", "se_mobilenet")
+
+
+def marked(name):
+    return name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in list_models() if not is_others(name)])
 def test_the_tree_is_golden(name, request):
     golden = GOLDEN / f"{name}.txt"
     if request.config.getoption("--update-golden"):

@@ -50,6 +50,7 @@ def test_a_dilated_network_sees_what_the_strided_one_sees():
     np.testing.assert_allclose(dilated[:, ::2, ::2], strided, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", [None, SqueezeExcite])
 def test_training_and_inference(attention):
     model = small(attention=attention)

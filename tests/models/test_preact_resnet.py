@@ -38,6 +38,7 @@ def test_parameters_for_100_classes():
     assert count_parameters(NETWORKS["wrn16_8_cifar"](num_classes=100), 32) == 11_007_540
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SQUEEZE_EXCITE)
 @pytest.mark.parametrize("use_bias", [False, True])
 def test_parameters_of_squeeze_and_excitation(name, use_bias):

@@ -47,6 +47,7 @@ def test_parameters_are_exact(name):
     assert golden_count(name) == PARAMETERS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", RATIOS)
 def test_parameters_at_the_ratios_of_table_10(ratio):
     assert count(tree("se_resnet50", ratio=ratio)["params"]) == RATIOS[ratio]
@@ -76,6 +77,7 @@ def test_parameters_without_the_last_stage():
     assert count(tree("resnet50", attention=without, attention_stages=(2, 3, 4))["params"]) == 26_499_112
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("placement", "with_biases", "without"),
     [

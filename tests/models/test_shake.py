@@ -29,6 +29,7 @@ def test_parameters_of_squeeze_and_excitation(use_bias, added):
     assert count_parameters(network, 32) == 26_192_922 + added
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shake26_2x32d_cifar", "shake29_2x4x64d_cifar"])
 def test_training_and_inference(name):
     model = NETWORKS[name](num_classes=5, stage_sizes=(1, 1), widths=(4, 8), attention=SqueezeExcite)

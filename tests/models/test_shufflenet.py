@@ -87,6 +87,7 @@ def test_places_of_the_attention():
     np.testing.assert_array_equal(run(1, 2.0, "inner")[1]["norm2"], layers["norm2"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", [None, SqueezeExcite])
 def test_training_and_inference(attention):
     model = ShuffleNet(num_classes=5, stage_sizes=(2, 1), width_multiplier=0.2, attention=attention, drop_path=0.5)

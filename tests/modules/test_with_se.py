@@ -112,6 +112,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "where", "expected"), NETWORKS.values(), ids=NETWORKS)
 def test_the_network_is_unchanged_but_for_the_blocks(network, where, expected):
     model = WithSE(network, where, OPEN)

@@ -54,6 +54,7 @@ def assert_close(ours, theirs, tolerance):
         np.testing.assert_allclose(*(np.asarray(z, np.float64) / scale for z in (our, their)), rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_float64(form, x64):
     x, kernel, settings = operands(form, jnp.float64)

@@ -17,11 +17,11 @@ RELATIVE_ERROR = {"float64": 1e-10, "float32": 1e-5, "bfloat16": 2e-2}
 
 
 def inputs(dtype, mean=0.0):
-    """A branch y, a shortcut, and the parameters; the means of y are so many deviations."""
+    """A branch y, a shortcut, and the parameters; the means of y are so many stds."""
     normal = np.random.default_rng(0).normal
     parameters_dtype = jnp.promote_types(dtype, jnp.float32)
-    deviation = np.arange(1, 7)
-    maps = {"y": deviation * normal(mean, size=SHAPE), "shortcut": normal(size=SHAPE)}
+    std = np.arange(1, 7)
+    maps = {"y": std * normal(mean, size=SHAPE), "shortcut": normal(size=SHAPE)}
     parameters = {name: normal(1, 0.3, 6) for name in ("gain", "bias", "shortcut_gain", "shortcut_bias")}
     parameters |= {"reduce": normal(size=(6, 3)), "expand": normal(size=(3, 6))}
     return {name: jnp.array(x, dtype) for name, x in maps.items()} | {
@@ -127,6 +127,7 @@ def test_of_the_maps_size_it_keeps_what_is_normalised_and_the_output(projects):
     assert {leaf.unsafe_buffer_pointer() for leaf in kept} == {leaf.unsafe_buffer_pointer() for leaf in expected}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", ["none", jax.checkpoint, "vmap", "pmap", "sharded"])
 def test_transformations_change_nothing(transform, x64):
     x = inputs("float64")

@@ -23,6 +23,7 @@ def value_and_gradient(pool, size, stride, padding, x):
     return y, backward(jnp.arange(y.size).reshape(y.shape).astype(x.dtype))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize(
     ("size", "stride", "padding"), [(3, 2, (0, 1)), (3, 2, (1, 1)), (3, 1, (1, 1)), (2, 2, (0, 0)), (3, 2, (0, 2))]

@@ -45,7 +45,7 @@ def build(name: str, fingerprint: int, folder: Path, **fields) -> tuple[Network,
 
 
 def relative_errors(name: str, folder: Path) -> dict[str, float]:
-    """Of the logits and of each map, for each size: the largest deviation over the largest magnitude."""
+    """Of the logits and of each map, for each size: the largest difference over the largest magnitude."""
     peer = np.load(FIXTURES / f"{name}.npz")
     model, variables = build(name, peer["names"], folder)
     strides = sorted({int(key.split()[-1]) for key in peer.files if "stride" in key})

@@ -65,8 +65,8 @@ def main(names: list[str]) -> None:
     for name in names or sorted(path.stem for path in FIXTURES.glob("*.npz")):
         found = answers(name)
         np.savez_compressed(FIXTURES / f"{name}.npz", **found)
-        deviation = {key: float(value.std()) for key, value in found.items() if key != "names"}
-        print(name, {key: f"{value:.3g}" for key, value in deviation.items()}, flush=True)
+        spread = {key: float(value.std()) for key, value in found.items() if key != "names"}
+        print(name, {key: f"{value:.3g}" for key, value in spread.items()}, flush=True)
 
 
 if __name__ == "__main__":

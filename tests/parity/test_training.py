@@ -24,7 +24,7 @@ def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
     model, variables = build(name, fingerprint, tmp_path, dtype=jnp.float64, param_dtype=jnp.float64)
     images = rule.images(*rule.TRAINING).transpose(0, 2, 3, 1).astype(np.float64)
 
-    data = DataConfig("digits", mean=(0.0,) * 3, deviation=(1 / 255,) * 3)  # The images are normalised.
+    data = DataConfig("digits", mean=(0.0,) * 3, std=(1 / 255,) * 3)  # The images are normalised.
     mesh = parallel.data_mesh(jax.devices()[:1])
     optimizer = optax.sgd(0.1, momentum=0.9)
     momentum = optimizer.init(variables["params"])

@@ -79,6 +79,7 @@ def test_of_another_network_the_first_are_listed(file):
         load_weights(network(stage_sizes=(3, 3, 3, 3)), file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ours", [False, True])
 def test_another_number_of_classes(ours, file, tmp_path):
     whole = load_weights(network(), file)

@@ -7,7 +7,7 @@ from PIL import Image
 from senet_jax.data import images
 from senet_jax.weights.preprocessing import CAFFE, Preprocessing
 
-PLAIN = {"mean": (0, 0, 0), "deviation": (1 / 255,) * 3}
+PLAIN = {"mean": (0, 0, 0), "std": (1 / 255,) * 3}
 
 
 def pixels(height, width):
@@ -29,7 +29,7 @@ def test_the_centre_of_the_resized_image(height, width, resized, top, left):
 
 def test_normalisation_and_kinds_of_images():
     colour = np.full((9, 7, 3), (51, 102, 255), np.uint8)
-    images = Preprocessing(image_size=4, crop=1, mean=(0.1, 0.2, 0.5), deviation=(0.5, 0.25, 2))
+    images = Preprocessing(image_size=4, crop=1, mean=(0.1, 0.2, 0.5), std=(0.5, 0.25, 2))
     expected = np.broadcast_to(np.float32([0.2, 0.8, 0.25]), (4, 4, 3))
     for image in (colour, Image.fromarray(colour), Image.fromarray(colour).convert("RGBA")):
         np.testing.assert_allclose(images(image), expected, atol=1e-6)
@@ -40,7 +40,7 @@ def test_normalisation_and_kinds_of_images():
 def test_the_authors_subtract_a_mean_from_blue_green_and_red():
     image = pixels(224, 224)
     expected = image[..., ::-1] - np.float32([104, 117, 123])
-    whole = Preprocessing(crop=1, mean=CAFFE.mean, deviation=CAFFE.deviation)
+    whole = Preprocessing(crop=1, mean=CAFFE.mean, std=CAFFE.std)
     np.testing.assert_allclose(whole(image)[..., ::-1], expected, atol=1e-4)
     assert (CAFFE.image_size, CAFFE.crop, CAFFE.interpolation) == (224, 0.875, "bilinear")
 
@@ -61,8 +61,8 @@ def test_what_timm_says():
         ({"interpolation": "cubic"}, "interpolation is 'cubic'; it must be one of nearest, bilinear, bicubic, lanczos"),
         ({"image_size": 0}, "image_size is 0 and crop 0.875; they must be at least 1, and in"),
         ({"crop": 1.1}, "image_size is 224 and crop 1.1"),
-        ({"mean": (0.5,)}, r"mean is \(0.5,\) and deviation .* three numbers each"),
-        ({"deviation": (1, 1, 0)}, "the deviations positive"),
+        ({"mean": (0.5,)}, r"mean is \(0.5,\) and std .* three numbers each"),
+        ({"std": (1, 1, 0)}, "the stds positive"),
     ],
 )
 def test_what_cannot_be_is_refused(fields, message):

@@ -17,30 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
 
-from senet_jax.commands.train import RESULT, check_workdir, run
 from senet_jax.config import DataConfig, Experiment, from_dict, to_dict
 from senet_jax.data import Dataset, open_dataset
-from senet_jax.training.files import replace_text
+from senet_jax.runs.run import run
+from senet_jax.training import workdir as workdirs
+from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import check_devices, make_plan
 
-LOG = "log.txt"
-"""What a run printed, in its directory."""
-_FAILURE = "failure.json"
-_LOCK = ".lock"
 _SPAWN = multiprocessing.get_context("spawn")  # A process in which jax runs must not be forked.
-
-
-def state(directory: Path) -> str:
-    """What has become of a run: "new", "partial, step 40", "failed: ..." or "done, accuracy 97.21%"."""
-    if (directory / RESULT).exists():
-        return f"done, accuracy {json.loads((directory / RESULT).read_text())['accuracy']:.2%}"
-    if (directory / _FAILURE).exists():
-        return f"failed: {json.loads((directory / _FAILURE).read_text())['message']}"
-    checkpoints = directory / "checkpoints"
-    steps = ocp.utils.checkpoint_steps(checkpoints) if checkpoints.is_dir() else []
-    return f"partial, step {max(steps):,}" if steps else "new"
 
 
 def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: Callable[[Path, str], None]) -> None:
@@ -67,8 +52,8 @@ def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: C
                 except (EOFError, ConnectionError):
                     trained = True
                     worker.process.join()
-                    _record(directory, f"its process ended with exit code {worker.process.exitcode}")
-                say(directory, state(directory) if trained else "left to another process, which trains it now")
+                    workdirs.write_failure(directory, f"its process ended with exit code {worker.process.exitcode}")
+                say(directory, workdirs.state(directory) if trained else "left to another process, which trains it now")
     finally:
         for worker, _ in busy.values():
             worker.process.kill()
@@ -93,8 +78,7 @@ def _serve(connection: Connection, programs: Path, jobs: int, command: list[str]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if jobs > 1:
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.3f}")
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(programs))
+    keep_programs(programs)
     while True:
         try:
             directory, config = connection.recv()
@@ -114,24 +98,24 @@ def _end_with_parent() -> None:
 def _train(directory: Path, config: Experiment) -> bool:
     """Whether the run has ended, well or not; False where another process trains it."""
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / _LOCK).open("w") as lock:
+    with (directory / workdirs.LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        if (directory / RESULT).exists():
+        if workdirs.is_finished(directory):
             return True
-        with (directory / LOG).open("ab") as log:
+        with (directory / workdirs.LOG).open("ab") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
-        (directory / _FAILURE).unlink(missing_ok=True)
+        (directory / workdirs.FAILURE).unlink(missing_ok=True)
         try:
-            check_workdir(directory, config)
+            workdirs.check(directory, config)
             check_devices(config)
             run(make_plan(config, _dataset(json.dumps(to_dict(config.data)))), directory)
         except Exception as error:
             traceback.print_exc()
-            _record(directory, f"{type(error).__name__}: {error}")
+            workdirs.write_failure(directory, f"{type(error).__name__}: {error}")
         jax.clear_caches()
         sys.stdout.flush()
     return True
@@ -140,8 +124,3 @@ def _train(directory: Path, config: Experiment) -> bool:
 @functools.lru_cache(maxsize=1)
 def _dataset(config: str) -> Dataset:
     return open_dataset(from_dict(json.loads(config), DataConfig))
-
-
-def _record(directory: Path, message: str) -> None:
-    directory.mkdir(parents=True, exist_ok=True)  # A process can die before it has made it.
-    replace_text(directory / _FAILURE, json.dumps({"message": message.partition("\n")[0]}) + "\n")

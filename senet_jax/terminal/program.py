@@ -1,5 +1,6 @@
 """The program's name: `launch.py`, the console script and `python -m senet_jax` are one main."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,3 +14,8 @@ def name() -> str:
 def command() -> str:
     """Returns how a shell calls the program: "python launch.py", "senet-jax" or "python -m senet_jax"."""
     return f"python {name()}" if name().endswith(".py") else name()
+
+
+def command_line(command_name: str, workdir: Path) -> str:
+    """Returns a command line for the workdir, to be pasted into a shell."""
+    return f"{command()} {command_name} {shlex.quote(f'--workdir={workdir}')}"

@@ -1,0 +1,1 @@
+"""What commands print: the name of the program, tables."""

@@ -1,0 +1,30 @@
+"""Where compiled programs are kept from one process to the next."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from senet_jax.ops import onednn
+
+_LIMIT = 2 * 2**30
+"""Bytes; the programs that were not used for longest are removed first."""
+
+
+def keep_programs(directory: Path | None = None) -> Path | None:
+    """Has JAX keep compiled programs in the directory, by default senet_jax in the user's folder of caches.
+
+    Returns the directory. Returns None, with nothing changed, on a CPU where oneDNN computes convolutions, because such
+    programs cannot be kept, and if JAX's own settings say something about its cache.
+    """
+    config: Any = jax.config
+    said = config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache
+    if said or (jax.default_backend() == "cpu" and onednn.serves(jnp.float32)):
+        return None
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    directory = directory or caches / "senet_jax"
+    config.update("jax_compilation_cache_dir", str(directory))
+    config.update("jax_compilation_cache_max_size", _LIMIT)
+    return directory

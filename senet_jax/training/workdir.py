@@ -1,0 +1,109 @@
+"""The directory of a run: the names of its files, the configuration that it holds, and what has become of the run."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from senet_jax.config import Experiment, did_you_mean, flatten, from_dict, to_dict
+from senet_jax.training.files import replace_text
+
+CONFIG = "config.json"
+"""The configuration, from the start."""
+METRICS = "metrics.jsonl"
+"""What was logged."""
+CHECKPOINTS = "checkpoints"
+CURVES = "curves.png"
+RESULT = "result.json"
+"""Test metrics and provenance of a run that has ended."""
+LOG = "log.txt"
+"""What a run of a sweep printed."""
+FAILURE = "failure.json"
+"""Why a run of a sweep failed; removed when it is tried again."""
+LOCK = ".lock"
+"""Held by the process that trains a run of a sweep."""
+SWEEP = "sweep.json"
+"""The variants of a sweep, in the directory above those of its runs."""
+_WITHOUT_EFFECT = {
+    "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size", "keep_checkpoints"
+}  # fmt: skip
+"""Fields that may change when a run goes on, because nothing that it learns depends on them."""
+
+
+def read_config(workdir: Path) -> Experiment:
+    """Returns the configuration that a training run left in its workdir. Raises ValueError if there is none."""
+    path = workdir / CONFIG
+    if not path.is_file():
+        near = did_you_mean(workdir.name, (other.parent.name for other in workdir.parent.glob(f"*/{CONFIG}")))
+        raise ValueError(f"--workdir is {str(workdir)!r}, without a {CONFIG}; it must be that of a training run{near}")
+    try:
+        return from_dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_config(workdir: Path, config: Experiment) -> None:
+    """Writes the configuration, for `read_config`."""
+    _write(workdir / CONFIG, to_dict(config))
+
+
+def check(workdir: Path, config: Experiment) -> None:
+    """Raises ValueError if the workdir holds the run of another configuration."""
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"--workdir={workdir} is a file; give a directory, new or of an earlier run")
+    if not (workdir / CONFIG).exists():
+        return
+    before, now = flatten(read_config(workdir)), flatten(config)
+    names = [name for name in now if now[name] != before[name] and name not in _WITHOUT_EFFECT]
+    if names:
+        differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in names]
+        raise ValueError(
+            f"--workdir={workdir} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
+            "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir"
+        )
+
+
+def make_writable(workdir: Path) -> None:
+    """Creates the workdir. Raises ValueError if no file can be written there."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise ValueError(f"--workdir={workdir} cannot be written: {error.strerror}; give another directory") from error
+
+
+def is_finished(workdir: Path) -> bool:
+    """Whether the run has ended, and left its result."""
+    return (workdir / RESULT).is_file()
+
+
+def read_result(workdir: Path) -> dict[str, Any]:
+    """Returns the result of a run that has ended."""
+    return json.loads((workdir / RESULT).read_text())
+
+
+def write_result(workdir: Path, result: dict[str, Any]) -> None:
+    """Ends the run."""
+    _write(workdir / RESULT, result)
+
+
+def write_failure(workdir: Path, message: str) -> None:
+    """Says why the run failed; the message's first line is kept."""
+    workdir.mkdir(parents=True, exist_ok=True)  # Its process can die before it has made it.
+    _write(workdir / FAILURE, {"message": message.partition("\n")[0]})
+
+
+def state(workdir: Path) -> str:
+    """Returns what has become of a run: "new", "partial, step 40", "failed: ..." or "done, accuracy 97.21%"."""
+    if is_finished(workdir):
+        return f"done, accuracy {read_result(workdir)['accuracy']:.2%}"
+    if (workdir / FAILURE).exists():
+        return f"failed: {json.loads((workdir / FAILURE).read_text())['message']}"
+    saved = (workdir / CHECKPOINTS).glob("*")
+    steps = [int(directory.name) for directory in saved if directory.name.isdecimal()]
+    return f"partial, step {max(steps):,}" if steps else "new"
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    replace_text(path, json.dumps(content, indent=2) + "\n")
