@@ -51,7 +51,7 @@ def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     """A run as a sweep of one variant."""
     from senet_jax.analysis.cost import cost
     from senet_jax.data import preview
-    from senet_jax.training.plan import build_model
+    from senet_jax.weights.configured import build_model
 
     config = read_workdir(workdir)
     classes, channels, _ = preview(config.data)

@@ -20,7 +20,8 @@ from senet_jax.config import Experiment, did_you_mean
 from senet_jax.data import Dataset, open_dataset, preview
 from senet_jax.sweep import Sweep, resolve, shard
 from senet_jax.training.files import replace_text
-from senet_jax.training.plan import build_model, make_plan
+from senet_jax.training.plan import make_plan
+from senet_jax.weights.configured import build_model
 
 SWEEP = "sweep.json"
 """The variants of a sweep, in its workdir."""

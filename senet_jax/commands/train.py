@@ -19,6 +19,7 @@ from senet_jax.training.files import replace_text
 from senet_jax.training.loop import train
 from senet_jax.training.plan import Plan, open_plan
 from senet_jax.training.provenance import provenance
+from senet_jax.weights import runs
 
 RESULT = "result.json"
 """Of a run that has ended, in its workdir."""
@@ -109,6 +110,7 @@ def run(plan: Plan, workdir: Path) -> None:
     config, dataset = plan.config, plan.dataset
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
     replace_text(workdir / CONFIG, json.dumps(to_dict(config), indent=2) + "\n")
+    replace_text(workdir / runs.NETWORK, runs.describe(config, dataset.class_names, dataset.channels) + "\n")
     print(
         f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {len(dataset.train):,} images to train, "
         f"{len(dataset.test):,} to test, {dataset.num_classes} classes\n"
