@@ -77,7 +77,7 @@ def located(weights: str | Path) -> tuple[Path, str]:
         for name in _FILES:
             if (path / name).is_file():
                 return path / name, f"{path.name}/{name}"
-        raise ValueError(f"the folder {str(path)!r} has neither {_FILES[0]} nor {_FILES[1]}")
+        raise FileNotFoundError(f"the folder {str(path)!r} has neither {_FILES[0]} nor {_FILES[1]}")
     if path.exists():
         return path, path.name
     if prefix == "local-dir" or path.suffix in _SUFFIXES or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(weights)):

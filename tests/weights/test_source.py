@@ -140,7 +140,7 @@ def test_a_file_that_does_not_say_which_network_it_is_of(small, tmp_path):
 
 
 def test_a_folder_without_weights(tmp_path):
-    with pytest.raises(ValueError, match=r"has neither model.safetensors nor pytorch_model.bin"):
+    with pytest.raises(FileNotFoundError, match=r"has neither model.safetensors nor pytorch_model.bin"):
         senet_jax.load(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ValueError, match=r"has no network\.json; `train --workdir="):
