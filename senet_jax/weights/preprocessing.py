@@ -61,11 +61,10 @@ class Preprocessing:
         """A PIL image, or uint8 (h, w, 3) or (h, w), resized and cropped: uint8 (image_size, image_size, c)."""
         from PIL import Image
 
-        from senet_jax.data.images import center_crop
+        from senet_jax.data.images import center_crop, of_channels, plain
 
         image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        image = image.convert("L" if self.channels == 1 else "RGB")
-        return center_crop(image, self.image_size, self.crop, self.interpolation)
+        return center_crop(of_channels(plain(image), self.channels), self.image_size, self.crop, self.interpolation)
 
     def normalise(self, pixels: Any) -> Any:
         """Pixels in [0, 255], (..., c), of NumPy or JAX, as float32: scaled to [0, 1], less mean, over deviation."""

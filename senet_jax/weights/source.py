@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from senet_jax.config import ModelConfig, from_dict
 from senet_jax.models import Network, list_models
@@ -34,6 +37,45 @@ class Loaded:
     """The configuration that the network is built from."""
     source: str
     """Name of the source, and the SHA-256 of the file or the step of the checkpoint."""
+
+    def predict(self, images: Sequence[Any], *, top: int = 5) -> list[list[tuple[str, float]]]:
+        """The likeliest classes of each image and their probabilities; a class without a name is its number.
+
+        `images` are paths of files, PIL images, or uint8 arrays (h, w, 3) or (h, w). Raises ValueError for what is no
+        image.
+        """
+        pixels = np.stack([self.preprocessing.crop_pixels(_opened(image)) for image in images])
+        return [self.named(probabilities, top) for probabilities in self.probabilities(pixels)]
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """The probabilities of all classes, (n, classes), for pixels of `preprocessing.crop_pixels`, (n, h, w, c)."""
+        return np.asarray(self._probabilities(self.variables, pixels))
+
+    def named(self, probabilities: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
+        """The likeliest classes of an image, with their names, from its probabilities, (classes,)."""
+        likeliest = np.argsort(-probabilities, kind="stable")[:top]
+        names = self.class_names or tuple(map(str, range(len(probabilities))))
+        return [(imagenet.described(names[label]), float(probabilities[label])) for label in likeliest]
+
+    @cached_property
+    def _probabilities(self) -> Any:
+        def probabilities(variables: Any, pixels: jax.Array) -> jax.Array:
+            images = self.preprocessing.normalise(pixels)
+            logits: Any = self.network.apply(variables, images, train=False)
+            return jax.nn.softmax(logits)
+
+        return jax.jit(probabilities)
+
+
+def _opened(image: Any) -> Any:
+    if not isinstance(image, str | Path):
+        return image
+    from senet_jax.data.images import read  # It needs Pillow.
+
+    try:
+        return read(Path(image).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{image} is {error}") from error
 
 
 def load(
