@@ -106,6 +106,21 @@ COMMANDS = {
         },
         words="IMAGES...",
     ),
+    "export": Command(
+        "writes a trained network as StableHLO or ONNX for images of its size and any batch, and checks it against JAX",
+        {
+            "weights": _SOURCE,
+            "format": Option(str, "FORMAT", "stablehlo, for cpu, cuda and tpu in one file, or onnx", required=True),
+            "output": Option(Path, "FILE", "a new file", required=True),
+            "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
+            "step": Option(str, "STEP", "checkpoint of a workdir: newest, the default, best, or its step"),
+            "normalise": Option(
+                bool,
+                "BOOLEAN",
+                "whether the file normalises the images, and so takes pixels in [0, 255]; by default no",
+            ),
+        },
+    ),
     "convert": Command(
         "writes other people's trained weights as a safetensors file of our own, which says what they are",
         {
