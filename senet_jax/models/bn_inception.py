@@ -4,7 +4,8 @@ As the authors released it: the last module pools by maximum, there are no auxil
 have the names of their prototxt.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import field
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,7 @@ _WIDTHS = {
 class Inception(nn.Module):
     """Four branches on the same map, concatenated and then recalibrated."""
 
-    widths: tuple[int, int, int, int, int, int]
+    widths: Sequence[int]
     """Channels of the 1x1 convolution, of a 1x1 and its 3x3, of a 1x1 and its two 3x3, and of the projection of the
     pooled map. Where there is no projection and no 1x1 (0), the other branches have stride 2."""
     pool: Callable[[Array], Array] = partial(average_pool, size=3, stride=1, padding=(1, 1))
@@ -75,6 +76,9 @@ class BNInception(Network, kw_only=True):
     The attention stands on the whole of each module's output, what was only pooled included.
     """
 
+    widths: Mapping[str, Sequence[int]] = field(default_factory=lambda: _WIDTHS)
+    """Channels of each Inception module, by its stage and letter: see `Inception.widths`."""
+
     @property
     def stages(self) -> Collection[int]:
         """Numbers of the stages that can have attention."""
@@ -94,7 +98,7 @@ class BNInception(Network, kw_only=True):
         x = layer(192, 3, name="conv2_3x3")(x, train=train)
         yield 4, x
         x, stride = max_pool(x), 8
-        for number, widths in _WIDTHS.items():
+        for number, widths in self.widths.items():
             module = partial(Inception, widths, attention=self.attention_in(int(number[0])), **self.layers())
             if number == "5b":
                 module = partial(module, pool=partial(max_pool, stride=1, padding=(1, 1)))
