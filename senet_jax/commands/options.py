@@ -122,16 +122,10 @@ COMMANDS = {
         },
     ),
     "convert": Command(
-        "writes other people's trained weights as a safetensors file of our own, which says what they are",
+        "writes a run's network, or other people's weights, as a safetensors file of our own that says what they are",
         {
-            "model": _MODEL,
-            "weights": Option(
-                str,
-                "FILE",
-                "a safetensors, PyTorch or Caffe file, or a repository of Hugging Face, such as "
-                "timm/seresnet50.ra2_in1k",
-                required=True,
-            ),
+            "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
+            "weights": _SOURCE,
             "output": Option(Path, "FILE.safetensors", "a new file", required=True),
             "num_classes": Option(
                 int, "N", "number of classes; if the weights have another, the last layer is initialised anew"

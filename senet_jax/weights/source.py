@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -117,26 +117,29 @@ def load(
     file = read(path, average=average)
     config = _config(str(source), file, model)
     said = f"{called}, SHA-256 {digest(path)}"
-    images, names = preprocessing_of(config.name, file), _class_names(file)
-    return _fitted(file, config, images, names, file.header.get("source") or said, num_classes, channels, key)
+    own = preprocessing_of(config.name, file).channels if file.header else 3
+    names, images = _class_names(file), partial(preprocessing_of, config.name, file)
+    return _fitted(file, config, images, names, file.header.get("source") or said, num_classes, channels, own, key)
 
 
 def _run(workdir: Path, step: str | int, num_classes: int | None, channels: int | None, key: Any) -> Loaded:
     said = runs.read_description(workdir)
     variables, found = runs.read_variables(workdir, step)
     file = from_variables(workdir, variables, said.config.name)
-    images, names, source = said.preprocessing, said.class_names, f"{workdir.resolve().name}, step {found}"
-    return _fitted(file, said.config, images, names, source, num_classes, channels, key)
+    own = said.preprocessing.channels
+    names, source = said.class_names, f"{workdir.resolve().name}, step {found}"
+    return _fitted(file, said.config, lambda: said.preprocessing, names, source, num_classes, channels, own, key)
 
 
 def _fitted(
     file: Weights,
     config: ModelConfig,
-    preprocessing: Preprocessing,
+    preprocessing: Callable[[], Preprocessing],
     class_names: tuple[str, ...],
     source: str,
     num_classes: int | None,
     channels: int | None,
+    own_channels: int,
     key: jax.Array | None,
 ) -> Loaded:
     network = build_model(config, num_classes=1)
@@ -145,10 +148,10 @@ def _fitted(
     whole = network.num_classes == trained
     if not class_names and trained == 1000:
         class_names = imagenet.class_names()
-    if channels is not None:
-        preprocessing = preprocessing.of_channels(channels)
-    variables = fit(network, file, head=whole, key=key, channels=preprocessing.channels)
-    return Loaded(network, variables, preprocessing, class_names if whole else (), config, source)
+    kernels = own_channels if channels is None else channels
+    variables = fit(network, file, head=whole, key=key, channels=kernels)
+    images = preprocessing().of_channels(kernels)  # It may warn, which comes after errors.
+    return Loaded(network, variables, images, class_names if whole else (), config, source)
 
 
 def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
