@@ -24,6 +24,7 @@ def table(request):
             writer.writerows([("network", "logits", "maps"), *sorted(rows)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.parity) for name in NAMES]
 )

@@ -43,6 +43,7 @@ def test_a_training_batch_that_the_devices_do_not_divide_is_an_error():
         check_devices(Experiment(batch_size=130))
 
 
+@pytest.mark.slow
 def test_a_run_over_four_devices_learns_logs_and_can_be_looked_at(dataset, tmp_path):
     plan = tiny_plan(dataset)
     results = train(plan, tmp_path)

@@ -52,6 +52,7 @@ def run(config, state, mesh, steps=3):
     return state
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_the_number_of_devices_changes_nothing_not_even_the_augmentation(state):
     config = Experiment(data=DataConfig(crop_padding=1, flip=True))
@@ -74,6 +75,7 @@ def test_a_step_lowers_the_loss_counts_and_changes_every_parameter(state, batch)
     assert second.sums["count"] == 32
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_the_gradient_is_of_the_mean_loss(state, batch):
     new = step_of(Experiment())(state, batch)
