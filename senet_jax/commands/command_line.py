@@ -45,6 +45,8 @@ class Request:
     """The command's own flags that were given; the required ones always are."""
     sweep: Sweep | None = None
     """Of the variants of the configuration; never None for "sweep"."""
+    words: list[str] = field(default_factory=list)
+    """Those after the command, for the commands that take some."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,7 +93,7 @@ def parse(argv: Sequence[str]) -> Request:
         words = given([program.name(), *argv])[1:]
     except flags.Error as error:
         raise ValueError(_wrong_flag(error)) from error
-    command = _command(words)
+    command, rest = _command(words)
     overrides = {name: given[f"config.{name}"].value for name in field_types() if given[f"config.{name}"].present}
     if given.help:
         command = "help"
@@ -112,7 +114,7 @@ def parse(argv: Sequence[str]) -> Request:
         kind = "a training run" if of_run else "a sweep or of a training run"
         raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {kind}")
     if not configured:
-        return Request(command, workdir=workdir, options=options)
+        return Request(command, workdir=workdir, options=options, words=rest)
     resumes = command == "train" and workdir is not None and (workdir / workdirs.CONFIG).exists()
     if (of_run or resumes) and workdir is not None and given.config is None:
         config, config_path, name = workdirs.read_config(workdir), workdir / workdirs.CONFIG, workdir.resolve().name
@@ -165,18 +167,19 @@ def _read(text: str, kind: Any) -> Any:
     return flags.BooleanParser().parse(text) if kind is bool else kind(text)
 
 
-def _command(words: list[str]) -> str:
+def _command(words: list[str]) -> tuple[str, list[str]]:
+    """The command, and the words after it. Raises ValueError if the command takes none."""
     command, *surplus = words or ["train"]
     allowed = f"the commands are {', '.join(COMMANDS)}"
     if command.endswith(".py"):
         raise ValueError(f"unknown command {command!r}; {allowed}; a configuration is given as --config={command}")
     if command not in COMMANDS:
         raise ValueError(f"unknown command {command!r}; {allowed}{did_you_mean(command, COMMANDS)}")
-    if surplus:
+    if surplus and not COMMANDS[command].words:
         raise ValueError(
             f"surplus argument {surplus[0]!r} after {command!r}; only one command is allowed, then --flags"
         )
-    return command
+    return command, surplus
 
 
 def _checked_options(command: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""`launch.py convert`: writes other people's trained weights as a file of our own."""
+"""`launch.py convert`: writes a trained network as a file of our own."""
 
 from collections.abc import Callable
 
 import jax
 
-from senet_jax import create_model
+from senet_jax import load
 from senet_jax.commands.command_line import Request
 from senet_jax.terminal.tables import print_table
 from senet_jax.weights import Preprocessing, save_weights
@@ -13,14 +13,14 @@ from senet_jax.weights import Preprocessing, save_weights
 def prepare(request: Request) -> Callable[[], None]:
     """Reads the weights. Raises ValueError or OSError where they do not fit, or have no place to go."""
     options = request.options
-    name, output = options["model"], options["output"]
+    output = options["output"]
     if output.suffix != ".safetensors":
         raise ValueError(f"--output is {str(output)!r}; it must end in .safetensors")
     if output.exists():
         raise ValueError(f"--output is {str(output)!r}, which exists already; give the name of a new file")
     if not output.parent.is_dir():
         raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
-    pretrained = create_model(name, options.get("num_classes"), weights=options["weights"])
+    pretrained = load(options["weights"], model=options.get("model"), num_classes=options.get("num_classes"))
     leaves = jax.tree.leaves(pretrained.variables)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(pretrained.variables["params"]))
 
@@ -28,13 +28,14 @@ def prepare(request: Request) -> Callable[[], None]:
         save_weights(
             output,
             pretrained.variables,
-            model=name,
+            model=pretrained.config,
             preprocessing=pretrained.preprocessing,
             source=pretrained.source,
+            class_names=pretrained.class_names,
         )
         print_table(
             {
-                "network": f"{name}, {pretrained.model.num_classes:,} classes",
+                "network": f"{pretrained.config.name}, {pretrained.network.num_classes:,} classes",
                 "weights": f"{len(leaves):,} tensors, {parameters:,} parameters",
                 "images": _described(pretrained.preprocessing),
                 "source": pretrained.source,

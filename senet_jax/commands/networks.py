@@ -10,7 +10,7 @@ from senet_jax.analysis.published import ABLATIONS, NETWORKS, TITLES, Published,
 from senet_jax.commands.command_line import Request
 from senet_jax.config import ModelConfig
 from senet_jax.models import native
-from senet_jax.training.plan import build_model
+from senet_jax.weights.configured import build_model
 
 
 def prepare(request: Request) -> Callable[[], None]:

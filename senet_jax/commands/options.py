@@ -29,11 +29,21 @@ class Command:
     """Whether it takes --config, --config.FIELD and --workdir."""
     of_run: bool = False
     """Whether it needs --workdir, and takes the configuration of the run there unless --config is given."""
+    words: str = ""
+    """What stands for the words that it takes after its name; empty if it takes none."""
     of_workdir: bool = False
     """Whether it needs --workdir, of a sweep or of a run, and takes no configuration."""
 
 
 _MODEL = Option(str, "NAME", "the name of a network; the command list prints them", required=True)
+
+_SOURCE = Option(
+    str,
+    "SOURCE",
+    "a workdir, a weight file, a folder in timm's format or a repository of Hugging Face, such as "
+    "timm/seresnet50.ra2_in1k",
+    required=True,
+)
 
 COMMANDS = {
     "train": Command("trains an experiment, or goes on with the one in --workdir; the default", configured=True),
@@ -84,17 +94,38 @@ COMMANDS = {
             "depth": Option(int, "LEVELS", "2 for a line each block, 3 for each layer; by default 1", least=1),
         },
     ),
-    "convert": Command(
-        "writes other people's trained weights as a safetensors file of our own, which says what they are",
+    "predict": Command(
+        "prints the likeliest classes of images, files, directories or patterns, by a trained network",
         {
-            "model": _MODEL,
-            "weights": Option(
-                str,
-                "FILE",
-                "a safetensors, PyTorch or Caffe file, or a repository of Hugging Face, such as "
-                "timm/seresnet50.ra2_in1k",
-                required=True,
+            "weights": _SOURCE,
+            "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
+            "step": Option(str, "STEP", "checkpoint of a workdir: newest, the default, best, or its step"),
+            "top": Option(int, "N", "classes to print of each image; by default 5", least=1),
+            "batch_size": Option(int, "IMAGES", "images at a time; by default 32", least=1),
+            "output": Option(Path, "FILE", "file for the predictions: .csv, or .jsonl for JSON lines"),
+        },
+        words="IMAGES...",
+    ),
+    "export": Command(
+        "writes a trained network as StableHLO or ONNX for images of its size and any batch, and checks it against JAX",
+        {
+            "weights": _SOURCE,
+            "format": Option(str, "FORMAT", "stablehlo, for cpu, cuda and tpu in one file, or onnx", required=True),
+            "output": Option(Path, "FILE", "a new file", required=True),
+            "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
+            "step": Option(str, "STEP", "checkpoint of a workdir: newest, the default, best, or its step"),
+            "normalise": Option(
+                bool,
+                "BOOLEAN",
+                "whether the file normalises the images, and so takes pixels in [0, 255]; by default no",
             ),
+        },
+    ),
+    "convert": Command(
+        "writes a run's network, or other people's weights, as a safetensors file of our own that says what they are",
+        {
+            "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
+            "weights": _SOURCE,
             "output": Option(Path, "FILE.safetensors", "a new file", required=True),
             "num_classes": Option(
                 int, "N", "number of classes; if the weights have another, the last layer is initialised anew"

@@ -48,7 +48,7 @@ def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     """A run as a sweep of one variant."""
     from senet_jax.analysis.cost import cost
     from senet_jax.data import preview
-    from senet_jax.training.plan import build_model
+    from senet_jax.weights.configured import build_model
 
     config = workdirs.read_config(workdir)
     classes, channels, _ = preview(config.data)

@@ -20,7 +20,8 @@ from senet_jax.terminal import program
 from senet_jax.terminal.tables import aligned
 from senet_jax.training import workdir as workdirs
 from senet_jax.training.files import replace_text
-from senet_jax.training.plan import build_model, make_plan
+from senet_jax.training.plan import make_plan
+from senet_jax.weights.configured import build_model
 
 
 @dataclass(frozen=True)

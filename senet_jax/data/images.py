@@ -4,15 +4,16 @@ import io
 import math
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-_GREY = ("1", "L")
+_ORIENTATION = 0x0112
+"""The tag of EXIF."""
 
 
 def read(data: bytes) -> Image.Image:
-    """The image in the bytes of a file, read to its last pixel; of several frames the first, and not turned by EXIF.
+    """The image in the bytes of a file, read to its last pixel, as `plain` makes it; of several frames the first.
 
-    Raises ValueError where the bytes are no image, are cut short or hold more than 8 bits a channel.
+    Raises ValueError where the bytes are no image, are cut short or hold more than 16 bits a channel.
     """
     try:
         image = Image.open(io.BytesIO(data))
@@ -21,22 +22,41 @@ def read(data: bytes) -> Image.Image:
         raise ValueError("not an image that Pillow can read") from None
     except Exception as error:  # each of Pillow's formats fails in its own way
         raise ValueError(f"a broken image: {error}") from error
+    return plain(image)
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """Any image in grey (mode L) or RGB: the one rule of training, evaluation and prediction.
+
+    It is turned as its EXIF says. Of 16 bits the upper 8 are kept. What is transparent lies on white. CMYK, palettes
+    and other colours become RGB as Pillow converts them. Raises ValueError for more than 16 bits a channel.
+    """
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode.startswith(("I", "F")):
-        raise ValueError(f"an image of mode {image.mode}, which has more than 8 bits a channel")
-    return image
+        raise ValueError(f"an image of mode {image.mode}, which has more than 16 bits a channel")
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def channels(data: bytes) -> int:
     """1 where the bytes of a file are an image in grey, else 3. Raises ValueError as `read` does."""
-    return 1 if read(data).mode in _GREY else 3
+    return 1 if read(data).mode == "L" else 3
 
 
 def decode(data: bytes, channels: int) -> Image.Image:
-    """The image in the bytes of a file, in grey (1 channel) or RGB (3), as Pillow converts it: alpha is dropped.
+    """The image in the bytes of a file, in grey (1 channel) or RGB (3). Raises ValueError as `read` does."""
+    return of_channels(read(data), channels)
 
-    Raises ValueError as `read` does.
-    """
-    image, mode = read(data), "L" if channels == 1 else "RGB"
+
+def of_channels(image: Image.Image, channels: int) -> Image.Image:
+    """A plain image in grey (1 channel) or RGB (3)."""
+    mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 

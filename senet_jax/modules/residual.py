@@ -58,7 +58,7 @@ class ResidualBlock(nn.Module):
         branch = self.recalibrate(branch, "standard")
         drop = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)
         if isinstance(branch, ops.Normalised):
-            branch = branch.scale(drop(jnp.ones((len(x), 1, 1, 1), branch.factor.dtype))[:, 0, 0])
+            branch = branch.scale(drop(jnp.ones((x.shape[0], 1, 1, 1), branch.factor.dtype))[:, 0, 0])
         else:
             branch = drop(branch)
         shortcut = self.recalibrate(self.shortcut(x, branch.shape[-1], train=train), "identity")

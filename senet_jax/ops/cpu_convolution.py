@@ -111,7 +111,7 @@ def _depthwise(x: Array, kernel: Array, window: Window) -> bool:
 
 
 def _pointwise(kernel: Array, window: Window) -> bool:
-    return kernel.shape[:2] == (1, 1) and window.padding == ((0, 0), (0, 0))
+    return window.groups == 1 and kernel.shape[:2] == (1, 1) and window.padding == ((0, 0), (0, 0))
 
 
 def _strided(x: Array, window: Window) -> Array:

@@ -40,8 +40,8 @@ class Normalised(NamedTuple):
         return activate(lambda total: total, self)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the map."""
+    def shape(self) -> tuple[Any, ...]:
+        """Shape of the map; sizes can be symbolic."""
         return self.y.shape
 
 

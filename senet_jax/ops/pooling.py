@@ -17,6 +17,8 @@ def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, padding: tuple[
     `padding` is (before, after), for rows and columns alike. Equal maxima share the gradient on
     CPUs; on other platforms one of them gets it all. Only reverse-mode first derivatives exist.
     """
+    if not all(isinstance(extent, int) for extent in x.shape):  # An exported program's symbolic batch.
+        return _by_platform(size, stride, padding)["default"](x)
     return _max_pool(x, size, stride, padding)
 
 

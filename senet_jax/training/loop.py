@@ -22,6 +22,8 @@ from senet_jax.training.plan import Plan, optimizer_at
 from senet_jax.training.state import TrainState, init_state
 from senet_jax.training.step import Batch, make_eval_step, make_train_step
 from senet_jax.typing import Array
+from senet_jax.weights import runs
+from senet_jax.weights.load import save_weights
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
@@ -49,6 +51,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     batches = parallel.to_devices(batches, mesh)
     log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     results: dict[str, float] = {}
+    best = max((record["accuracy"] for record in logs.read(workdir) if record["split"] == "test"), default=-1.0)
     interval, compile_seconds = _Speed(), 0.0
     with closing(checkpoints), closing(log):
         if start:
@@ -79,6 +82,9 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
                 interval = _Speed()
             if test:
                 results = evaluate(state.evaluated)
+                if results["accuracy"] > best:
+                    best = results["accuracy"]
+                    _save_best(plan, state, step, best, workdir)
                 log.write("test", step, results)
             if save:
                 checkpoints.save(step, state, config)
@@ -125,6 +131,19 @@ def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[Tra
 def _train_step(plan: Plan, state: TrainState, batch: Batch, seed: Array, learning_rate: Array) -> TrainState:
     """Has as arguments the two numbers that runs of a sweep most often differ in, so that one program serves them."""
     return make_train_step(plan.model, optimizer_at(plan, learning_rate), plan.config, seed)(state, batch)
+
+
+def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdir: Path) -> None:
+    """Leaves the variables with the best test accuracy so far; the first of equals stays."""
+    config, dataset = plan.config, plan.dataset
+    save_weights(
+        workdir / runs.BEST,
+        jax.device_get(state.evaluated),
+        model=config.model,
+        preprocessing=runs.preprocessing(config, dataset.channels),
+        source=f"step {step} of {plan.total_steps}, test accuracy {accuracy:.2%}",
+        class_names=dataset.class_names,
+    )
 
 
 def _check_finite(state: TrainState, step: int) -> None:

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from senet_jax.config import Experiment, ModelConfig, to_steps
+from senet_jax.config import Experiment, to_steps
 from senet_jax.data import Dataset, open_dataset
-from senet_jax.models import create_model
-from senet_jax.modules import BatchNorm, SqueezeExcite
 from senet_jax.training.optimizer import make_optimizer, make_schedule
 from senet_jax.typing import Array
+from senet_jax.weights.configured import build_model
 
 
 @dataclass(frozen=True)
@@ -64,31 +61,6 @@ def optimizer_at(plan: Plan, learning_rate: float | Array) -> optax.GradientTran
     """The plan's optimizer with this learning rate for its own."""
     steps = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     return make_optimizer(plan.config.optimizer, make_schedule(plan.config.optimizer, learning_rate, **steps))
-
-
-def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
-    """The network of a configuration. Raises ValueError where there is none."""
-
-    def given(*names: str) -> dict[str, Any]:
-        """The fields that are not as they are by default: a network need not have the others."""
-        default = ModelConfig()
-        return {name: getattr(config, name) for name in names if getattr(config, name) != getattr(default, name)}
-
-    fields = given("attention", "placement", "attention_stages", "drop_path")
-    if config.attention == "none":
-        fields["attention"] = None
-    norm = partial(BatchNorm, group=config.statistics_group)
-    dtype = jnp.dtype(config.dtype)
-    model = create_model(config.name, num_classes, ratio=config.ratio, dtype=dtype, norm=norm, **fields)
-    variant = given("squeeze", "activation", "gate", "use_bias")
-    if not variant:
-        return model
-    attention: Any = model.attention
-    if getattr(attention, "func", attention) is not SqueezeExcite:
-        raise ValueError(
-            f"config.model.{next(iter(variant))} is of squeeze-and-excitation, which {config.name} does not have here"
-        )
-    return model.clone(attention=partial(attention, **variant))
 
 
 def check_devices(config: Experiment) -> None:

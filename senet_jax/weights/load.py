@@ -1,6 +1,7 @@
 """Weight files into the variables of our networks, and back into files."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from senet_jax.config import ModelConfig, to_dict
 from senet_jax.models import Network
 from senet_jax.weights import caffe
 from senet_jax.weights.files import read_tensors, write_tensors
@@ -27,7 +29,8 @@ class Weights(NamedTuple):
     tensors: dict[str, np.ndarray]
     """By the names of the file; in PyTorch's layout, but for our own files."""
     header: dict[str, str]
-    """Of our own files: format, model, num_classes, source, preprocessing. Empty for all others."""
+    """Of our own files: format, model, num_classes, source, preprocessing, and in files since class names are kept
+    fields and class_names, as JSON. Empty for all others."""
     is_caffe: bool
 
 
@@ -44,7 +47,7 @@ def load_weights(
       file: the path of the file.
       head: False leaves out the last layer, for another number of classes, and initialises it instead.
       key: random numbers for that; None: `jax.random.key(0)`.
-      channels: of the images.
+      channels: of the images; if 1, the first kernel of weights for RGB is summed over its input channels.
 
     Raises ValueError that lists what is missing, surplus or of another shape, where the file is not this network's.
     """
@@ -52,22 +55,53 @@ def load_weights(
 
 
 def save_weights(
-    file: str | Path, variables: dict[str, Any], *, model: str, preprocessing: Preprocessing, source: str
+    file: str | Path,
+    variables: dict[str, Any],
+    *,
+    model: str | ModelConfig,
+    preprocessing: Preprocessing,
+    source: str,
+    class_names: Sequence[str] = (),
 ) -> None:
-    """Writes a network's variables as safetensors, with a header that says what they are and where they are from."""
-    tensors = {"/".join(path): np.asarray(array) for path, array in traverse_util.flatten_dict(variables).items()}
-    classes = tensors[_HEAD[0]].shape[-1] if _HEAD[0] in tensors else 0
-    header = {"format": _FORMAT, "model": model, "num_classes": str(classes), "source": source}
+    """Writes a network's variables as safetensors, with a header that says what they are and where they are from.
+
+    Args:
+      file: the path of the file.
+      variables: `params` and `batch_stats`.
+      model: the name of the network, or its configuration if it differs from the network of that name.
+      preprocessing: of its images.
+      source: where the weights are from.
+      class_names: in the order of the logits; empty if they are not known.
+    """
+    config = ModelConfig(model) if isinstance(model, str) else model
+    usual = to_dict(ModelConfig(config.name))
+    fields = {name: value for name, value in to_dict(config).items() if value != usual[name]}
+    _, tensors, header, _ = from_variables(Path(file), variables, config.name)
+    header |= {"source": source, "fields": json.dumps(fields), "class_names": json.dumps(list(class_names))}
     write_tensors(file, tensors, header | {"preprocessing": preprocessing.to_json()})
 
 
-def read(file: str | Path) -> Weights:
-    """What a file holds, for whatever network. Raises ValueError for a file that cannot be read."""
-    tensors, metadata = read_tensors(file)
+def read(file: str | Path, *, average: bool = True) -> Weights:
+    """What a file holds, for whatever network. Raises ValueError for a file that cannot be read.
+
+    If `average` is true, a PyTorch checkpoint's exponential moving averages are read where it has them.
+    """
+    tensors, metadata = read_tensors(file, average=average)
     if is_caffe := caffe.is_caffe(tensors):
         tensors = caffe.to_state_dict(tensors)
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
     return Weights(Path(file), tensors, metadata if metadata.get("format") == _FORMAT else {}, is_caffe)
+
+
+def from_variables(path: Path, variables: dict[str, Any], model: str) -> Weights:
+    """Variables of a network of that name as if a file of ours at the path held them."""
+    tensors = {"/".join(names): np.asarray(array) for names, array in traverse_util.flatten_dict(variables).items()}
+    return Weights(path, tensors, _header(tensors, model), is_caffe=False)
+
+
+def _header(tensors: dict[str, np.ndarray], model: str) -> dict[str, str]:
+    classes = tensors[_HEAD[0]].shape[-1] if _HEAD[0] in tensors else 0
+    return {"format": _FORMAT, "model": model, "num_classes": str(classes)}
 
 
 def classes(model: Network, weights: Weights) -> int:
@@ -95,6 +129,8 @@ def fit(
             continue
         tensor = tensors.pop(name)
         array = tensor if weights.header else _our_layout(tensor, len(shape))
+        if len(shape) == 4 and channels == 1 and array.shape == (*shape[:2], 3, shape[3]):
+            array = array.sum(2, keepdims=True)
         if array.shape == shape:
             found[path] = jnp.asarray(array, wanted[path].dtype)
         else:

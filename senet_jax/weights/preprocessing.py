@@ -20,7 +20,7 @@ class Preprocessing:
     """Share of the resized image's shorter side that the result is: the side is floor(image_size / crop) pixels."""
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    """Of red, green and blue in [0, 1]; subtracted."""
+    """Of red, green and blue in [0, 1], or of grey alone; subtracted."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """Divides what is left."""
 
@@ -33,22 +33,43 @@ class Preprocessing:
             raise ValueError(
                 f"image_size is {self.image_size} and crop {self.crop}; they must be at least 1, and in (0, 1]"
             )
-        if not (len(self.mean) == len(self.std) == 3 and min(self.std) > 0):
+        if not (len(self.mean) == len(self.std) and len(self.mean) in (1, 3) and min(self.std) > 0):
             raise ValueError(
                 f"mean is {self.mean} and std {self.std}; they must be three numbers each, for red, green "
-                "and blue, and the stds positive"
+                "and blue, or one each, for grey, and the stds positive"
             )
 
+    @property
+    def channels(self) -> int:
+        """Channels of the result, c: 3 (RGB) or 1 (grey)."""
+        return len(self.mean)
+
+    def of_channels(self, channels: int) -> "Preprocessing":
+        """The same for images of 3 (RGB) or 1 (grey) channels: grey has the means over red, green and blue."""
+        if channels == self.channels:
+            return self
+        if channels not in (1, 3):
+            raise ValueError(f"channels is {channels}; it must be 1 (grey) or 3 (RGB)")
+        mean, std = ((sum(values) / len(values),) * channels for values in (self.mean, self.std))
+        return dataclasses.replace(self, mean=mean, std=std)
+
     def __call__(self, image: Any) -> np.ndarray:
-        """A PIL image, or uint8 (h, w, 3), as float32 (image_size, image_size, 3) for the network."""
+        """A PIL image, or uint8 (h, w, 3) or (h, w), as float32 (image_size, image_size, c) for the network."""
+        return self.normalise(self.crop_pixels(image))
+
+    def crop_pixels(self, image: Any) -> np.ndarray:
+        """A PIL image, or uint8 (h, w, 3) or (h, w), resized and cropped: uint8 (image_size, image_size, c)."""
         from PIL import Image
 
-        from senet_jax.data.images import center_crop
+        from senet_jax.data.images import center_crop, of_channels, plain
 
         image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        crop = center_crop(image.convert("RGB"), self.image_size, self.crop, self.interpolation)
-        pixels = crop.astype(np.float32)
-        return (pixels / 255 - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return center_crop(of_channels(plain(image), self.channels), self.image_size, self.crop, self.interpolation)
+
+    def normalise(self, pixels: Any) -> Any:
+        """Pixels in [0, 255], (..., c), of NumPy or JAX, as float32: scaled to [0, 1], less mean, over std."""
+        scaled = pixels.astype(np.float32) / 255
+        return (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 
     def to_json(self) -> str:
         """For a file's header."""

@@ -54,22 +54,33 @@ def create_model(
     model = models.create_model(name, num_classes, **fields)
     if weights is None:
         return model
-    path, called = _located(weights)
+    path, called = located(weights)
     file = read(path)
     trained = classes(model, file)
     if num_classes is None:
         model = model.clone(num_classes=trained)
     variables = fit(model, file, head=model.num_classes == trained)
-    source = file.header.get("source") or f"{called}, SHA-256 {_digest(path)}"
-    return Pretrained(model, variables, _preprocessing(name, file), source)
+    source = file.header.get("source") or f"{called}, SHA-256 {digest(path)}"
+    return Pretrained(model, variables, preprocessing_of(name, file), source)
 
 
-def _located(weights: str | Path) -> tuple[Path, str]:
-    """The file, fetched from Hugging Face where it is not here but could be a repository; what it is called."""
-    path = Path(weights).expanduser()
+def located(weights: str | Path) -> tuple[Path, str]:
+    """The file, fetched from Hugging Face where it is not here but could be a repository; what it is called.
+
+    A folder that holds a repository's files, and timm's prefixes "hf-hub:" and "local-dir:", are understood.
+    """
+    prefix, _, rest = str(weights).rpartition(":")
+    if prefix in ("hf-hub", "hf_hub"):
+        return _fetched(rest), rest
+    path = Path(rest if prefix == "local-dir" else weights).expanduser()
+    if path.is_dir():
+        for name in _FILES:
+            if (path / name).is_file():
+                return path / name, f"{path.name}/{name}"
+        raise FileNotFoundError(f"the folder {str(path)!r} has neither {_FILES[0]} nor {_FILES[1]}")
     if path.exists():
         return path, path.name
-    if path.suffix in _SUFFIXES or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(weights)):
+    if prefix == "local-dir" or path.suffix in _SUFFIXES or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(weights)):
         raise FileNotFoundError(f"there is no weight file {str(weights)!r}")
     return _fetched(str(weights)), str(weights)
 
@@ -109,22 +120,36 @@ def _fetched(repository: str) -> Path:
     )
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _preprocessing(name: str, file: Weights) -> Preprocessing:
+def hub_config(path: Path) -> dict[str, Any]:
+    """Timm's `config.json` beside a file; {} if there is none. Raises ValueError if it cannot be read."""
+    config = path.with_name("config.json")
+    try:
+        said = json.loads(config.read_text()) if config.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
+    return said if isinstance(said, dict) else {}
+
+
+def preprocessing_of(name: str, file: Weights) -> Preprocessing:
+    """That of the file's header, of timm's `config.json` beside it, else the usual one of the network, with a warning.
+
+    Raises ValueError if `config.json` cannot be read.
+    """
     if file.header:
         return Preprocessing.from_json(file.header["preprocessing"])
     if file.is_caffe:
         return CAFFE
-    config = file.path.with_name("config.json")
     try:
-        said = json.loads(config.read_text()).get("pretrained_cfg") if config.is_file() else None
-        if said:
+        if said := hub_config(file.path).get("pretrained_cfg"):
             return Preprocessing.from_timm(said)
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
+        config = file.path.with_name("config.json")
         raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
     usual = _usual(name)
     warnings.warn(

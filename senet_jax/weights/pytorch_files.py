@@ -11,6 +11,7 @@ import io
 import mmap
 import operator
 import pickletools
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ class _Tensor(NamedTuple):
     stride: tuple[int, ...]
 
 
-def read_zip(path: Path) -> dict[str, np.ndarray]:
+def read_zip(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
     """The state dict in a file of PyTorch 1.6 or later; otherwise as `read_legacy`."""
     with _refuses_damage(), ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
@@ -67,15 +68,16 @@ def read_zip(path: Path) -> dict[str, np.ndarray]:
 
         if f"{folder}byteorder" in archive.namelist() and content("byteorder") != b"little":
             raise ValueError("it was written on a big-endian machine")
-        tensors = _state_dict(_unpickle(io.BytesIO(content("data.pkl")), {}))
+        tensors = _state_dict(_unpickle(io.BytesIO(content("data.pkl")), {}), average)
         return _arrays(tensors, lambda storage: content(f"data/{storage.key}"))
 
 
-def read_legacy(path: Path) -> dict[str, np.ndarray]:
+def read_legacy(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
     """The state dict in a file of PyTorch before 1.6, as arrays that cannot be written to.
 
-    A state dict within a checkpoint is looked for under "state_dict", "model" and "state_dict_ema", in this order. A
-    "module." before every name, which DataParallel puts there, is taken away.
+    A state dict within a checkpoint is looked for as timm looks for it: under "state_dict_ema" and "model_ema", the
+    exponential moving averages, if `average` is true, which a warning says, then under "state_dict" and "model".
+    "module." and "_orig_mod." before the names, which DataParallel and torch.compile put there, are taken away.
 
     Raises ValueError for a file that is damaged or holds anything that a state dict does not.
     """
@@ -87,7 +89,7 @@ def read_legacy(path: Path) -> dict[str, np.ndarray]:
             raise ValueError(f"it has version {version} of PyTorch's old format; 1001 is the only one known")
         if not _unpickle(content, storages)["little_endian"]:
             raise ValueError("it was written on a big-endian machine")
-        tensors = _state_dict(_unpickle(content, storages))
+        tensors = _state_dict(_unpickle(content, storages), average)
         places = {}
         for key in _unpickle(content, storages):
             elements = int.from_bytes(content.read(8), "little")
@@ -219,19 +221,28 @@ _OPERATIONS: dict[str, tuple[int, Callable[..., Any]]] = {  # The number of oper
 _GATHERING = {"APPENDS", "SETITEMS", "TUPLE"}  # Their last operand is all that stands behind the last mark.
 
 
-def _state_dict(value: Any) -> dict[str, _Tensor]:
-    """The state dict that a pickle's value is or wraps, without the prefix of DataParallel."""
+def _state_dict(value: Any, average: bool) -> dict[str, _Tensor]:
+    """The state dict that a pickle's value is or wraps, without the prefixes of DataParallel and torch.compile."""
     if not isinstance(value, dict):
         raise ValueError("what it holds is no dictionary of tensors")
-    wrapped = [value[name] for name in ("state_dict", "model", "state_dict_ema") if isinstance(value.get(name), dict)]
-    tensors = wrapped[0] if wrapped else value
+    averages = ("state_dict_ema", "model_ema")
+    order = (*averages, "state_dict", "model") if average else ("state_dict", "model", *averages)
+    wrapped = [name for name in order if isinstance(value.get(name), dict)]
+    tensors = value[wrapped[0]] if wrapped else value
+    if len(wrapped) > 1 and wrapped[0] in averages:
+        warnings.warn(
+            f"the exponential moving average {wrapped[0]!r} is taken, as timm does; average=False takes "
+            f"{wrapped[-1]!r}",
+            stacklevel=2,
+        )
     if not tensors:
         raise ValueError("it holds no tensors")
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, _Tensor):
             raise ValueError(f"it is no state dict, nor a checkpoint that has one: {str(name)!r} in it is no tensor")
-    prefix = "module." if all(name.startswith("module.") for name in tensors) else ""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    while prefix := next((p for p in ("module.", "_orig_mod.") if all(name.startswith(p) for name in tensors)), ""):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def _arrays(tensors: dict[str, _Tensor], content: Callable[[_Storage], bytes]) -> dict[str, np.ndarray]:

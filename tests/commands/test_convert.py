@@ -54,7 +54,7 @@ def test_another_number_of_classes(weights):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "convert needs --weights=FILE, a safetensors, PyTorch or Caffe file, or a repository of Hugging Face"),
+        ("", "convert needs --weights=SOURCE, a workdir, a weight file, a folder in timm's format or a repository"),
         ("--weights=a.safetensors", "convert needs --output=FILE.safetensors, a new file"),
         ("--weights=a.safetensors --output=b.pth", "--output is 'b.pth'; it must end in .safetensors"),
         ("--weights=a.safetensors --output=gs://b/b.safetensors", "--output is 'gs://b/b.safetensors'; it must be a l"),

@@ -21,8 +21,9 @@ from senet_jax.sweep import resolve
 from senet_jax.training import loop
 from senet_jax.training import workdir as workdirs
 from senet_jax.training.optimizer import make_schedule
-from senet_jax.training.plan import build_model, make_plan
+from senet_jax.training.plan import make_plan
 from senet_jax.training.state import init_state
+from senet_jax.weights.configured import build_model
 
 TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
 

@@ -78,7 +78,7 @@ def break_seven(root):
 
 
 def deepen(root):
-    Image.fromarray(np.zeros((8, 8), np.uint16)).save(root / "train" / "cat" / "0.png")
+    Image.fromarray(np.zeros((8, 8), np.int32)).save(root / "train" / "cat" / "0.png", "TIFF")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def deepen(root):
             r"7 of the 16 files in .*pets cannot be used: .*0.png \((not an image that Pillow|a broken image: )"
             r".* and 2 more; repair or remove",
         ),
-        (deepen, r"1 of the 16 files .*cat.0.png \(an image of mode I;16, which has more than 8 bits a channel\)"),
+        (deepen, r"1 of the 16 files .*cat.0.png \(an image of mode I, which has more than 16 bits a channel\)"),
     ],
 )
 def test_what_is_wrong_is_named_and_can_be_repaired(folder, folder_config, damage, message):

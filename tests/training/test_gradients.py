@@ -9,12 +9,8 @@ from benchmarks.gradient_check import CASES, LIMIT, Case, errors
 
 pytestmark = pytest.mark.optimised
 
-
-@pytest.mark.parametrize("name", ["se_mobilenet", pytest.param("se_resnet50", marks=pytest.mark.slow)])
-def test_gradients_of_the_fused_step_equal_those_of_the_plain_one(name, x64):
-    """Both were wrong with the compiled program of af4f92b."""
-    found = errors(CASES[name].gradients(fused=True), CASES[name].gradients(fused=False))
-    assert max(found.values()) < LIMIT, sorted(found.items(), key=lambda item: -item[1])[:5]
+QUICK = "se_resnet50"
+"""Runs in the inner loop too."""
 
 
 @pytest.fixture
@@ -31,13 +27,25 @@ def expected():
     return gradients
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_gradients_of_every_family_on_four_devices(name, expected, x64):
-    case = CASES[name]
-    plain = expected(case, group=4)
-    found = errors(case.gradients(fused=True, group=4, devices=4), plain)
+def check(given, expected):
+    found = errors(given, expected)
     assert max(found.values()) < LIMIT, sorted(found.items(), key=lambda item: -item[1])[:5]
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
+def test_gradients_of_every_family(name, expected, x64):
+    """On one device: of the miscompiled programs of af4f92b most were wrong there, and none was on four."""
+    case = CASES[name]
+    check(case.gradients(fused=True), expected(case))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["se_mobilenet", "se_resnet50"])
+def test_gradients_on_four_devices(name, expected, x64):
+    case = CASES[name]
+    check(case.gradients(fused=True, group=4, devices=4), expected(case, group=4))
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from senet_jax.training import logs
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import train
 from senet_jax.training.plan import check_devices, make_plan
+from senet_jax.weights.load import read
 
 TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
 
@@ -55,8 +56,12 @@ def test_a_run_over_four_devices_learns_logs_and_can_be_looked_at(dataset, tmp_p
     assert records[-1]["accuracy"] == results["accuracy"]
     assert (results["accuracy"] * 359) % 1 == pytest.approx(0, abs=1e-6)
     assert Checkpoints(tmp_path).latest == 30
+    best = max((r for r in records if r["split"] == "test"), key=lambda r: r["accuracy"])
+    saved = read(tmp_path / "best.safetensors").header
+    assert saved["source"] == f"step {best['step']} of 30, test accuracy {best['accuracy']:.2%}"
     plot_curves(records, tmp_path / "curves.png", "tiny")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "curves.svg").read_text().count("<text") > 5
 
 
 def test_a_loss_that_is_no_number_ends_the_run_without_a_checkpoint(dataset, tmp_path):

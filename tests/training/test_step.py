@@ -10,9 +10,9 @@ from senet_jax import create_model
 from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.training import metrics, parallel
-from senet_jax.training.plan import build_model
 from senet_jax.training.state import init_state
 from senet_jax.training.step import make_eval_step, make_train_step
+from senet_jax.weights.configured import build_model
 
 BATCH = {
     "image": np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), np.uint8),
@@ -151,6 +151,7 @@ def test_a_configuration_builds_its_variant():
         "expand": {"kernel": (4, 16)},
     }
     assert "se" not in variables["params"]["stage2_block1"]
+    assert model.attention is not None
     attention = model.attention(parent=None)
     assert (attention.squeeze, attention.gate, model.drop_path) == ("max", "tanh", 0.1)
     assert build_model(ModelConfig("se_resnet20_cifar", attention="none"), 7).attention is None

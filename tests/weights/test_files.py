@@ -13,6 +13,8 @@ others = {"epoch": 3, "args": argparse.Namespace(lr=0.1), "best": numpy.float64(
 torch.save({"state_dict": data_parallel, **others}, "zip.pth")
 torch.save({"model": state}, "protocol4.pth", _use_new_zipfile_serialization=False, pickle_protocol=4)
 torch.save(state, "legacy.pth", _use_new_zipfile_serialization=False)
+own, average = ({"_orig_mod.module.a": torch.full((2,), value)} for value in (1.0, 2.0))
+torch.save({"state_dict": own, "state_dict_ema": average}, "average.pth")
 """
 
 import io
@@ -71,6 +73,13 @@ def test_a_file_of_pytorch_is_known_by_its_content(name, tmp_path):
     tensors, metadata = read_tensors(path)
     assert_equal(tensors, STATE)
     assert metadata == {}
+
+
+def test_the_moving_average_of_a_checkpoint_is_taken_and_said():
+    with pytest.warns(UserWarning, match=r"average 'state_dict_ema' is taken, .* average=False takes 'state_dict'"):
+        tensors, _ = read_tensors(FIXTURES / "average.pth")
+    np.testing.assert_array_equal(tensors["a"], [2, 2])
+    np.testing.assert_array_equal(read_tensors(FIXTURES / "average.pth", average=False)[0]["a"], [1, 1])
 
 
 def test_tensors_of_2017(tmp_path):

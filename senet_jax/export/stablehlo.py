@@ -1,0 +1,73 @@
+"""A network as StableHLO, by `jax.export`: any batch size, CPUs, GPUs and TPUs in one file, read with jax alone."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from senet_jax.modules.conv import conv
+from senet_jax.weights.source import Loaded
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+_BATCHES = (1, 3)
+_TOLERANCE = 1e-5
+
+
+def to_stablehlo(loaded: Loaded, *, normalise: bool) -> bytearray:
+    """The network as the bytes of a file: images float32 (n, h, w, c) to logits (n, classes), for any n.
+
+    With `normalise` the images are pixels in [0, 255]; otherwise they are normalised before. The size of the images is
+    that of `loaded.preprocessing`. `jax.export.deserialize(file.read()).call(images)` runs it.
+    """
+    images, size = loaded.preprocessing, loaded.preprocessing.image_size
+    (batch,) = export.symbolic_shape("n")
+    shape = jax.ShapeDtypeStruct((batch, size, size, images.channels), jnp.float32)
+    exported = export.export(jax.jit(logits(loaded, normalise=normalise)), platforms=PLATFORMS)(shape)
+    return exported.serialize()
+
+
+def logits(loaded: Loaded, *, normalise: bool) -> Any:
+    """Images (n, h, w, c) to logits, (n, classes), convolutions in XLA's form, normalisation inside if asked for."""
+    network = loaded.network
+    if network.conv is conv:
+        network = network.clone(conv=partial(conv, lowering="xla"))
+
+    def apply(images: jax.Array) -> Any:
+        images = loaded.preprocessing.normalise(images) if normalise else images
+        return network.apply(loaded.variables, images, train=False)
+
+    return apply
+
+
+def write_stablehlo(file: Path, loaded: Loaded, *, normalise: bool) -> float:
+    """Writes `to_stablehlo`, reads it back, and compares it with the network.
+
+    Returns the largest difference over the largest logit. Raises ValueError if it is above 1e-5, and leaves the file.
+    """
+    file.write_bytes(to_stablehlo(loaded, normalise=normalise))
+    run = export.deserialize(bytearray(file.read_bytes())).call
+    return largest_difference(lambda images: np.asarray(run(images)), loaded, normalise=normalise)
+
+
+def largest_difference(run: Any, loaded: Loaded, *, normalise: bool) -> float:
+    """The largest difference between the logits of `run` and of the network, over the largest logit.
+
+    Raises ValueError if it is above 1e-5.
+    """
+    images, rng = loaded.preprocessing, np.random.default_rng(0)
+    network, worst = jax.jit(logits(loaded, normalise=normalise)), 0.0
+    for batch in _BATCHES:
+        pixels = rng.integers(0, 256, (batch, images.image_size, images.image_size, images.channels))
+        given = pixels.astype(np.float32) if normalise else images.normalise(pixels)
+        expected, found = np.asarray(network(given)), run(given)
+        worst = max(worst, float(abs(found - expected).max() / abs(expected).max()))
+    if not worst <= _TOLERANCE:
+        raise ValueError(
+            f"the exported network differs from the one in JAX by {worst:.1e} of the largest logit; at most "
+            f"{_TOLERANCE:.0e} is rounding, so no file is left"
+        )
+    return worst

@@ -1,0 +1,35 @@
+"""The network of a configuration."""
+
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+
+from senet_jax.config import ModelConfig
+from senet_jax.models import Network, create_model
+from senet_jax.modules import BatchNorm, SqueezeExcite
+
+
+def build_model(config: ModelConfig, num_classes: int) -> Network:
+    """The network of a configuration. Raises ValueError where there is none."""
+
+    def given(*names: str) -> dict[str, Any]:
+        """The fields that are not as they are by default: a network need not have the others."""
+        default = ModelConfig()
+        return {name: getattr(config, name) for name in names if getattr(config, name) != getattr(default, name)}
+
+    fields = given("attention", "placement", "attention_stages", "drop_path")
+    if config.attention == "none":
+        fields["attention"] = None
+    norm = partial(BatchNorm, group=config.statistics_group)
+    dtype = jnp.dtype(config.dtype)
+    model = create_model(config.name, num_classes, ratio=config.ratio, dtype=dtype, norm=norm, **fields)
+    variant = given("squeeze", "activation", "gate", "use_bias")
+    if not variant:
+        return model
+    attention: Any = model.attention
+    if getattr(attention, "func", attention) is not SqueezeExcite:
+        raise ValueError(
+            f"config.model.{next(iter(variant))} is of squeeze-and-excitation, which {config.name} does not have here"
+        )
+    return model.clone(attention=partial(attention, **variant))

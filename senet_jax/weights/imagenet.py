@@ -1,0 +1,21 @@
+"""The 1000 classes of ImageNet (ILSVRC 2012), in the order of their WordNet numbers, which is that of the logits."""
+
+from functools import cache
+from pathlib import Path
+
+_CLASSES = Path(__file__).with_name("imagenet_classes.txt")
+
+
+def class_names() -> tuple[str, ...]:
+    """The names of WordNet, such as "tench, Tinca tinca"."""
+    return tuple(_by_number().values())
+
+
+def described(name: str) -> str:
+    """The name of a class that a dataset calls by its WordNet number, such as "n01440764"; other names stay."""
+    return _by_number().get(name, name)
+
+
+@cache
+def _by_number() -> dict[str, str]:
+    return dict(line.split("\t") for line in _CLASSES.read_text().splitlines())

@@ -1,0 +1,103 @@
+"""The network that a run leaves in its workdir: what it is, from the start, and its variables from a checkpoint."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from senet_jax.config import Experiment, ModelConfig, from_dict, to_dict
+from senet_jax.weights.preprocessing import Preprocessing
+
+NETWORK = "network.json"
+"""The file of a workdir that says what its network is."""
+BEST = "best.safetensors"
+"""The file of a workdir that holds the variables of its best evaluation."""
+_NO_CHECKPOINT = "{workdir} has no complete checkpoint; train first, or give another workdir"
+
+
+class Description(NamedTuple):
+    """What a workdir says of its network."""
+
+    config: ModelConfig
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+
+
+def describe(config: Experiment, class_names: tuple[str, ...], channels: int) -> str:
+    """The content of `NETWORK` for a run on a dataset of these classes and channels."""
+    return json.dumps(
+        {
+            "model": to_dict(config.model),
+            "class_names": list(class_names),
+            "preprocessing": json.loads(preprocessing(config, channels).to_json()),
+        },
+        indent=2,
+    )
+
+
+def preprocessing(config: Experiment, channels: int) -> Preprocessing:
+    """The preprocessing of a configuration's evaluation, for images of 1 or 3 channels."""
+    data = config.data
+    mean, std = (tuple(values) * (channels if len(values) == 1 else 1) for values in (data.mean, data.std))
+    return Preprocessing(data.image_size, data.center_crop, "bilinear", mean, std)
+
+
+def read_description(workdir: Path) -> Description:
+    """What the run said of its network when it began. Raises ValueError if it cannot be read."""
+    path = workdir / NETWORK
+    try:
+        said = json.loads(path.read_text())
+        return Description(
+            from_dict(said["model"], ModelConfig),
+            tuple(said["class_names"]),
+            Preprocessing.from_json(json.dumps(said["preprocessing"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def best(workdir: Path) -> Path:
+    """The file of the best evaluation's variables. Raises ValueError if there is none."""
+    if not (workdir / BEST).is_file():
+        raise ValueError(f"{workdir} has no {BEST}: no evaluation of its run has ended yet; give step='newest'")
+    return workdir / BEST
+
+
+def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]:
+    """The variables that evaluation uses, of the checkpoint after so many steps or of the newest, and its step.
+
+    Only they are read, not the state of the optimiser. Raises ValueError if there is no such checkpoint.
+    """
+    try:
+        import orbax.checkpoint as ocp
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the checkpoints of a workdir need orbax-checkpoint: pip install orbax-checkpoint; or give a file that "
+            "`convert` has written from the workdir"
+        ) from error
+    directory = (workdir / "checkpoints").absolute()
+    if not directory.is_dir():
+        raise ValueError(_NO_CHECKPOINT.format(workdir=workdir))
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    handlers = {"state": ocp.PyTreeCheckpointHandler()}
+    with ocp.CheckpointManager(directory, options=options, item_handlers=handlers) as manager:
+        found = sorted(manager.all_steps())
+        if not found:
+            raise ValueError(_NO_CHECKPOINT.format(workdir=workdir))
+        chosen = found[-1] if step == "newest" else step
+        if chosen not in found:
+            known = ", ".join(map(str, found))
+            raise ValueError(f"{workdir} has no checkpoint of step {step}; it has {known}, and newest")
+        tree: Any = manager.item_metadata(chosen)["state"]
+        name = "average" if tree["average"] else "variables"
+        shapes = {name: _mapped(tree[name], lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))}
+        as_numpy = _mapped(shapes, lambda _: ocp.RestoreArgs(restore_type=np.ndarray))
+        state = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy, partial_restore=True)
+        return manager.restore(chosen, args=ocp.args.Composite(state=state))["state"][name], int(chosen)
+
+
+def _mapped(tree: Any, change: Any) -> Any:
+    """The nested dictionaries with each of their leaves changed."""
+    return {name: _mapped(leaf, change) if isinstance(leaf, dict) else change(leaf) for name, leaf in tree.items()}

@@ -1,0 +1,190 @@
+"""A trained network in one line: from a run's workdir, a file of ours or of others, a folder of timm's or the hub."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from senet_jax.config import ModelConfig, from_dict
+from senet_jax.models import Network, list_models
+from senet_jax.weights import imagenet, runs
+from senet_jax.weights.configured import build_model
+from senet_jax.weights.load import Weights, classes, fit, from_variables, read
+from senet_jax.weights.preprocessing import Preprocessing
+from senet_jax.weights.pretrained import digest, hub_config, located, preprocessing_of
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A trained network and what it takes to use it.
+
+    `network.apply(variables, preprocessing(image)[None], train=False)` gives the logits of an image.
+    """
+
+    network: Network
+    variables: dict[str, Any]
+    """`params` and `batch_stats`; a run's exponential moving average if it keeps one."""
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    """In the order of the logits; empty if they are not known."""
+    config: ModelConfig
+    """The configuration that the network is built from."""
+    source: str
+    """Name of the source, and the SHA-256 of the file or the step of the checkpoint."""
+
+    def predict(self, images: Sequence[Any], *, top: int = 5) -> list[list[tuple[str, float]]]:
+        """The likeliest classes of each image and their probabilities; a class without a name is its number.
+
+        `images` are paths of files, PIL images, or uint8 arrays (h, w, 3) or (h, w). Raises ValueError for what is no
+        image.
+        """
+        pixels = np.stack([self.preprocessing.crop_pixels(_opened(image)) for image in images])
+        return [self.named(probabilities, top) for probabilities in self.probabilities(pixels)]
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """The probabilities of all classes, (n, classes), for pixels of `preprocessing.crop_pixels`, (n, h, w, c)."""
+        return np.asarray(self._probabilities(self.variables, pixels))
+
+    def named(self, probabilities: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
+        """The likeliest classes of an image, with their names, from its probabilities, (classes,)."""
+        likeliest = np.argsort(-probabilities, kind="stable")[:top]
+        names = self.class_names or tuple(map(str, range(len(probabilities))))
+        return [(imagenet.described(names[label]), float(probabilities[label])) for label in likeliest]
+
+    @cached_property
+    def _probabilities(self) -> Any:
+        def probabilities(variables: Any, pixels: jax.Array) -> jax.Array:
+            images = self.preprocessing.normalise(pixels)
+            logits: Any = self.network.apply(variables, images, train=False)
+            return jax.nn.softmax(logits)
+
+        return jax.jit(probabilities)
+
+
+def _opened(image: Any) -> Any:
+    if not isinstance(image, str | Path):
+        return image
+    from senet_jax.data.images import read  # It needs Pillow.
+
+    try:
+        return read(Path(image).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{image} is {error}") from error
+
+
+def load(
+    source: str | Path,
+    *,
+    model: str | None = None,
+    step: str | int = "newest",
+    num_classes: int | None = None,
+    channels: int | None = None,
+    average: bool = True,
+    key: jax.Array | None = None,
+) -> Loaded:
+    """The trained network of a source. Neither its training data nor the state of the optimiser is needed.
+
+    Args:
+      source: the workdir of a run; a weight file, of ours or of others; a folder in timm's format, also as
+        "local-dir:FOLDER"; or a repository of Hugging Face: "timm/seresnet50.ra2_in1k", also after "hf-hub:".
+      model: the name of the network, for files that do not say it.
+      step: of a workdir: "newest", "best", or the number of steps after which the checkpoint was taken.
+      num_classes: width of the logits; if it is not that of the weights, the last layer is initialised anew and
+        class_names is empty. 0: the pooled features instead of logits. None: that of the weights.
+      channels: of the images, 3 or 1; 1 sums the first kernel of weights for RGB. None: those of the weights.
+      average: whether the exponential moving averages of a PyTorch checkpoint are read where it has them.
+      key: random numbers for a new last layer; None: `jax.random.key(0)`.
+
+    Raises ValueError for a source that does not fit or does not say which network it is, OSError if it cannot be had.
+    """
+    workdir = Path(source).expanduser()
+    is_run = (workdir / runs.NETWORK).is_file()
+    if step != "newest" and not is_run:
+        raise ValueError(f"step is {step!r}, but {str(source)!r} is not the workdir of a run; leave step out")
+    if is_run and step != "best":
+        return _run(workdir, step, num_classes, channels, key)
+    if is_run:
+        source = runs.best(workdir)
+    elif (workdir / "checkpoints").is_dir():
+        raise ValueError(f"{workdir} has no {runs.NETWORK}; `train --workdir={workdir}` of this version writes it")
+    path, called = located(source)
+    file = read(path, average=average)
+    config = _config(str(source), file, model)
+    said = f"{called}, SHA-256 {digest(path)}"
+    own = preprocessing_of(config.name, file).channels if file.header else 3
+    names, images = _class_names(file), partial(preprocessing_of, config.name, file)
+    return _fitted(file, config, images, names, file.header.get("source") or said, num_classes, channels, own, key)
+
+
+def _run(workdir: Path, step: str | int, num_classes: int | None, channels: int | None, key: Any) -> Loaded:
+    said = runs.read_description(workdir)
+    variables, found = runs.read_variables(workdir, step)
+    file = from_variables(workdir, variables, said.config.name)
+    own = said.preprocessing.channels
+    names, source = said.class_names, f"{workdir.resolve().name}, step {found}"
+    return _fitted(file, said.config, lambda: said.preprocessing, names, source, num_classes, channels, own, key)
+
+
+def _fitted(
+    file: Weights,
+    config: ModelConfig,
+    preprocessing: Callable[[], Preprocessing],
+    class_names: tuple[str, ...],
+    source: str,
+    num_classes: int | None,
+    channels: int | None,
+    own_channels: int,
+    key: jax.Array | None,
+) -> Loaded:
+    network = build_model(config, num_classes=1)
+    trained = classes(network, file)
+    network = network.clone(num_classes=trained if num_classes is None else num_classes)
+    whole = network.num_classes == trained
+    if not class_names and trained == 1000:
+        class_names = imagenet.class_names()
+    kernels = own_channels if channels is None else channels
+    variables = fit(network, file, head=whole, key=key, channels=kernels)
+    images = preprocessing().of_channels(kernels)  # It may warn, which comes after errors.
+    return Loaded(network, variables, images, class_names if whole else (), config, source)
+
+
+def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
+    """The network of a file. Raises ValueError if neither the file nor its user says it."""
+    if model is not None and model != file.header.get("model"):
+        return ModelConfig(model)
+    if file.header:
+        fields = json.loads(file.header.get("fields", "{}"))
+        return from_dict({"name": file.header["model"], **fields}, ModelConfig)
+    said = hub_config(file.path)
+    name = f"timm/{said.get('architecture')}"
+    if name in list_models("timm/*"):
+        if said.get("model_args"):
+            raise ValueError(
+                f"{source!r} has model_args {said['model_args']}, which are not understood here; build the network "
+                "with create_model and its fields, and load_weights into it"
+            )
+        return ModelConfig(name)
+    if "architecture" in said:
+        which = f"is of timm's {said['architecture']!r}, which is not a network here"
+    else:
+        which = "does not say which network it is of"
+    raise ValueError(f"{source!r} {which}; give the name of one, as in model={_guess(file)!r}")
+
+
+def _guess(file: Weights) -> str:
+    """A name for the example of a message: one that the file's name holds, if there is one."""
+    names = [name for name in list_models() if re.search(rf"\b{re.escape(name.split('/')[-1])}\b", file.path.stem)]
+    return names[0] if names else "timm/seresnet50"
+
+
+def _class_names(file: Weights) -> tuple[str, ...]:
+    if file.header:
+        return tuple(json.loads(file.header.get("class_names", "[]")))
+    names = hub_config(file.path).get("label_names") or ()
+    return tuple(names) if isinstance(names, list | tuple) else ()

@@ -1,0 +1,59 @@
+"""`launch.py export`."""
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+
+from senet_jax import create_model
+from senet_jax.commands.command_line import main
+from senet_jax.export import stablehlo
+from senet_jax.weights import Preprocessing, save_weights
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = create_model("resnet20_cifar")
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 3)), train=False))
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, np.float32), shapes)
+    save_weights("a.safetensors", variables, model="resnet20_cifar", preprocessing=Preprocessing(8), source="here")
+    return tmp_path
+
+
+def run(words):
+    main(["export", *words.split()])
+
+
+def test_stablehlo(weights, capsys):
+    run("--weights=a.safetensors --format=stablehlo --output=a.stablehlo --normalise")
+    printed = capsys.readouterr().out
+    assert "float32 (n, 8, 8, 3), pixels in [0, 255]" in printed
+    exported = export.deserialize(bytearray((weights / "a.stablehlo").read_bytes()))
+    assert exported.call(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 10)
+
+
+def test_a_file_that_differs_is_not_left(weights, monkeypatch):
+    def differ(*_, **__):
+        raise ValueError("the exported network differs")
+
+    monkeypatch.setattr(stablehlo, "largest_difference", differ)
+    with pytest.raises(SystemExit, match="the exported network differs"):
+        run("--weights=a.safetensors --format=stablehlo --output=a.stablehlo")
+    assert {path.name for path in weights.iterdir()} == {"a.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--format=tflite --output=a", "--format is 'tflite'; it must be one of stablehlo, onnx"),
+        ("--format=stablehlo --output=a.safetensors", "'a.safetensors', which exists already"),
+        ("--format=stablehlo --output=x/a", "there is no directory 'x'"),
+        ("--output=a", "export needs --format=FORMAT, stablehlo"),
+    ],
+)
+def test_what_is_wrong_is_refused(words, message, weights, capsys):
+    with pytest.raises(SystemExit) as raised:
+        run(f"--weights=a.safetensors {words}")
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err

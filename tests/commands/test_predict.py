@@ -1,0 +1,82 @@
+"""`launch.py predict`."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import senet_jax
+from senet_jax.commands.command_line import main
+from senet_jax.weights import Preprocessing, save_weights
+
+CLASSES = ("dark", "middle", "bright")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A network whose logits are a bias, and three images, one of them broken."""
+    path = tmp_path_factory.mktemp("predict")
+    model = senet_jax.create_model("resnet20_cifar", 3)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 3)), train=False))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+    variables["params"]["head"]["bias"] = np.log(np.array([0.25, 0.625, 0.125], np.float32))
+    images = Preprocessing(8, 1.0, "bilinear")
+    options = {"model": "resnet20_cifar", "preprocessing": images, "source": "here", "class_names": CLASSES}
+    save_weights(path / "a.safetensors", variables, **options)
+    (path / "images").mkdir()
+    for name, value in (("a.png", 0), ("b.jpg", 200)):
+        Image.fromarray(np.full((9, 12, 3), value, np.uint8)).save(path / "images" / name)
+    return path
+
+
+def predict(folder, words):
+    main(["predict", f"--weights={folder}/a.safetensors", *words.split()])
+
+
+def test_a_table_of_a_directory_and_a_pattern(folder, capsys):
+    predict(folder, f"{folder}/images {folder}/images/*.jpg --top=2 --batch_size=2")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    two = [["middle", "62.50%"], ["dark", "25.00%"]]
+    assert [line[-2:] for line in lines] == two * 2  # The image that is named twice is shown once.
+    assert [line[0].rpartition("/")[2] for line in lines[::2]] == ["a.png", "b.jpg"]
+
+
+def test_files_and_a_bad_one(folder, capsys, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    for name in ("o.csv", "o.jsonl"):
+        with pytest.raises(SystemExit) as raised:
+            predict(folder, f"{folder}/images/a.png {bad} {folder}/images/b.jpg --output={tmp_path}/{name}")
+        assert raised.value.code == 1
+        assert f"{bad} is skipped: not an image that Pillow can read" in capsys.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
+    assert [row["class"] for row in rows] == ["middle", "dark", "bright"] * 2
+    assert float(rows[0]["probability"]) == pytest.approx(0.625)
+    first, last = map(json.loads, (tmp_path / "o.jsonl").read_text().splitlines())
+    assert first["predictions"][0] == {"class": "middle", "probability": pytest.approx(0.625)}
+    assert last["file"] == f"{folder}/images/b.jpg"
+
+
+def test_from_python(folder):
+    loaded = senet_jax.load(folder / "a.safetensors")
+    (first, *_), _ = loaded.predict([folder / "images" / "a.png", np.zeros((20, 10), np.uint8)], top=2)
+    assert first == ("middle", pytest.approx(0.625))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "predict needs images: files, directories or patterns"),
+        ("absent*.png", "there are no images 'absent*.png'; give files"),
+        ("x --output=x.txt", "--output is 'x.txt'; it must end in .csv, or in .jsonl"),
+        ("x --top=0", "--top is 0; it must be 1 or more"),
+    ],
+)
+def test_what_is_wrong_is_refused(words, message, folder, capsys):
+    with pytest.raises(SystemExit) as raised:
+        predict(folder, words)
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err

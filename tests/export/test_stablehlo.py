@@ -1,0 +1,57 @@
+"""Networks as StableHLO, read with jax alone."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+from senet_jax import create_model
+from senet_jax.config import ModelConfig
+from senet_jax.export import stablehlo
+from senet_jax.weights import Preprocessing
+from senet_jax.weights.source import Loaded
+
+READER = """import sys
+sys.modules["flax"] = sys.modules["senet_jax"] = None
+import jax, numpy as np
+run = jax.export.deserialize(bytearray(open("a.stablehlo", "rb").read())).call
+np.save("found.npy", run(np.load("images.npy")))"""
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    model = create_model("se_resnet20_cifar", 3, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
+    variables = jax.jit(lambda: model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False))()
+    return Loaded(model, variables, Preprocessing(16), (), ModelConfig("se_resnet20_cifar"), "here")
+
+
+def test_it_is_read_with_jax_alone_for_any_batch(loaded, tmp_path):
+    difference = stablehlo.write_stablehlo(tmp_path / "a.stablehlo", loaded, normalise=True)
+    assert difference < 1e-6
+    exported = export.deserialize(bytearray((tmp_path / "a.stablehlo").read_bytes()))
+    assert exported.platforms == ("cpu", "cuda", "tpu")
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3)).astype(np.float32)
+    np.save(tmp_path / "images.npy", pixels)
+    subprocess.run([sys.executable, "-c", READER], cwd=tmp_path, check=True)
+    images = jnp.asarray(loaded.preprocessing.normalise(pixels))
+    expected = loaded.network.apply(loaded.variables, images, train=False)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
+
+
+def test_a_network_of_grouped_convolutions_and_a_maximum_has_a_symbolic_batch():
+    fields = {"stage_sizes": (1,), "widths": (32,), "stem_width": 8}
+    model = create_model("timm/seresnext50_32x4d", 3, **fields)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))
+    variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
+    loaded = Loaded(model, variables, Preprocessing(32), (), ModelConfig("timm/seresnext50_32x4d"), "here")
+    (images,) = export.deserialize(stablehlo.to_stablehlo(loaded, normalise=False)).in_avals
+    assert str(images.shape) == "(n, 32, 32, 3)"
+
+
+def test_another_result_is_refused(loaded):
+    with pytest.raises(ValueError, match=r"differs from the one in JAX by .*; at most 1e-05 is rounding"):
+        stablehlo.largest_difference(lambda images: np.zeros((len(images), 3)), loaded, normalise=False)
