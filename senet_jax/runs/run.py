@@ -1,0 +1,59 @@
+"""One run, from its start or its newest checkpoint to its result."""
+
+import sys
+from pathlib import Path
+
+from senet_jax.analysis.parameters import count_parameters
+from senet_jax.terminal import program
+from senet_jax.terminal.tables import accuracy_rows, print_table
+from senet_jax.training import logs
+from senet_jax.training import workdir as workdirs
+from senet_jax.training.files import replace_text
+from senet_jax.training.loop import train
+from senet_jax.training.plan import Plan
+from senet_jax.training.provenance import provenance
+from senet_jax.weights import runs
+
+
+def shrink_warning(image: tuple[int, int], size: int) -> str | None:
+    """Returns a warning if images of that width and height are shrunk more than twice in each direction."""
+    if min(image) <= 2 * size:
+        return None
+    return (
+        f"warning: the images ({image[0]}x{image[1]} pixels the first) are shrunk to {size}x{size}; give "
+        "--config.data.image_size=PIXELS, or --config=experiments/folder.py for class folders"
+    )
+
+
+def run(plan: Plan, workdir: Path) -> None:
+    """Trains to the end, and leaves the result in the workdir. Raises FloatingPointError if training diverges."""
+    from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and a refusal must be quick.
+
+    config, dataset = plan.config, plan.dataset
+    parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
+    workdirs.write_config(workdir, config)
+    replace_text(workdir / runs.NETWORK, runs.describe(config, dataset.class_names, dataset.channels) + "\n")
+    print(
+        f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {len(dataset.train):,} images to train, "
+        f"{len(dataset.test):,} to test, {dataset.num_classes} classes\n"
+        f"{plan.total_steps:,} steps of {config.batch_size} images, logged in {workdir}",
+        flush=True,
+    )
+    (first, _), *_ = dataset.train.read([0])
+    if warning := shrink_warning(first.size, config.data.image_size):
+        print(warning, file=sys.stderr, flush=True)
+    results = train(plan, workdir)
+    curves = workdir / workdirs.CURVES
+    plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")
+    known = {"steps": plan.total_steps, "seed": config.seed, "parameters": parameters, "classes": dataset.num_classes}
+    workdirs.write_result(workdir, known | results | provenance())
+    speed = f" at {results['images_per_second']:,.0f} images/s" if "images_per_second" in results else ""
+    print_table(
+        {"network": f"{config.model.name}, {parameters:,} parameters", "dataset": dataset.name}
+        | accuracy_rows(results, dataset.num_classes)
+        | {
+            "trained": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:.1f} epochs{speed}",
+            "curves": str(curves),
+            "evaluate": program.command_line("eval", workdir),
+        }
+    )
