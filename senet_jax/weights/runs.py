@@ -1,6 +1,8 @@
 """The network that a run leaves in its workdir: what it is, from the start, and its variables from a checkpoint."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,9 +82,13 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
     directory = (workdir / "checkpoints").absolute()
     if not directory.is_dir():
         raise ValueError(_NO_CHECKPOINT.format(workdir=workdir))
-    options = ocp.CheckpointManagerOptions(read_only=True)
     handlers = {"state": ocp.PyTreeCheckpointHandler()}
-    with ocp.CheckpointManager(directory, options=options, item_handlers=handlers) as manager:
+    with (
+        _quiet(),
+        ocp.CheckpointManager(
+            directory, options=ocp.CheckpointManagerOptions(read_only=True), item_handlers=handlers
+        ) as manager,
+    ):
         found = sorted(manager.all_steps())
         if not found:
             raise ValueError(_NO_CHECKPOINT.format(workdir=workdir))
@@ -96,6 +102,19 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
         as_numpy = _mapped(shapes, lambda _: ocp.RestoreArgs(restore_type=np.ndarray))
         state = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy, partial_restore=True)
         return manager.restore(chosen, args=ocp.args.Composite(state=state))["state"][name], int(chosen)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lets Orbax not warn of reading less than there is."""
+    from absl import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _mapped(tree: Any, change: Any) -> Any:
