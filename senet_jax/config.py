@@ -237,7 +237,8 @@ def from_dict(values: Any, kind: type = Experiment) -> Any:
     config = kind()
     for name, value in values.items():
         if name not in hints:
-            raise ValueError(f"{kind.__name__} has no field {name!r}{did_you_mean(name, hints)}")
+            near = "; it is called 'std' now" if name == "deviation" else did_you_mean(name, hints)
+            raise ValueError(f"{kind.__name__} has no field {name!r}{near}")
         if dataclasses.is_dataclass(hints[name]):
             setattr(config, name, from_dict(value, hints[name]))
         else:

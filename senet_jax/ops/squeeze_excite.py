@@ -80,7 +80,7 @@ def _float32(x: Array) -> jnp.dtype:
 
 def _dense(x: Array, kernel: Array, bias: Array | None) -> Array:
     y = x @ kernel
-    return y if bias is None else y + bias
+    return y if bias is None else y + jnp.broadcast_to(bias, y.shape)
 
 
 SQUEEZES: Mapping[str, Callable[[Array], Array]] = {

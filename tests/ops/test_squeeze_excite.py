@@ -94,3 +94,10 @@ def test_gradients(x64):
         return ops.scale(x, ops.excite(ops.squeeze(x), *weights, activation=jnp.tanh))
 
     check_grads(jax.jit(block), (jnp.array(x), *map(jnp.array, weights)), order=1, modes=("rev",))
+
+
+def test_ranks_are_promoted_by_hand():
+    shapes = [(4,), (2, 4), (2, 3, 3, 4)]
+    weights = jnp.ones((4, 2)), jnp.ones(2), jnp.ones((2, 4)), jnp.ones(4)
+    with jax.numpy_rank_promotion("raise"):
+        assert [ops.excite(jnp.ones(shape), *weights).shape for shape in shapes] == shapes
