@@ -64,7 +64,7 @@ def _primitive(name: str, own: Callable[..., Array], xla: Callable[..., Array], 
 
 def _empty_or_exported(context: mlir.LoweringRuleContext) -> bool:
     """Whether there is nothing to compute, or the program is to run elsewhere, or has symbolic sizes."""
-    sizes = [size for operand in context.avals_in for size in getattr(operand, "shape", ())]
+    sizes = [size for array in (*context.avals_in, *context.avals_out) for size in getattr(array, "shape", ())]
     known = all(isinstance(size, int) for size in sizes)
     return not known or 0 in sizes or context.module_context.lowering_parameters.for_export
 

@@ -169,12 +169,8 @@ def _input_gradient_by_phases(x: Array, kernel: Array, gradient: Array, window: 
         own = kernel[row.taps, column.taps][::-1, ::-1]
         if 0 in (*own.shape[:2], row.size, column.size):
             return jnp.zeros((len(x), row.size, column.size, x.shape[-1]), x.dtype)
-        padding = row.padding, column.padding
-        cropped = pad(gradient, padding) if min(map(min, padding)) < 0 else gradient
-        own_window = Window(
-            padding=padding if cropped is gradient else ((0, 0), (0, 0)), dilation=window.dilation, groups=window.groups
-        )
-        return onednn.transposed_convolution(cropped, own, own_window)
+        own_window = Window((1, 1), (row.padding, column.padding), window.dilation, window.groups)
+        return onednn.transposed_convolution(gradient, own, own_window)
 
     rows, columns = (_phases(x, kernel, gradient, window, axis) for axis in (0, 1))
     lines = [_interleave([part(row, column) for column in columns], 2) for row in rows]

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import jaxlib.version
 
-from senet_jax.ops.windows import Window
+from senet_jax.ops.windows import Window, pad
 from senet_jax.typing import Array, Float
 
 TRIED = ("0.10.2", "0.11.2", "0.12.0.1")
@@ -44,7 +44,7 @@ def _cpu_flags() -> Sequence[str]:
 
 
 def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window) -> Array:
-    """Returns the convolution, (n, oh, ow, o), in the dtype of x. Padding must not be negative, nor any size zero."""
+    """Returns the convolution, (n, oh, ow, o), in the dtype of x. No size may be zero."""
     return _convolution(x, kernel, window, input_axis=2)
 
 
@@ -59,6 +59,8 @@ def transposed_convolution(x: Float[Array, "n h w o"], kernel: Float[Array, "kh 
 
 def _convolution(x: Array, kernel: Array, window: Window, input_axis: int) -> Array:
     output_axis = 5 - input_axis
+    if min(map(min, window.padding)) < 0:  # oneDNN would end the process.
+        x, window = pad(x, window.padding), window._replace(padding=((0, 0), (0, 0)))
     axes = zip(x.shape[1:3], kernel.shape[:2], window.stride, window.padding, window.dilation, strict=True)
     spatial = [(size + sum(pad) - step * (taps - 1) - 1) // stride + 1 for size, taps, stride, pad, step in axes]
     maps = {"batch_dim": 0, "feature_dim": 3, "spatial_dims": [1, 2]}

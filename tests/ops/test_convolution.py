@@ -20,6 +20,7 @@ FORMS = {
     "3x3, few channels": ((2, 8, 9, 3), (3, 3, 3, 5), {"padding": 1}),
     "3x3, stride 2": ((2, 8, 9, 20), (3, 3, 20, 5), {"stride": 2, "padding": 1}),
     "3x3, dilated": ((2, 9, 9, 64), (3, 3, 64, 64), {"dilation": 2, "padding": 2}),
+    "3x3, cropped": ((2, 9, 8, 6), (3, 3, 6, 5), {"padding": ((-1, 0), (-2, 0))}),
     "1x1": ((2, 9, 5, 5), (1, 1, 5, 7), {}),
     "1x1, stride 2": ((2, 9, 6, 5), (1, 1, 5, 7), {"stride": 2}),
     "1x1, padded": ((2, 5, 5, 5), (1, 1, 5, 7), {"padding": 1}),
@@ -77,6 +78,12 @@ def test_a_kernel_gradient_is_summed_over_parts_of_the_batch(form, monkeypatch):
     theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
     monkeypatch.setattr(cpu_convolution, "_CHUNK", 1)
     assert_close(jax.jit(lambda *arrays: value_and_gradients(*arrays, **settings))(x, kernel), theirs, 2e-6)
+
+
+@pytest.mark.parametrize("form", ["3x3, odd", "7x7, stride 2"])
+def test_a_map_that_is_smaller_than_the_kernel_gives_nothing(form):
+    x, kernel, settings = operands(form)
+    assert value_and_gradients(x[:, :2, :2], kernel, **settings | {"padding": 0})[0].size == 0
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8, 4), (2, 8, 8, 4)])
