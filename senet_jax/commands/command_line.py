@@ -19,12 +19,12 @@ from typing import Any, NoReturn
 from absl import flags
 
 from senet_jax import config as configuration
+from senet_jax import workdir as workdirs
 from senet_jax.commands.config_files import EXPERIMENTS, find, load, load_sweep
 from senet_jax.commands.options import COMMANDS, CONFIGURED, OPTIONS
 from senet_jax.config import Experiment, describe, did_you_mean, field_types
 from senet_jax.sweep import Sweep
 from senet_jax.terminal import program
-from senet_jax.training import workdir as workdirs
 
 
 @dataclass(frozen=True)

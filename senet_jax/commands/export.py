@@ -1,12 +1,12 @@
 """`launch.py export`: writes a trained network as a file that other programs run."""
 
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from senet_jax import load
 from senet_jax.commands.command_line import Request
+from senet_jax.files import replaced
 from senet_jax.terminal.tables import print_table
 from senet_jax.weights.source import Loaded
 
@@ -31,14 +31,11 @@ def prepare(request: Request) -> Callable[[], None]:
     loaded = load(options["weights"], model=options.get("model"), step=int(step) if step.isdecimal() else step)
 
     def run() -> None:
-        temporary = output.with_name(f".{output.name}.{os.getpid()}")
         try:
-            difference = _write(temporary, kind, loaded, normalise)
-            temporary.replace(output)
+            with replaced(output) as temporary:
+                difference = _write(temporary, kind, loaded, normalise)
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
         print_table(
             {
                 "network": f"{loaded.config.name}, {loaded.network.num_classes:,} classes",

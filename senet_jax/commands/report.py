@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from senet_jax import workdir as workdirs
 from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
 from senet_jax.commands.command_line import Request
 from senet_jax.config import flatten
 from senet_jax.terminal.tables import aligned
 from senet_jax.training import logs
-from senet_jax.training import workdir as workdirs
 
 _NOTE = (
     "Mean and std over seeds, on the test images after the last step. The difference is to the baseline "

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import Request
 from senet_jax.runs.run import run
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
-from senet_jax.training import workdir as workdirs
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import Plan, open_plan
 

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
+from senet_jax import workdir as workdirs
 from senet_jax.analysis.parameters import count_parameters
+from senet_jax.files import replace_text
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training import logs
-from senet_jax.training import workdir as workdirs
-from senet_jax.training.files import replace_text
 from senet_jax.training.loop import train
 from senet_jax.training.plan import Plan
 from senet_jax.training.provenance import provenance
@@ -32,7 +32,7 @@ def run(plan: Plan, workdir: Path) -> None:
     config, dataset = plan.config, plan.dataset
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
     workdirs.write_config(workdir, config)
-    replace_text(workdir / runs.NETWORK, runs.describe(config, dataset.class_names, dataset.channels) + "\n")
+    replace_text(workdir / workdirs.NETWORK, runs.describe(config, dataset.class_names, dataset.channels) + "\n")
     print(
         f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {len(dataset.train):,} images to train, "
         f"{len(dataset.test):,} to test, {dataset.num_classes} classes\n"

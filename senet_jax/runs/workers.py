@@ -18,10 +18,10 @@ from typing import Any
 
 import jax
 
+from senet_jax import workdir as workdirs
 from senet_jax.config import DataConfig, Experiment, from_dict, to_dict
 from senet_jax.data import Dataset, open_dataset
 from senet_jax.runs.run import run
-from senet_jax.training import workdir as workdirs
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import check_devices, make_plan
 

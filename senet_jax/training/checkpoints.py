@@ -8,7 +8,7 @@ import orbax.checkpoint as ocp
 
 from senet_jax.config import Experiment, to_dict
 from senet_jax.training.state import TrainState
-from senet_jax.training.workdir import CHECKPOINTS
+from senet_jax.workdir import CHECKPOINTS
 
 
 class Checkpoints:

@@ -8,8 +8,8 @@ from typing import Any
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from senet_jax.training.files import replace_text
-from senet_jax.training.workdir import METRICS
+from senet_jax.files import replace_text
+from senet_jax.workdir import METRICS
 
 
 class Logs:

@@ -24,6 +24,7 @@ from senet_jax.training.step import Batch, make_eval_step, make_train_step
 from senet_jax.typing import Array
 from senet_jax.weights import runs
 from senet_jax.weights.load import save_weights
+from senet_jax.workdir import BEST
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
@@ -137,7 +138,7 @@ def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdi
     """Leaves the variables with the best test accuracy so far; the first of equals stays."""
     config, dataset = plan.config, plan.dataset
     save_weights(
-        workdir / runs.BEST,
+        workdir / BEST,
         jax.device_get(state.evaluated),
         model=config.model,
         preprocessing=runs.preprocessing(config, dataset.channels),

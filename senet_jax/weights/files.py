@@ -1,6 +1,5 @@
 """Files of named arrays: our own safetensors, and what PyTorch and Caffe have written."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from senet_jax.files import replaced
 from senet_jax.weights import pytorch_files
 
 
@@ -36,18 +36,13 @@ def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], metadata: di
 
     Raises ModuleNotFoundError where safetensors is not installed.
     """
-    path = Path(path)
     with _installed("safetensors"):
         from safetensors.numpy import save
 
         # safetensors writes the memory of an array as it lies there, whatever its strides.
         content = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, metadata)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replaced(Path(path)) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path, average: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:

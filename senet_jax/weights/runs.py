@@ -11,11 +11,8 @@ import numpy as np
 
 from senet_jax.config import Experiment, ModelConfig, from_dict, to_dict
 from senet_jax.weights.preprocessing import Preprocessing
+from senet_jax.workdir import BEST, CHECKPOINTS, NETWORK
 
-NETWORK = "network.json"
-"""The file of a workdir that says what its network is."""
-BEST = "best.safetensors"
-"""The file of a workdir that holds the variables of its best evaluation."""
 _NO_CHECKPOINT = "{workdir} has no complete checkpoint; train first, or give another workdir"
 
 
@@ -79,7 +76,7 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
             "the checkpoints of a workdir need orbax-checkpoint: pip install orbax-checkpoint; or give a file that "
             "`convert` has written from the workdir"
         ) from error
-    directory = (workdir / "checkpoints").absolute()
+    directory = (workdir / CHECKPOINTS).absolute()
     if not directory.is_dir():
         raise ValueError(_NO_CHECKPOINT.format(workdir=workdir))
     handlers = {"state": ocp.PyTreeCheckpointHandler()}

@@ -18,6 +18,7 @@ from senet_jax.weights.configured import build_model
 from senet_jax.weights.load import Weights, classes, fit, from_variables, read
 from senet_jax.weights.preprocessing import Preprocessing
 from senet_jax.weights.pretrained import digest, hub_config, located, preprocessing_of
+from senet_jax.workdir import CHECKPOINTS, NETWORK
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,15 +105,15 @@ def load(
     Raises ValueError for a source that does not fit or does not say which network it is, OSError if it cannot be had.
     """
     workdir = Path(source).expanduser()
-    is_run = (workdir / runs.NETWORK).is_file()
+    is_run = (workdir / NETWORK).is_file()
     if step != "newest" and not is_run:
         raise ValueError(f"step is {step!r}, but {str(source)!r} is not the workdir of a run; leave step out")
     if is_run and step != "best":
         return _run(workdir, step, num_classes, channels, key)
     if is_run:
         source = runs.best(workdir)
-    elif (workdir / "checkpoints").is_dir():
-        raise ValueError(f"{workdir} has no {runs.NETWORK}; `train --workdir={workdir}` of this version writes it")
+    elif (workdir / CHECKPOINTS).is_dir():
+        raise ValueError(f"{workdir} has no {NETWORK}; `train --workdir={workdir}` of this version writes it")
     path, called = located(source)
     file = read(path, average=average)
     config = _config(str(source), file, model)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.options import COMMANDS
 from senet_jax.config import Experiment, ModelConfig, flatten, to_dict
-from senet_jax.training import workdir as workdirs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

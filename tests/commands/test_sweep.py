@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from senet_jax import create_model
+from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.config_files import EXPERIMENTS
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, to_dict
@@ -19,7 +20,6 @@ from senet_jax.data import open_dataset
 from senet_jax.runs.workers import train_all
 from senet_jax.sweep import resolve
 from senet_jax.training import loop
-from senet_jax.training import workdir as workdirs
 from senet_jax.training.optimizer import make_schedule
 from senet_jax.training.plan import make_plan
 from senet_jax.training.state import init_state

@@ -16,6 +16,7 @@ from weights import peers
 from weights.writers import state_dict
 
 import senet_jax
+from senet_jax import workdir as workdirs
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.models import create_model
 from senet_jax.training.checkpoints import Checkpoints
@@ -49,7 +50,7 @@ def small(monkeypatch):
 def workdir(tmp_path):
     """A run on grey images of three classes, with two checkpoints."""
     config = Experiment(model=NETWORK, data=DataConfig(mean=(0.25,), image_size=32, center_crop=0.5))
-    (tmp_path / runs.NETWORK).write_text(runs.describe(config, ("cat", "dog", "owl"), 1))
+    (tmp_path / workdirs.NETWORK).write_text(runs.describe(config, ("cat", "dog", "owl"), 1))
     variables = variables_of(build_model(NETWORK, 3), channels=1)
     with closing(Checkpoints(tmp_path)) as checkpoints:
         for step in (2, 7):

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from senet_jax.config import Experiment, did_you_mean, flatten, from_dict, to_dict
-from senet_jax.training.files import replace_text
+from senet_jax.files import replace_text
 
 CONFIG = "config.json"
 """The configuration, from the start."""
+NETWORK = "network.json"
+"""Network, class names and preprocessing, from the start."""
 METRICS = "metrics.jsonl"
 """What was logged."""
 CHECKPOINTS = "checkpoints"
+BEST = "best.safetensors"
+"""The variables of the best evaluation so far."""
 CURVES = "curves.png"
 RESULT = "result.json"
 """Test metrics and provenance of a run that has ended."""
