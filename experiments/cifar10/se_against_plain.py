@@ -3,7 +3,7 @@
 Command: python launch.py sweep --config=experiments/cifar10/se_against_plain.py
          with --config.data.name=folder --config.data.path=DIRECTORY for images in class folders
 Paper:   has no SE-ResNet-20; SE-ResNet-110 has 5.21 % error against 6.37 % without SE (table 4)
-Here:    experiments/results/se_against_plain.csv
+Here:    not trained
 """
 
 from senet_jax.config import Experiment
@@ -14,7 +14,7 @@ NO_SE = variant("no SE", {"model.attention": "none"})
 
 
 def get_config() -> Experiment:
-    """24 epochs, cosine schedule, the learning rate that is best for the plain network (learning_rates.py)."""
+    """24 epochs, cosine schedule; learning_rates.py chooses the learning rate."""
     config = se_resnet20.get_config()
     config.duration = config.checkpoint_every = "24 epochs"
     config.eval_every = "2 epochs"

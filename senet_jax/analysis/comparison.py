@@ -49,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Summary:
-    """A variant: means over its runs, and their sample std; None where there are too few runs."""
+    """A variant: the means over its runs and their sample std. Std and interval are None if there are too few runs."""
 
     variant: str
     is_baseline: bool

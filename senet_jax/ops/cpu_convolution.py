@@ -17,9 +17,9 @@ from senet_jax.ops.windows import Window, pad, taps, xla_convolution, xla_input_
 from senet_jax.typing import Array, Float
 
 _BLOCK = 16
-"""Channels of the dense products that replace those of several narrow groups."""
+"""Channels of a matrix product that computes several narrow groups as one."""
 _DENSE_BLOCK = 32
-"""Channels of the dense convolutions that do, where XLA computes them."""
+"""Channels of a dense convolution by XLA that computes several narrow groups as one."""
 _CHUNK = 16 * 2**20
 """Bytes gathered for one product, which should stay in the cache."""
 

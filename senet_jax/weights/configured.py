@@ -11,7 +11,7 @@ from senet_jax.modules import BatchNorm, SqueezeExcite
 
 
 def build_model(config: ModelConfig, num_classes: int) -> Network:
-    """The network of a configuration. Raises ValueError where there is none."""
+    """Returns the network of a configuration. Raises ValueError if no network has such fields."""
 
     def given(*names: str) -> dict[str, Any]:
         """The fields that are not as they are by default: a network need not have the others."""

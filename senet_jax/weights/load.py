@@ -63,7 +63,7 @@ def save_weights(
     source: str,
     class_names: Sequence[str] = (),
 ) -> None:
-    """Writes a network's variables as safetensors, with a header that says what they are and where they are from.
+    """Writes a network's variables as a safetensors file. Its header names the network and the source of the weights.
 
     Args:
       file: the path of the file.

@@ -65,7 +65,7 @@ def create_model(
 
 
 def located(weights: str | Path) -> tuple[Path, str]:
-    """The file, fetched from Hugging Face where it is not here but could be a repository; what it is called.
+    """Returns the path of the file and its name. A repository is fetched from Hugging Face if there is no such file.
 
     A folder that holds a repository's files, and timm's prefixes "hf-hub:" and "local-dir:", are understood.
     """
