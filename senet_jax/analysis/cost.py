@@ -19,8 +19,9 @@ from flax.core import DenyList
 from flax.linen.module import InterceptorContext
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 
-from senet_jax.analysis.parameters import abstract_variables, with_xla_convolutions
+from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.modules.batch_norm import unfused
+from senet_jax.modules.conv import with_xla_convolutions
 
 _MOVES_DATA = {
     "bitcast_convert_type", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "device_put",

@@ -1,22 +1,13 @@
 """How large a network is."""
 
 import math
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from senet_jax.modules.conv import conv
-
-
-def with_xla_convolutions(model: nn.Module) -> nn.Module:
-    """The same network with XLA's convolutions on every platform: equal shapes and costs, half the time to trace.
-
-    A module without the field `conv`, or with another convolution in it, is returned as it is.
-    """
-    return model.clone(conv=partial(conv, lowering="xla")) if getattr(model, "conv", None) is conv else model
+from senet_jax.modules.conv import with_xla_convolutions
 
 
 def abstract_variables(model: nn.Module, images: jax.ShapeDtypeStruct, **arguments: Any) -> dict[str, Any]:

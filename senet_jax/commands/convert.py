@@ -6,6 +6,7 @@ import jax
 
 from senet_jax import load
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.places import check_new
 from senet_jax.terminal.tables import print_table
 from senet_jax.weights import Preprocessing, save_weights
 
@@ -16,10 +17,7 @@ def prepare(request: Request) -> Callable[[], None]:
     output = options["output"]
     if output.suffix != ".safetensors":
         raise ValueError(f"--output is {str(output)!r}; it must end in .safetensors")
-    if output.exists():
-        raise ValueError(f"--output is {str(output)!r}, which exists already; give the name of a new file")
-    if not output.parent.is_dir():
-        raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
+    check_new(output)
     pretrained = load(options["weights"], model=options.get("model"), num_classes=options.get("num_classes"))
     leaves = jax.tree.leaves(pretrained.variables)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(pretrained.variables["params"]))

@@ -4,8 +4,8 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from senet_jax import load
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.places import check_new, load_source
 from senet_jax.files import replaced
 from senet_jax.terminal.tables import print_table
 from senet_jax.weights.source import Loaded
@@ -23,12 +23,8 @@ def prepare(request: Request) -> Callable[[], None]:
     for package in _FORMATS[kind]:
         if importlib.util.find_spec(package) is None:
             raise ValueError(f"--format={kind} needs {package}, which is not installed: pip install {package}")
-    if output.exists():
-        raise ValueError(f"--output is {str(output)!r}, which exists already; give the name of a new file")
-    if not output.parent.is_dir():
-        raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
-    step = options.get("step", "newest")
-    loaded = load(options["weights"], model=options.get("model"), step=int(step) if step.isdecimal() else step)
+    check_new(output)
+    loaded = load_source(options)
 
     def run() -> None:
         try:

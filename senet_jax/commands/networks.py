@@ -8,6 +8,7 @@ from senet_jax.analysis.cost import cost
 from senet_jax.analysis.parameters import count_statistics
 from senet_jax.analysis.published import ABLATIONS, NETWORKS, TITLES, Published, networks_table
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.places import check_directory
 from senet_jax.config import ModelConfig
 from senet_jax.models import native
 from senet_jax.weights.configured import build_model
@@ -16,8 +17,8 @@ from senet_jax.weights.configured import build_model
 def prepare(request: Request) -> Callable[[], None]:
     """Nothing can be wrong with it but --output's directory, which raises ValueError."""
     output: Path | None = request.options.get("output")
-    if output is not None and not output.parent.is_dir():
-        raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
+    if output is not None:
+        check_directory(output)
 
     def run() -> None:
         rows = [_row(published) for published in (*NETWORKS, *ABLATIONS)]

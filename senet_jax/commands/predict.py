@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from senet_jax import load
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.places import check_directory, load_source
 from senet_jax.data import images
 from senet_jax.terminal.tables import aligned
 from senet_jax.weights.source import Loaded
@@ -28,13 +28,12 @@ def prepare(request: Request) -> Callable[[], None]:
     output: Path | None = options.get("output")
     if output is not None and output.suffix not in (".csv", ".jsonl"):
         raise ValueError(f"--output is {str(output)!r}; it must end in .csv, or in .jsonl for JSON lines")
-    if output is not None and not output.parent.is_dir():
-        raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
+    if output is not None:
+        check_directory(output)
     files = list(dict.fromkeys(file for word in request.words for file in _files(word)))
     if not files:
         raise ValueError("predict needs images: files, directories or patterns, as in predict --weights=SOURCE *.jpg")
-    step = options.get("step", "newest")
-    loaded = load(options["weights"], model=options.get("model"), step=int(step) if step.isdecimal() else step)
+    loaded = load_source(options)
     if not loaded.network.num_classes:
         raise ValueError(f"--weights={options['weights']} has no last layer, so that it has no classes to name")
 

@@ -1,6 +1,5 @@
 """A network as StableHLO, by `jax.export`: any batch size, CPUs, GPUs and TPUs in one file, read with jax alone."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import with_xla_convolutions
 from senet_jax.weights.source import Loaded
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -32,9 +31,7 @@ def to_stablehlo(loaded: Loaded, *, normalise: bool) -> bytearray:
 
 def logits(loaded: Loaded, *, normalise: bool) -> Any:
     """Images (n, h, w, c) to logits, (n, classes), convolutions in XLA's form, normalisation inside if asked for."""
-    network = loaded.network
-    if network.conv is conv:
-        network = network.clone(conv=partial(conv, lowering="xla"))
+    network = with_xla_convolutions(loaded.network)
 
     def apply(images: jax.Array) -> Any:
         images = loaded.preprocessing.normalise(images) if normalise else images

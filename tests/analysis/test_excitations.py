@@ -12,9 +12,10 @@ from random_variables import random_variables
 from senet_jax import SqueezeExcite, WithSE, analysis, create_model, ops
 from senet_jax.analysis.excitations import Excitations, Gates, accuracy_without, count_gates, excitations
 from senet_jax.analysis.gates import ObservedNetwork
-from senet_jax.analysis.parameters import abstract_variables, with_xla_convolutions
+from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.models import native
 from senet_jax.modules import ATTENTIONS
+from senet_jax.modules.conv import with_xla_convolutions
 
 CLASSES, CHANNELS = 3, 8
 IMAGES = jnp.asarray(np.random.default_rng(1).normal(size=(20, 4, 4, CHANNELS)), jnp.float32)

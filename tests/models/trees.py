@@ -8,8 +8,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from senet_jax.analysis.parameters import abstract_variables, with_xla_convolutions
+from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.models import create_model, native
+from senet_jax.modules.conv import with_xla_convolutions
 
 GOLDEN = Path(__file__).parent / "golden"
 
