@@ -14,14 +14,14 @@ NO_SE = variant("no SE", {"model.attention": "none"})
 
 
 def get_config() -> Experiment:
-    """24 epochs, cosine schedule; learning_rates.py chooses the learning rate."""
+    """12 epochs, cosine schedule; learning_rates.py chose the learning rate."""
     config = se_resnet20.get_config()
-    config.duration = config.checkpoint_every = "24 epochs"
+    config.duration = config.checkpoint_every = "12 epochs"
     config.eval_every = "2 epochs"
     config.optimizer.schedule, config.optimizer.decay_at = "cosine", ()
     config.optimizer.warmup = "1 epochs"
     config.optimizer.weight_decay = 5e-4
-    config.optimizer.learning_rate = 0.1
+    config.optimizer.learning_rate = 0.4
     return config
 
 
