@@ -93,6 +93,7 @@ def test_replaced_gates_make_a_network_of_constant_gates(variables):
     assert left == {"se": (np.asarray(expected).argmax(1) == LABELS).mean(), "none": found.accuracy}
 
 
+@pytest.mark.slow
 def test_only_the_blocks_of_the_group_are_replaced():
     model = create_model("se_resnet20_cifar", CLASSES, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
     images = IMAGES[..., :3]

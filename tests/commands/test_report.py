@@ -79,6 +79,7 @@ def test_a_run(tmp_path, capsys):
     assert {path.name for path in (tmp_path / "new/page").glob("*.png")} == {"training.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_the_page_in_a_browser(sweep, tmp_path):
     main(["report", f"--workdir={sweep}"])

@@ -55,6 +55,7 @@ def test_resumes_exactly_however_it_is_read(photos, mode, crop):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_evaluation_is_the_same_however_it_is_read(photos, mode):
     opened, config = photos

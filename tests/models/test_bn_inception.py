@@ -50,7 +50,8 @@ def test_the_mean_counts_the_zeros_of_the_padding():
     np.testing.assert_allclose(pooled, np.array([[4, 6, 4], [6, 9, 6], [4, 6, 4]]) / 9, rtol=1e-4)
 
 
-@pytest.mark.parametrize("attention", [pytest.param(None, marks=pytest.mark.slow), SqueezeExcite])
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", [None, SqueezeExcite])
 def test_training_and_inference_of_the_least_images(attention):
     network = NETWORKS["bn_inception"](num_classes=5, attention=attention)
     images = jax.random.normal(jax.random.key(1), (2, 7, 7, 3))

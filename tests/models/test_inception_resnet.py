@@ -36,6 +36,7 @@ def test_parameters_of_squeeze_and_excitation(use_bias, placement):
     assert count_parameters(network, 299) == WITH_SE[use_bias]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "sizes"),
     [(299, {2: 147, 4: 71, 8: 35, 16: 17, 32: 8}), (330, {2: 162, 4: 78, 8: 38, 16: 18, 32: 8})],
@@ -80,7 +81,8 @@ def test_the_epsilon_stays_where_the_normalisation_is_injected():
     assert (norm.group, norm.epsilon) == (2, 1e-3)
 
 
-@pytest.mark.parametrize("attention", [pytest.param(None, marks=pytest.mark.slow), SqueezeExcite])
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", [None, SqueezeExcite])
 def test_training_and_inference(attention):
     network = small(attention=attention, attention_stages=(5, 7), drop_path=0.5)
     images = jax.random.normal(jax.random.key(1), (2, 75, 75, 1))

@@ -71,6 +71,7 @@ def test_the_first_activation_comes_before_the_paths_part(block):
     np.testing.assert_array_equal(logits[0], logits[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", [None, SqueezeExcite])
 def test_training_and_inference(attention):
     model = small(attention=attention, drop_path=0.5, block_dropout=0.3)

@@ -44,7 +44,7 @@ def run(model, images, *, train):
     return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(variables["params"], jnp.asarray(images))
 
 
-@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("train", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

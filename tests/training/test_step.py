@@ -103,6 +103,7 @@ def test_augmentation_depends_on_the_step_and_the_seed(state, batch):
     assert len({first, second, other}) == 3
 
 
+@pytest.mark.slow
 def test_the_moving_average_follows_and_is_evaluated(state, batch):
     averaged = state.replace(average=jax.tree.map(jnp.copy, state.variables))
     new = step_of(Experiment(optimizer=OptimizerConfig(ema_decay=0.5)))(averaged, batch)

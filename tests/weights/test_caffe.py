@@ -109,6 +109,7 @@ def blob_shapes(model):
     return {names[path]: (*shape[:-3:-1], *shape[:-2]) for path, shape in shapes.items()}
 
 
+@pytest.mark.slow
 def test_senet154():
     shapes = blob_shapes(create_model("senet154"))
     assert shapes["conv1_1/3x3_s2.weight"] == (64, 3, 3, 3)
