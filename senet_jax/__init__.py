@@ -11,11 +11,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from senet_jax.analysis.cost import cost
     from senet_jax.models import list_models
+    from senet_jax.models.insert_se import insert_se
     from senet_jax.modules import SqueezeExcite, WithSE
     from senet_jax.weights import create_model, load_weights
     from senet_jax.weights.source import load
 
-__all__ = ["SqueezeExcite", "WithSE", "__version__", "cost", "create_model", "list_models", "load", "load_weights"]
+__all__ = [
+    "SqueezeExcite",
+    "WithSE",
+    "__version__",
+    "cost",
+    "create_model",
+    "insert_se",
+    "list_models",
+    "load",
+    "load_weights",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -23,6 +34,7 @@ _HOMES = {
     "WithSE": "senet_jax.modules",
     "cost": "senet_jax.analysis.cost",
     "create_model": "senet_jax.weights",
+    "insert_se": "senet_jax.models.insert_se",
     "list_models": "senet_jax.models",
     "load": "senet_jax.weights.source",
     "load_weights": "senet_jax.weights",

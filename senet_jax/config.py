@@ -112,12 +112,28 @@ class OptimizerConfig:
 
 
 @dataclass(slots=True)
+class InitConfig:
+    """The weights that training starts from."""
+
+    weights: str | None = None
+    """Trained weights: a workdir, a weight file, a folder in timm's format or a repository of the hub; None: random
+    initial values."""
+    head: str = "auto"
+    """Last layer: "keep" that of the weights, which must have the dataset's classes; "new": random values; "auto":
+    "keep" if number and names of the classes are the dataset's, else "new"."""
+    insert_se: bool = False
+    """Whether the weights are of the plain twin of the network, into which its SE blocks are put without a change to
+    the logits (`senet_jax.insert_se`)."""
+
+
+@dataclass(slots=True)
 class Experiment:
     """One experiment, whole. Durations are a number and its unit: "500 steps", "30 epochs", "0.5 epochs"."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    init: InitConfig = field(default_factory=InitConfig)
     duration: str = "10 epochs"
     """Duration of training."""
     batch_size: int = 128
@@ -154,6 +170,7 @@ CHOICES = {
     "model.placement": ("standard", "pre", "post", "identity", "inner"),
     "model.dtype": ("float32", "bfloat16"),
     "optimizer.schedule": ("cosine", "step", "constant"),
+    "init.head": ("auto", "keep", "new"),
 }
 """The words that a field takes."""
 
@@ -325,7 +342,17 @@ def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
     yield "optimizer.label_smoothing", "at least 0 and less than 1", 0 <= optimizer.label_smoothing < 1
     ema = optimizer.ema_decay
     yield "optimizer.ema_decay", "more than 0 and less than 1, or none", ema is None or 0 < ema < 1
+    yield "init.weights", "the name of a source, or none", config.init.weights != ""
+    inserts = config.init.insert_se
+    yield "init.insert_se", "false if config.init.weights is none", not (inserts and config.init.weights is None)
+    yield "init.insert_se", "false if config.model.attention is 'none'", not (inserts and model.attention == "none")
     yield "seed", "0 or more, and less than 2**31", 0 <= config.seed < 2**31
+    yield from _duration_rules(config)
+
+
+def _duration_rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
+    """The rules of durations, as `_rules` gives them."""
+    optimizer = config.optimizer
     for name in ("duration", "log_every", "eval_every", "checkpoint_every"):
         parsed = _parse_duration(getattr(config, name))
         yield name, _A_DURATION, parsed is not None

@@ -12,6 +12,8 @@ CONFIG = "config.json"
 """The configuration, from the start."""
 NETWORK = "network.json"
 """Network, class names and preprocessing, from the start."""
+INIT = "init.json"
+"""The weights that the run started from, if it did not start from random values."""
 METRICS = "metrics.jsonl"
 """What was logged."""
 CHECKPOINTS = "checkpoints"
@@ -90,6 +92,17 @@ def read_result(workdir: Path) -> dict[str, Any]:
 def write_result(workdir: Path, result: dict[str, Any]) -> None:
     """Ends the run."""
     _write(workdir / RESULT, result)
+
+
+def write_init(workdir: Path, source: str) -> None:
+    """Says which weights the run starts from."""
+    _write(workdir / INIT, {"weights": source})
+
+
+def read_init(workdir: Path) -> str | None:
+    """Returns the weights that the run started from; None if it started from random values."""
+    path = workdir / INIT
+    return json.loads(path.read_text())["weights"] if path.is_file() else None
 
 
 def write_failure(workdir: Path, message: str) -> None:

@@ -21,6 +21,8 @@ def prepare(request: Request) -> Callable[[], None]:
     if workdirs.is_finished(workdir):
         return lambda: _say_finished(workdir)
     plan = open_plan(request.config)
+    if workdirs.state(workdir) == "new":
+        plan.start  # noqa: B018  # Weights that do not fit are refused before anything is written.
     workdirs.make_writable(workdir)
     return lambda: _run(plan, workdir)
 

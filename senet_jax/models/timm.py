@@ -111,7 +111,7 @@ _RESNET33TS = {
 }
 
 
-class _LegacyBasicBlock(modules.BasicBlock):
+class LegacyBasicBlock(modules.BasicBlock):
     """Activates the branch before its squeeze."""
 
     def branch(self, x: Array, *, train: bool) -> Array:
@@ -138,8 +138,8 @@ NETWORKS: dict[str, ModuleDef] = {
         attention=_ATTENTIONS["se"],
         dropout=0.0,
     ),
-    "legacy_seresnet18": _legacy(RESNETS["resnet18"], block=_LegacyBasicBlock),
-    "legacy_seresnet34": _legacy(RESNETS["resnet34"], block=_LegacyBasicBlock),
+    "legacy_seresnet18": _legacy(RESNETS["resnet18"], block=LegacyBasicBlock),
+    "legacy_seresnet34": _legacy(RESNETS["resnet34"], block=LegacyBasicBlock),
     "legacy_seresnet50": _legacy(RESNETS["resnet50"]),
     "legacy_seresnet101": _legacy(RESNETS["resnet101"]),
     "legacy_seresnet152": _legacy(RESNETS["resnet152"]),

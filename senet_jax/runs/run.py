@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from senet_jax import workdir as workdirs
 from senet_jax.analysis.parameters import count_parameters
@@ -45,7 +46,14 @@ def run(plan: Plan, workdir: Path) -> None:
     results = train(plan, workdir)
     curves = workdir / workdirs.CURVES
     plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")
-    known = {"steps": plan.total_steps, "seed": config.seed, "parameters": parameters, "classes": dataset.num_classes}
+    known: dict[str, Any] = {
+        "steps": plan.total_steps,
+        "seed": config.seed,
+        "parameters": parameters,
+        "classes": dataset.num_classes,
+    }
+    if source := workdirs.read_init(workdir):
+        known["init"] = source
     workdirs.write_result(workdir, known | results | provenance())
     speed = f" at {results['images_per_second']:,.0f} images/s" if "images_per_second" in results else ""
     print_table(

@@ -24,7 +24,7 @@ from senet_jax.training.step import Batch, make_eval_step, make_train_step
 from senet_jax.typing import Array
 from senet_jax.weights import runs
 from senet_jax.weights.load import save_weights
-from senet_jax.workdir import BEST
+from senet_jax.workdir import BEST, write_init
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
@@ -55,6 +55,9 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     best = max((record["accuracy"] for record in logs.read(workdir) if record["split"] == "test"), default=-1.0)
     interval, compile_seconds = _Speed(), 0.0
     with closing(checkpoints), closing(log):
+        if not start and plan.start is not None:
+            write_init(workdir, plan.start.source)
+            log.say(f"starts from {plan.start.source}")
         if start:
             log.say(f"goes on after step {start} of {plan.total_steps}")
         for step in range(start + 1, plan.total_steps + 1):
@@ -117,12 +120,13 @@ def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[Tra
     config, everywhere = plan.config, parallel.replicated(mesh)
     image_shape = (config.data.image_size, config.data.image_size, plan.dataset.channels)
 
-    def init(seed: int | Array) -> TrainState:
+    def init(seed: int | Array, variables: Any = None) -> TrainState:
         average = config.optimizer.ema_decay is not None
-        return init_state(plan.model, plan.optimizer, image_shape, seed=seed, average=average)
+        return init_state(plan.model, plan.optimizer, image_shape, seed=seed, average=average, variables=variables)
 
     if checkpoints.latest is None:
-        return jax.jit(init, out_shardings=everywhere)(config.seed), 0
+        variables = None if plan.start is None else plan.start.variables
+        return jax.jit(init, out_shardings=everywhere)(config.seed, variables), 0
     shapes = jax.eval_shape(init, config.seed)
     return checkpoints.restore(
         jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)

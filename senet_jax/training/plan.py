@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
 import optax
-from flax import linen as nn
 
 from senet_jax.config import Experiment, to_steps
 from senet_jax.data import Dataset, open_dataset
+from senet_jax.models import Network
 from senet_jax.training.optimizer import make_optimizer, make_schedule
+from senet_jax.training.starting import Start, read_start
 from senet_jax.typing import Array
 from senet_jax.weights.configured import build_model
 
@@ -20,7 +22,7 @@ class Plan:
     """Everything of an experiment that is known before its first step."""
 
     config: Experiment
-    model: nn.Module
+    model: Network
     dataset: Dataset
     steps_per_epoch: float
     total_steps: int
@@ -30,6 +32,11 @@ class Plan:
     schedule: Callable[[int], Any]
     """Learning rate of a step, counted from 0."""
     optimizer: optax.GradientTransformation
+
+    @cached_property
+    def start(self) -> Start | None:
+        """The trained variables that a new run starts from; None: random values. Raises as `read_start` does."""
+        return read_start(self.config, self.model, self.dataset)
 
 
 def open_plan(config: Experiment) -> Plan:

@@ -43,9 +43,11 @@ def init_state(
     *,
     seed: int | Array,
     average: bool,
+    variables: Any = None,
 ) -> TrainState:
-    """The state before the first step, for images of shape (h, w, c)."""
-    variables = model.init(random.stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False)
+    """The state before the first step, for images of shape (h, w, c), from these variables; None: from random ones."""
+    if variables is None:
+        variables = model.init(random.stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         variables=variables,

@@ -68,6 +68,22 @@ class Loaded:
         return jax.jit(probabilities)
 
 
+def read_source(source: str | Path) -> tuple[Weights, tuple[str, ...], str]:
+    """The weights of a source of `load`, the names of its classes as far as they are known, and its name.
+
+    Raises ValueError for a source that cannot be read, OSError if it cannot be had.
+    """
+    workdir = Path(source).expanduser()
+    if (workdir / NETWORK).is_file():
+        said = runs.read_description(workdir)
+        variables, step = runs.read_variables(workdir, "newest")
+        file = from_variables(workdir, variables, said.config.name)
+        return file, said.class_names, f"{workdir.resolve().name}, step {step}"
+    path, called = located(source)
+    file = read(path)
+    return file, _class_names(file), f"{called}, SHA-256 {digest(path)}"
+
+
 def _opened(image: Any) -> Any:
     if not isinstance(image, str | Path):
         return image

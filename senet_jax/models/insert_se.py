@@ -1,0 +1,225 @@
+"""Squeeze-and-excitation put into a trained network without a change to what it computes.
+
+If its last dense layer is zero, an SE block's gates are sigmoid(0), exactly one half. Doubled parameters of a layer
+beside the block make up for it. Both are powers of two, so that no bit of the logits changes by rounding.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from senet_jax.models.bn_inception import Inception
+from senet_jax.models.inception_resnet import InceptionResidualBlock
+from senet_jax.models.mobilenet import DepthwiseSeparable
+from senet_jax.models.network import Network
+from senet_jax.models.shufflenet import ShuffleUnit
+from senet_jax.models.timm import LegacyBasicBlock
+from senet_jax.models.vgg import VGGLayer
+from senet_jax.modules import SqueezeExcite, WithSE
+from senet_jax.modules.conv import with_xla_convolutions
+from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBlock, PreActivationBottleneck
+from senet_jax.modules.residual import BasicBlock, Bottleneck, ResidualBlock
+from senet_jax.modules.shake import ShakeBasicBlock, ShakeBottleneck
+from senet_jax.typing import Array
+
+Path = tuple[str, ...]
+ModuleDef = Callable[..., Any]
+
+_AFFINE = ("kernel", "scale", "bias")
+_FIRST_OF_BRANCHES = ("branch?_conv1/conv",)
+_LAYERS = {
+    BasicBlock: (("conv1",), ("conv2",), ("norm2",)),
+    Bottleneck: (("conv1",), ("conv3",), ("norm3",)),
+    PreActivationBasicBlock: (("conv1",), ("conv2",), ("conv2",)),
+    PreActivationBottleneck: (("conv1",), ("conv3",), ("conv3",)),
+    ShuffleUnit: (("conv1",), ("conv3",), ("norm3",)),
+    ShakeBasicBlock: (_FIRST_OF_BRANCHES, (), ("branch?_conv2/norm",)),
+    ShakeBottleneck: (_FIRST_OF_BRANCHES, (), ("branch?_conv3/norm",)),
+    InceptionResidualBlock: (_FIRST_OF_BRANCHES, (), ("linear",)),
+}
+"""Layers after the place "pre", after "inner" and before "standard", by block."""
+_INCEPTION_INPUTS = ("1x1/conv", "3x3_reduce/conv", "double3x3_reduce/conv", "pool_proj/conv")
+_INCEPTION_OUTPUTS = ("1x1/norm", "3x3/norm", "double3x3b/norm", "pool_proj/norm")
+
+
+def insert_se(
+    network: nn.Module,
+    variables: Any,
+    ratio: float = 16,
+    *,
+    attention: ModuleDef | None = None,
+    images: Any = None,
+    key: Array | None = None,
+    **arguments: Any,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Puts SE blocks into a trained network; returns the SE network and its variables, which compute the same.
+
+    The parameters are those of an ordinary SE network: the blocks' first dense layers are drawn at random, their last
+    are zero, and one layer beside each block has doubled kernels, scales or biases. Running statistics do not change.
+    Gradients reach the last dense layers at once, and the first ones from the second step. The maps that `features`
+    gives are halved in MobileNet and VGG, whose next layer is the one that is doubled.
+
+    Args:
+      network: a plain network of this package, which gets blocks where its SE twin has them, by its fields `placement`
+        and `attention_stages`; or `WithSE(network, where=...)`, whose patterns must match normalisations, convolutions
+        or dense layers, and whose own attention is kept.
+      variables: `params` and `batch_stats` of the plain network.
+      ratio: reduction ratio of the blocks of a network of this package.
+      attention: makes these blocks, such as `partial(SqueezeExcite, squeeze="max")`; None: `SqueezeExcite(ratio)`.
+      images: shape of an input, as an array or a `jax.ShapeDtypeStruct`; None: 224x224 pixels.
+      key: random numbers for the first dense layers; None: `jax.random.key(0)`.
+      **arguments: of the network's call, such as `train=False`, which is given to networks of this package by itself.
+
+    Raises ValueError if the network has SE blocks already, if the variables are not those of the plain network, or if
+    one half cannot be made up for: after the sum, on a shortcut without a projection, or after an activation f for
+    which f(2 x) is not 2 f(x).
+    """
+    if isinstance(network, Network):
+        if network.attention is not None:
+            raise ValueError(f"{type(network).__name__} has attention already; give a plain network")
+        target = network.clone(attention=attention or partial(SqueezeExcite, ratio=ratio))
+        arguments = {"train": False} | arguments
+    elif isinstance(network, WithSE):
+        target = network
+    else:
+        raise ValueError(
+            f"{type(network).__name__} is not a network of this package; give WithSE(network, where=...) instead"
+        )
+    if images is None:
+        images = jax.ShapeDtypeStruct((1, 224, 224, _channels(variables)), jnp.float32)
+    key = jax.random.key(0) if key is None else key
+    traced = with_xla_convolutions(target)
+    calls = _Calls()
+    with nn.intercept_methods(calls):
+        shapes = jax.eval_shape(partial(traced.init, **arguments), key, images)
+    blocks = {path: index for index, (path, module) in enumerate(calls.found) if isinstance(module, SqueezeExcite)}
+    _check(variables, shapes, set(blocks))
+
+    @jax.jit
+    def new_parameters(key: Array) -> dict[Path, Array]:
+        """Those of the blocks alone; what else `init` computes is dead code."""
+        drawn: dict[Path, Any] = dict(
+            flatten_dict(traced.init(key, jnp.zeros(images.shape, images.dtype), **arguments)["params"])
+        )
+        given = flatten_dict(variables["params"])
+        return {
+            path: jnp.zeros_like(leaf) if "expand" in path[-2:] else leaf
+            for path, leaf in drawn.items()
+            if path not in given
+        }
+
+    parameters: dict[Path, Any] = dict(flatten_dict(variables["params"]))
+    for index in blocks.values():
+        for path in _doubled(calls, index, parameters):
+            parameters[path] = 2 * parameters[path]
+    parameters |= new_parameters(key)
+    return target, {**variables, "params": unflatten_dict(parameters)}
+
+
+@dataclass
+class _Calls:
+    """Interceptor that keeps the modules that are called, in their order."""
+
+    found: list[tuple[Path, nn.Module]] = field(default_factory=list)
+
+    def __call__(self, method: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        if context.method_name == "__call__":
+            self.found.append((context.module.path, context.module))
+        return method(*args, **kwargs)
+
+
+def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable[Path]:
+    """Paths of the parameters that make up for the half of the SE block that is called as number `index`."""
+    path, se = calls.found[index]
+    if getattr(se, "gate", "sigmoid") != "sigmoid":
+        raise ValueError(f"{'/'.join(path)} has the gate {se.gate!r}; insert_se takes blocks with 'sigmoid'")
+    owner, block = path[:-1], se.parent
+    later = [call for call in calls.found[index + 1 :] if call[0][: len(owner)] != owner]
+    if isinstance(block, ResidualBlock):
+        return _matching(parameters, owner, *_beside(block, owner, parameters))
+    if isinstance(block, Inception):
+        if block.widths[-1]:
+            _check_homogeneous(block, owner)
+            return _matching(parameters, owner, _INCEPTION_OUTPUTS, ("scale", "bias"))
+        following = next((path for path, module in later if isinstance(module, Inception)), owner)
+        return _matching(parameters, following, _INCEPTION_INPUTS, ("kernel",))
+    if isinstance(block, VGGLayer | DepthwiseSeparable):
+        following = next((path for path, _ in later if (*path, "kernel") in parameters), owner)
+        return _matching(parameters, following, ("",), ("kernel",))
+    return _matching(parameters, owner, ("",), _AFFINE)
+
+
+def _beside(block: ResidualBlock, owner: Path, parameters: dict[Path, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Patterns of the layers that are doubled, and of their parameters, for a residual block."""
+    inputs, inner, outputs = next(layers for kind, layers in _LAYERS.items() if isinstance(block, kind))
+    if block.placement == "standard":
+        if isinstance(block, LegacyBasicBlock):
+            _check_homogeneous(block, owner)
+        return outputs, _AFFINE
+    if block.placement in ("pre", "inner"):
+        return inputs if block.placement == "pre" else inner, ("kernel",)
+    projection = "shortcut_conv" if isinstance(block, PreActivationBlock) else "shortcut_norm"
+    if block.placement == "identity" and any(path[: len(owner) + 1] == (*owner, projection) for path in parameters):
+        return (projection,), _AFFINE
+    raise ValueError(
+        f"the placement {block.placement!r} of {'/'.join(owner)} halves a map that more than one layer takes, and no "
+        "layer before it can make up for that: take the placement 'standard', 'pre' or 'inner'"
+    )
+
+
+def _matching(parameters: dict[Path, Any], owner: Path, patterns: Iterable[str], leaves: tuple[str, ...]) -> list[Path]:
+    """Paths of the leaves of the layers under a module that match the patterns; "": the module itself is the layer."""
+    found = [
+        path
+        for path in parameters
+        if path[: len(owner)] == owner
+        and path[-1] in leaves
+        and any(fnmatchcase("/".join(path[len(owner) : -1]), pattern) for pattern in patterns)
+    ]
+    if not found:
+        raise ValueError(
+            f"no layer beside the SE block of {'/'.join(owner) or 'the network'} can make up for its half; patterns of "
+            "WithSE must match normalisations, convolutions or dense layers, such as 'ResNetBlock_*/BatchNorm_1'"
+        )
+    return found
+
+
+def _check_homogeneous(block: Any, path: Path) -> None:
+    if block.activation is not nn.relu:
+        name = getattr(block.activation, "__name__", block.activation)
+        raise ValueError(
+            f"{'/'.join(path)} has the activation {name} before its SE block, and no layer before it can double what "
+            "that gives; relu can be"
+        )
+
+
+def _channels(variables: Any) -> int:
+    """Of the images: 1 if a kernel of the first layers takes 1 and none takes 3."""
+    inputs = {leaf.shape[-2] for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4}
+    return 3 if 3 in inputs or 1 not in inputs else 1
+
+
+def _check(variables: Any, shapes: Any, blocks: set[Path]) -> None:
+    """Raises ValueError unless the variables are those of the SE network without its blocks."""
+    with_blocks, given = (
+        {path: leaf.shape for path, leaf in dict[Path, Any](flatten_dict(dict(tree))).items()}
+        for tree in (shapes, variables)
+    )
+    expected = {
+        path: shape
+        for path, shape in with_blocks.items()
+        if not any(path[1 : 1 + len(block)] == block for block in blocks)
+    }
+    for path in sorted(expected.keys() | given.keys()):
+        if expected.get(path) != given.get(path):
+            raise ValueError(
+                f"{'/'.join(path)} of the variables is {given.get(path, 'missing')}; the network has "
+                f"{expected.get(path, 'no such entry')}"
+            )

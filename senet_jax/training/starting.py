@@ -1,0 +1,58 @@
+"""Where a run starts that does not start from random values: the variables of trained weights."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from senet_jax.config import Experiment
+from senet_jax.data import Dataset
+from senet_jax.models import Network
+from senet_jax.models.insert_se import insert_se
+from senet_jax.training import random
+from senet_jax.weights.load import classes, fit
+from senet_jax.weights.source import read_source
+
+
+class Start(NamedTuple):
+    """The variables before the first step."""
+
+    variables: dict[str, Any]
+    """`params` and `batch_stats`."""
+    source: str
+    """Name of the weights, with the SHA-256 of their file or the step of their run, and what was done to them."""
+
+
+def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start | None:
+    """Reads the weights of `config.init`; None if there are none.
+
+    Raises ValueError if they do not fit the network or the dataset, OSError if they cannot be had.
+    """
+    init = config.init
+    if init.weights is None:
+        return None
+    try:
+        file, class_names, said = read_source(init.weights)
+        plain = network.clone(attention=None) if init.insert_se else network
+        given = classes(plain, file)
+        same = given == dataset.num_classes and class_names in ((), tuple(dataset.class_names))
+        if init.head == "keep" and not same:
+            theirs = f": {', '.join(class_names[:5])}" if class_names else ""
+            raise ValueError(
+                f"config.init.head is 'keep', but the weights are of {given} classes{theirs}, and the dataset has "
+                f"{dataset.num_classes}: {', '.join(dataset.class_names[:5])}; take 'new' or 'auto'"
+            )
+        keeps = same and init.head != "new"
+        key = random.stream(config.seed, "init")
+        variables = fit(plain, file, head=keeps, key=key, channels=dataset.channels)
+        said += ", its last layer included" if keeps else ", with a new last layer"
+        if init.insert_se:
+            size = config.data.image_size
+            images = jax.ShapeDtypeStruct((1, size, size, dataset.channels), jnp.float32)
+            _, variables = insert_se(plain, variables, attention=network.attention, images=images, key=key)
+            said += ", with SE blocks put in"
+    except (ValueError, OSError) as error:
+        hint = "; --config.init.insert_se puts SE into weights of the plain network"
+        hint = hint if "/se/" in str(error) and not init.insert_se else ""
+        raise type(error)(f"config.init.weights is {init.weights!r}: {error}{hint}") from error
+    return Start(variables, said)

@@ -1,0 +1,147 @@
+"""Squeeze-and-excitation put into plain networks: not a bit of their logits changes."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+from random_variables import random_variables
+
+from senet_jax import WithSE, create_model, insert_se
+
+TINY = {"stage_sizes": (1, 2), "widths": (16, 32), "stem_width": 16}
+NETWORKS = {
+    "resnet18": ({}, 32),
+    "resnet50": (TINY, 32),
+    "resnext50_32x4d": ({"stage_sizes": (1, 1), "widths": (64, 64)}, 32),
+    "preact_resnet20_cifar": ({"stage_sizes": (1, 2, 1)}, 16),
+    "preact_resnet164_cifar": ({"stage_sizes": (1, 2, 1)}, 16),
+    "wrn16_8_cifar": ({"stage_sizes": (1, 1), "widths": (16, 32)}, 16),
+    "shake26_2x32d_cifar": ({"stage_sizes": (1, 2), "widths": (16, 32)}, 16),
+    "shake29_2x4x64d_cifar": ({"stage_sizes": (1, 2), "widths": (16, 32)}, 16),
+    "shufflenet": ({"stage_sizes": (1, 2), "width_multiplier": 0.5}, 32),
+    "mobilenet": ({"width_multiplier": 0.25}, 32),
+    "bn_inception": ({}, 32),
+    "inception_resnet_v2": ({"stage_sizes": (1, 1, 1)}, 75),
+    "vgg11": ({"widths": (8, 16, 16, 32, 32), "dense_width": 32}, 224),
+    "timm/resnet50": (TINY, 32),
+    "timm/resnext26ts": ({"stage_sizes": (1, 1), "widths": (32, 32), "stem_width": 16}, 32),
+}
+SLOW = ("bn_inception", "inception_resnet_v2", "resnet18", "shake29_2x4x64d_cifar", "preact_resnet164_cifar", "vgg11")
+
+
+def logits(network, variables, images, **settings):
+    return jax.jit(partial(network.apply, train=False, **settings))(variables, images)
+
+
+@pytest.mark.optimised
+@pytest.mark.parametrize(
+    ("name", "placement"),
+    [pytest.param(name, None, marks=pytest.mark.slow) if name in SLOW else (name, None) for name in NETWORKS]
+    + [
+        ("resnet50", "inner"),
+        pytest.param("resnet50", "pre", marks=pytest.mark.slow),
+        pytest.param("preact_resnet20_cifar", "inner", marks=pytest.mark.slow),
+        pytest.param("shake26_2x32d_cifar", "pre", marks=pytest.mark.slow),
+        pytest.param("inception_resnet_v2", "pre", marks=pytest.mark.slow),
+    ],
+)
+def test_the_logits_are_equal_bit_for_bit(name, placement):
+    settings, size = NETWORKS[name]
+    settings = settings | ({"placement": placement} if placement else {})
+    plain = create_model(name, 7, **settings)
+    images = jax.random.normal(jax.random.key(1), (2, size, size, 3))
+    variables = random_variables(plain, images)
+    network, filled = insert_se(plain, variables, ratio=4)
+    twin = create_model("se_" + name if "/" not in name else name, 7, attention="squeeze_excite", ratio=4, **settings)
+    shapes = jax.eval_shape(partial(twin.init, train=False), jax.random.key(0), images)
+    assert jax.tree.map(jnp.shape, filled) == jax.tree.map(jnp.shape, shapes)
+    jax.tree.map(np.testing.assert_array_equal, filled["batch_stats"], variables["batch_stats"])
+    expected = logits(plain, variables, images)
+    assert np.ptp(np.asarray(expected)) > 0
+    given = logits(network, filled, images)
+    if name == "shake26_2x32d_cifar":  # The compiler fuses a product and a sum there in one of the two alone.
+        np.testing.assert_allclose(given, expected, rtol=0, atol=2e-7 * np.abs(expected).max())
+    else:
+        np.testing.assert_array_equal(given, expected)
+    moved = jax.tree.map(lambda x: x + 0.1 if x.ndim else x, filled)
+    assert (logits(network, moved, images) != expected).any()
+
+
+@pytest.mark.optimised
+def test_a_training_step_sees_the_same_and_gradients_reach_the_blocks():
+    plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1))
+    images = jax.random.normal(jax.random.key(1), (4, 16, 16, 3))
+    variables = random_variables(plain, images)
+    network, filled = insert_se(plain, variables, ratio=2)
+
+    def gradients(network, variables):
+        apply = partial(network.apply, train=True, mutable=["batch_stats"])
+
+        def loss(params):
+            given, updated = apply({**variables, "params": params}, images)
+            return jnp.sin(given).sum(), (given, updated)
+
+        return jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+
+    _, (expected, updated) = gradients(plain, variables)
+    gradient, (given, updated_with_se) = gradients(network, filled)
+    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-5)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), updated_with_se, updated)
+    reached = {path for path, leaf in flatten_dict(gradient).items() if "se" in path and leaf.any()}
+    assert reached == {path for path in flatten_dict(gradient) if "expand" in path}
+
+
+class Foreign(nn.Module):
+    @nn.compact
+    def __call__(self, x, training):
+        for _ in range(2):
+            y = nn.BatchNorm(use_running_average=not training)(nn.Conv(8, (3, 3))(x))
+            x = nn.relu(y + nn.Conv(8, (1, 1))(x))
+        return nn.Dense(3)(x.mean((1, 2)))
+
+
+def test_networks_of_others_take_it_by_patterns():
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
+    plain = Foreign()
+    variables = plain.init(jax.random.key(0), images, training=False)
+    network, filled = insert_se(WithSE(plain, where="BatchNorm_*"), variables, images=images, training=False)
+    assert set(filled["params"]["BatchNorm_1"]) == {"scale", "bias", "se"}
+    np.testing.assert_array_equal(
+        network.apply(filled, images, training=False), plain.apply(variables, images, training=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"placement": "post"}, "placement 'post' of stage2_block1 halves a map"),
+        ({"placement": "identity"}, "placement 'identity' of stage2_block1 halves a map"),
+        ({"attention": "squeeze_excite"}, "has attention already"),
+    ],
+)
+def test_what_cannot_be_made_up_for_is_refused(settings, message):
+    plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1), **settings)
+    variables = random_variables(plain.clone(attention=None), jnp.ones((1, 8, 8, 3)))
+    with pytest.raises(ValueError, match=message):
+        insert_se(plain, variables)
+
+
+def test_an_activation_that_is_not_homogeneous_is_refused_where_it_stands_between():
+    plain = create_model("bn_inception", 5, activation=nn.silu)
+    variables = jax.eval_shape(partial(plain.init, train=False), jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+    with pytest.raises(ValueError, match="inception_3a has the activation silu before its SE block"):
+        insert_se(plain, variables)
+
+
+def test_other_variables_are_refused():
+    plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1))
+    variables = random_variables(plain, jnp.ones((1, 8, 8, 3)))
+    del variables["params"]["head"]
+    with pytest.raises(ValueError, match="params/head/bias of the variables is missing; the network has"):
+        insert_se(plain, variables)
+    with pytest.raises(ValueError, match=r"Foreign is not a network of this package; give WithSE\(network"):
+        insert_se(Foreign(), variables)

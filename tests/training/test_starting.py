@@ -1,0 +1,100 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from random_variables import random_variables
+
+from senet_jax import load
+from senet_jax.config import DataConfig, Experiment, InitConfig, ModelConfig
+from senet_jax.data import open_dataset
+from senet_jax.training.loop import train
+from senet_jax.training.plan import make_plan
+from senet_jax.training.starting import read_start
+from senet_jax.weights import Preprocessing, save_weights
+from senet_jax.weights.configured import build_model
+from senet_jax.workdir import INIT
+
+PLAIN = ModelConfig("resnet20_cifar")
+SE = ModelConfig("se_resnet20_cifar", ratio=4)
+IMAGES = jax.random.normal(jax.random.key(1), (8, 8, 8, 1))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return open_dataset(DataConfig(data_dir=str(tmp_path_factory.mktemp("digits"))))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory, dataset):
+    """A function that writes a plain network of these classes, and returns its file."""
+
+    def write(class_names=dataset.class_names):
+        path = tmp_path_factory.mktemp("weights") / "plain.safetensors"
+        variables = random_variables(build_model(PLAIN, len(class_names)), IMAGES)
+        images = Preprocessing(8, 1, "bilinear", (0.5,), (0.25,))
+        save_weights(path, variables, model=PLAIN, preprocessing=images, source="test", class_names=class_names)
+        return str(path)
+
+    return write
+
+
+def start(dataset, model, **init):
+    config = Experiment(model=model, init=InitConfig(**init))
+    network = build_model(model, dataset.num_classes)
+    return network, read_start(config, network, dataset)
+
+
+def test_none_starts_from_random_values(dataset):
+    assert start(dataset, PLAIN)[1] is None
+
+
+@pytest.mark.optimised
+def test_a_plain_network_gets_its_blocks_and_computes_the_same(dataset, weights):
+    path = weights()
+    network, (variables, said) = start(dataset, SE, weights=path, insert_se=True)
+    plain = load(path)
+    given, expected = (
+        jax.jit(lambda variables, network=network: network.apply(variables, IMAGES, train=False))(variables)
+        for network, variables in ((network, variables), (plain.network, plain.variables))
+    )
+    np.testing.assert_array_equal(given, expected)
+    assert said.endswith("its last layer included, with SE blocks put in")
+    assert "plain.safetensors, SHA-256 " in said
+
+
+def test_the_last_layer_is_new_if_the_classes_are_others(dataset, weights):
+    same, other, fewer = weights(), weights([f"class {i}" for i in range(10)]), weights(["cat", "dog"])
+    loaded = load(same).variables["params"]
+
+    def head(path, **init):
+        return start(dataset, PLAIN, weights=path, **init)[1].variables["params"]
+
+    for given in (head(same), head(same, head="keep")):
+        jax.tree.map(np.testing.assert_array_equal, given, loaded)
+    for path, given in ((same, head(same, head="new")), (other, head(other)), (fewer, head(fewer))):
+        loaded = load(path).variables["params"]
+        assert given["head"]["kernel"].shape == (64, 10)
+        assert given["head"]["kernel"].tolist() != loaded["head"]["kernel"].tolist()
+        np.testing.assert_array_equal(given["stem"]["conv"]["kernel"], loaded["stem"]["conv"]["kernel"])
+    with pytest.raises(ValueError, match="'keep', but the weights are of 2 classes: cat, dog, and the dataset has 10"):
+        head(fewer, head="keep")
+
+
+def test_what_does_not_fit_is_one_error(dataset, weights, tmp_path):
+    with pytest.raises(ValueError, match=r"missing: .*/se/.*; --config.init.insert_se puts SE into weights of the"):
+        start(dataset, SE, weights=weights())
+    with pytest.raises(OSError, match=r"config.init.weights is '.*nothing'"):
+        start(dataset, PLAIN, weights=str(tmp_path / "nothing"))
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_them_and_says_so(dataset, weights, tmp_path, capsys):
+    config = Experiment(PLAIN, init=InitConfig(weights()), duration="1 steps", batch_size=128, eval_every="1 steps")
+    config.optimizer.learning_rate = 1e-9
+    train(make_plan(config, dataset), tmp_path)
+    said = json.loads((tmp_path / INIT).read_text())["weights"]
+    assert f"starts from {said}" in capsys.readouterr().out
+    given, expected = load(tmp_path / "best.safetensors"), load(config.init.weights)
+    near = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6)  # noqa: E731
+    jax.tree.map(near, given.variables["params"], expected.variables["params"])
