@@ -122,11 +122,14 @@ COMMANDS = {
         },
     ),
     "convert": Command(
-        "writes a run's network, or other people's weights, as a safetensors file of our own that says what they are",
+        "writes a run's network, or other people's weights, as a safetensors file of our own that says what they are, "
+        "or as a folder that timm loads",
         {
             "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
             "weights": _SOURCE,
-            "output": Option(Path, "FILE.safetensors", "a new file", required=True),
+            "output": Option(
+                Path, "FILE.safetensors|FOLDER", "a new file, or a new folder in timm's format", required=True
+            ),
             "num_classes": Option(
                 int, "N", "number of classes; if the weights have another, the last layer is initialised anew"
             ),

@@ -34,6 +34,18 @@ def namings(network: Network) -> Sequence[Naming]:
     return [others[type(network)]]
 
 
+def timm_naming(name: str, network: Network) -> Naming:
+    """How timm calls the layers of its network of that name."""
+    if not isinstance(network, ResNet):
+        return namings(network)[0]
+    timm, average_shortcut, cadene, _, _, ts, _ = _RESNET
+    if name.startswith("legacy_"):
+        return cadene
+    if name.endswith("ts"):
+        return ts
+    return average_shortcut if re.match(r"(se|eca|)res(net|next)(aa|)\d+[dt]", name) else timm
+
+
 def tensor_names(naming: Naming, paths: Iterable[str]) -> dict[str, str]:
     """The name in a state dict of each variable, such as "params/stem/norm/scale": "bn1.weight"."""
     names = {}

@@ -82,6 +82,17 @@ class Preprocessing:
         mean, std = tuple(values.pop("mean")), tuple(values.pop("std"))
         return cls(**values, mean=mean, std=std)
 
+    def to_timm(self) -> dict[str, Any]:
+        """The same as timm's `pretrained_cfg` has it."""
+        return {
+            "input_size": [self.channels, self.image_size, self.image_size],
+            "crop_pct": self.crop,
+            "crop_mode": "center",
+            "interpolation": self.interpolation,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
     @classmethod
     def from_timm(cls, config: dict[str, Any]) -> "Preprocessing":
         """What a `config.json` of timm's says under `pretrained_cfg`: the size of training, not the larger test size.

@@ -1,0 +1,43 @@
+"""Folders in timm's format; that timm loads them is shown in docs/weights.md."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from senet_jax import create_model, load
+from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.config import ModelConfig
+from senet_jax.weights import Preprocessing
+from senet_jax.weights.files import read_tensors
+from senet_jax.weights.timm_folder import write_folder
+
+IMAGES = Preprocessing(160, 0.9, "bicubic", (0.5, 0.25, 0.125), (1, 1, 2))
+
+
+@pytest.mark.parametrize("name", ["seresnet18", "seresnext26t_32x4d", "legacy_seresnet18", "seresnext26ts"])
+def test_what_is_written_is_read_again(name, tmp_path):
+    network = create_model(f"timm/{name}", 3)
+    shapes = abstract_variables(network, jax.ShapeDtypeStruct((1, 224, 224, 3), np.float32), train=False)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(leaf.dtype), shapes)
+    config = ModelConfig(f"timm/{name}")
+    names = ("cat", "dog", "bird")
+    write_folder(tmp_path / "out", network, variables, config=config, preprocessing=IMAGES, class_names=names)
+    loaded = load(f"local-dir:{tmp_path / 'out'}")
+    assert (loaded.config, loaded.preprocessing, loaded.class_names) == (config, IMAGES, names)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
+    said = json.loads((tmp_path / "out/config.json").read_text())
+    assert (said["architecture"], said["num_classes"]) == (name, 3)
+    tensors, _ = read_tensors(tmp_path / "out/model.safetensors")
+    squeezed = [array.shape for key, array in tensors.items() if "fc1.weight" in key]
+    assert squeezed
+    assert all(shape[2:] == (1, 1) for shape in squeezed)
+
+
+@pytest.mark.parametrize("config", [ModelConfig("se_resnet50"), ModelConfig("timm/seresnet18", ratio=4)])
+def test_networks_that_timm_does_not_build_are_refused(config, tmp_path):
+    with pytest.raises(ValueError, match=rf"the network is {config.name} by its configuration"):
+        write_folder(tmp_path / "out", create_model("resnet18"), {}, config=config, preprocessing=IMAGES)
+    assert not (tmp_path / "out").exists()
