@@ -133,7 +133,6 @@ class Experiment:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    init: InitConfig = field(default_factory=InitConfig)
     duration: str = "10 epochs"
     """Duration of training."""
     batch_size: int = 128
@@ -150,6 +149,7 @@ class Experiment:
     """Time between two checkpoints."""
     keep_checkpoints: int = 2
     """Number of newest checkpoints to keep."""
+    init: InitConfig = field(default_factory=InitConfig)
 
 
 CHOICES = {

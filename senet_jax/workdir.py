@@ -17,6 +17,8 @@ INIT = "init.json"
 METRICS = "metrics.jsonl"
 """What was logged."""
 CHECKPOINTS = "checkpoints"
+DAMAGED = "damaged_checkpoints"
+"""Checkpoints that are not what was saved."""
 BEST = "best.safetensors"
 """The variables of the best evaluation so far."""
 CURVES = "curves.png"
@@ -59,12 +61,17 @@ def check(workdir: Path, config: Experiment) -> None:
         raise ValueError(f"--workdir={workdir} is a file; give a directory, new or of an earlier run")
     if not (workdir / CONFIG).exists():
         return
-    before, now = flatten(read_config(workdir)), flatten(config)
+    check_same(to_dict(read_config(workdir)), config, f"--workdir={workdir}")
+
+
+def check_same(held: dict[str, Any], config: Experiment, holder: str) -> None:
+    """Raises ValueError if a configuration that a place holds is another one, with the fields that differ."""
+    before, now = flatten(from_dict(held)), flatten(config)
     names = [name for name in now if now[name] != before[name] and name not in _WITHOUT_EFFECT]
     if names:
         differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in names]
         raise ValueError(
-            f"--workdir={workdir} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
+            f"{holder} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
             "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir"
         )
 

@@ -52,7 +52,7 @@ def test_dictionaries_and_json_keep_everything():
         ({"model": {"ratoi": 8}}, "ModelConfig has no field 'ratoi'; did you mean 'ratio'?"),
         ({"data": {"deviation": [1.0]}}, "DataConfig has no field 'deviation'; it is called 'std' now"),
         ({"model": 8}, "ModelConfig is 8; it must be an object with the fields name, ratio, attention, squeeze"),
-        ([], "Experiment is []; it must be an object with the fields model, data, optimizer, init, duration"),
+        ([], "Experiment is []; it must be an object with the fields model, data, optimizer, duration"),
     ],
 )
 def test_unknown_fields_of_a_dictionary_are_refused(values, message):

@@ -45,9 +45,8 @@ def prepare(request: Request) -> Callable[[], None]:
     output: Path = request.options.get("output", workdir / "excitations")
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output is {str(output)!r}, which is a file; give a directory")
-    checkpoints = Checkpoints(workdir)
-    step = checkpoints.latest
-    if step is None:
+    checkpoints = Checkpoints(workdir, read_only=True)
+    if checkpoints.latest is None:
         raise ValueError(f"--workdir={workdir} has no complete checkpoint; train first, or give another workdir")
     plan = open_plan(request.config)
     size = plan.config.data.image_size
@@ -58,7 +57,7 @@ def prepare(request: Request) -> Callable[[], None]:
     def run() -> None:
         keep_programs()
         mesh = parallel.data_mesh()
-        state, _ = initial_state(plan, checkpoints, mesh)
+        state, step = initial_state(plan, checkpoints, mesh)
         found = excitations(plan.model, state.evaluated, _batches(plan, mesh))
         groups = found.stages | {"all blocks": list(found.blocks)}
         left = accuracy_without(plan.model, state.evaluated, _batches(plan, mesh), found, groups)

@@ -16,16 +16,15 @@ from senet_jax.training.plan import open_plan
 def prepare(request: Request) -> Callable[[], None]:
     """Checks all that can be refused. Raises ValueError where there is no checkpoint, or not of this configuration."""
     workdir = cast(Path, request.workdir)
-    checkpoints = Checkpoints(workdir)
-    step = checkpoints.latest
-    if step is None:
+    checkpoints = Checkpoints(workdir, read_only=True)
+    if checkpoints.latest is None:
         raise ValueError(f"--workdir={workdir} has no complete checkpoint; train first, or give another workdir")
     plan = open_plan(request.config)
 
     def run() -> None:
         keep_programs()
         mesh = parallel.data_mesh()
-        state, _ = initial_state(plan, checkpoints, mesh)
+        state, step = initial_state(plan, checkpoints, mesh)
         results = make_evaluate(plan.model, plan.dataset, plan.config, mesh)(state.evaluated)
         rows = {"network": plan.config.model.name, "dataset": f"{plan.dataset.name}, {len(plan.dataset.test):,} images"}
         print_table(rows | {"checkpoint": f"step {step}"} | accuracy_rows(results, plan.dataset.num_classes))

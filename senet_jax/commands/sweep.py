@@ -3,6 +3,7 @@
 import fnmatch
 import json
 import platform
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
@@ -121,6 +122,7 @@ def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Pa
     def say(directory: Path, text: str) -> None:
         print(f"{directory.relative_to(workdir)}: {text}", flush=True)
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         print(f"each prints into its {workdirs.LOG}", flush=True)
         train_all(pending, workdir / ".programs" / platform.node(), request.options.get("jobs", 1), say)

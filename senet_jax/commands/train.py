@@ -12,6 +12,7 @@ from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import Plan, open_plan
+from senet_jax.training.stopping import StoppedError
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -44,8 +45,9 @@ def _run(plan: Plan, workdir: Path) -> None:
         print(f"compiled programs are kept in {kept}; JAX_ENABLE_COMPILATION_CACHE=false keeps none")
     try:
         run(plan, workdir)
-    except KeyboardInterrupt:
-        print(f"\nstopped; {program.command_line('train', workdir)} goes on from the newest checkpoint")
-        sys.exit(130)
+    except (KeyboardInterrupt, StoppedError) as stopped:  # The former before the first step.
+        said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
+        print(f"\n{said}; {program.command_line('train', workdir)} goes on")
+        sys.exit(status)
     except FloatingPointError as error:
         sys.exit(f"{program.name()}: error: {error}")

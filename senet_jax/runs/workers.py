@@ -24,7 +24,10 @@ from senet_jax.data import Dataset, open_dataset
 from senet_jax.runs.run import run
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import check_devices, make_plan
+from senet_jax.training.stopping import StoppedError
 
+_PATIENCE = 60.0
+"""Seconds that a run has to save its state when the sweep is stopped."""
 _SPAWN = multiprocessing.get_context("spawn")  # A process in which jax runs must not be forked.
 
 
@@ -55,7 +58,12 @@ def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: C
                     workdirs.write_failure(directory, f"its process ended with exit code {worker.process.exitcode}")
                 say(directory, workdirs.state(directory) if trained else "left to another process, which trains it now")
     finally:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, signal.SIG_DFL)  # A second one ends the process at once.
         for worker, _ in busy.values():
+            worker.process.terminate()  # It saves its state.
+        for worker, _ in busy.values():
+            worker.process.join(_PATIENCE)
             worker.process.kill()
         for worker in idle:
             worker.connection.close()
@@ -84,7 +92,11 @@ def _serve(connection: Connection, programs: Path, jobs: int, command: list[str]
             directory, config = connection.recv()
         except EOFError:
             return
-        connection.send(_train(directory, config))
+        try:
+            connection.send(_train(directory, config))
+        except StoppedError as stopped:
+            print(stopped, flush=True)
+            return
 
 
 def _end_with_parent() -> None:

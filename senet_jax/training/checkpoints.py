@@ -1,53 +1,143 @@
-"""Checkpoints with Orbax: the state, the place in the data and the configuration, committed together."""
+"""Checkpoints with Orbax: the state and a manifest that proves it, committed together.
 
+Orbax restores flipped bits without a word. The manifest has the SHA-256 of every array and of itself.
+"""
+
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
+from senet_jax import workdir as workdirs
 from senet_jax.config import Experiment, to_dict
 from senet_jax.training.state import TrainState
-from senet_jax.workdir import CHECKPOINTS
+from senet_jax.weights import manifests
+from senet_jax.weights.manifests import DamagedError
 
 
 class Checkpoints:
     """The checkpoints of a workdir. Saving goes on in the background; `close` waits for it."""
 
-    def __init__(self, workdir: Path, keep: int | None = None):
+    def __init__(self, workdir: Path, keep: int | None = None, *, read_only: bool = False):
+        """With `read_only` nothing in the workdir changes, so that a run can go on there meanwhile."""
+        self._workdir, self._read_only = workdir, read_only
+        self._directory = (workdir / workdirs.CHECKPOINTS).absolute()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
+            max_to_keep=None if read_only else keep,
+            enable_async_checkpointing=not read_only,
+            cleanup_tmp_directories=not read_only,
+            create=not read_only,
+            read_only=read_only,
         )
-        self._manager = ocp.CheckpointManager((workdir / CHECKPOINTS).absolute(), options=options)
+        self._manager: Any = None
+        if not read_only or self._directory.is_dir():
+            self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     @property
     def latest(self) -> int | None:
-        """Steps after which the newest complete checkpoint was taken; None where there is none."""
-        return self._manager.latest_step()
+        """Steps after which the newest complete checkpoint was taken; None if there is none."""
+        return max(self._steps, default=None)
+
+    @property
+    def _steps(self) -> list[int]:
+        return [] if self._manager is None else sorted(self._manager.all_steps())
 
     def save(self, step: int, state: TrainState, config: Experiment) -> None:
         """Saves the state after that many steps, which are also its place in the data: batches come in order of steps.
 
-        Raises RuntimeError where the checkpoint was not saved.
+        Raises RuntimeError if the checkpoint was not saved.
         """
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            data=ocp.args.JsonSave({"batches_consumed": step}),
-            config=ocp.args.JsonSave(to_dict(config)),
+            manifest=ocp.args.JsonSave(manifests.make(step, state, to_dict(config))),
         )
         if not self._manager.save(step, args=items):
-            raise RuntimeError(f"the checkpoint of step {step} was not saved in {self._manager.directory}")
+            raise RuntimeError(f"the checkpoint of step {step} was not saved in {self._directory}")
 
-    def restore(self, like: TrainState) -> tuple[TrainState, int]:
-        """The newest checkpoint's state, with the shapes and shardings of `like`, and the batches that it has seen."""
-        abstract: Any = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
-        items = self._manager.restore(
-            self.latest,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore()),
+    def restore(
+        self, like: TrainState, config: Experiment, say: Callable[[str], None] | None = None
+    ) -> tuple[TrainState, int]:
+        """The state of the newest checkpoint that proves itself, and the batches that it has seen.
+
+        A damaged one is named by `say`, standard error if it is None, and moved to `damaged_checkpoints` in the
+        workdir. The state has the shapes, types and shardings of `like`.
+
+        Raises ValueError if a checkpoint is of another configuration or of arrays of other shapes or types, or if none
+        proves itself.
+        """
+        say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        damaged = []
+        for step in reversed(self._steps):
+            path = self._directory / str(step)
+            try:
+                return self._proven(step, like, config), step
+            except DamagedError as error:
+                damaged.append(f"the checkpoint of step {step} in {path} is damaged: {error}")
+                if not self._read_only:
+                    self._move_aside(path)
+                    damaged[-1] += f"; it was moved to {self._workdir / workdirs.DAMAGED}"
+                say(damaged[-1])
+        raise ValueError(
+            f"{self._workdir} has no checkpoint that proves itself; train anew in another workdir"
+            if damaged
+            else f"{self._workdir} has no complete checkpoint; train first, or give another workdir"
         )
-        return items["state"], items["data"]["batches_consumed"]
 
     def close(self) -> None:
         """Waits for the save under way; raises what it raised."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.wait_until_finished()
+            self._manager.close()
+
+    def _proven(self, step: int, like: TrainState, config: Experiment) -> TrainState:
+        manifest = manifests.read(self._directory / str(step))
+        if manifest["step"] != step:
+            raise DamagedError(f"it is that of step {manifest['step']}")
+        if not self._read_only:
+            workdirs.check_same(manifest["config"], config, f"the checkpoint of step {step} in {self._workdir}")
+        shapes = {name: manifests.described(leaf) for name, leaf in manifests.leaves(like)}
+        saved = {name: array[:2] for name, array in manifest["arrays"].items()}
+        if shapes != saved:
+            differ = sorted(name for name in shapes.keys() | saved.keys() if shapes.get(name) != saved.get(name))
+            here = {name: manifests.said(shapes.get(name)) for name in differ[:5]}
+            listed = "; ".join(f"{name} is {manifests.said(saved.get(name))}, and here {here[name]}" for name in here)
+            raise ValueError(
+                f"the checkpoint of step {step} in {self._workdir} is of another network or optimiser: "
+                f"{len(differ)} arrays differ: {listed}"
+            )
+        abstract: Any = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
+        try:
+            state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
+        except Exception as error:  # Each file has its own ways to fail.
+            raise DamagedError(manifests.first_line(error)) from error
+        manifests.compare(manifest["arrays"], manifests.digests(state["state"]))
+        return state["state"]
+
+    def _move_aside(self, path: Path) -> None:
+        aside = self._workdir / workdirs.DAMAGED
+        aside.mkdir(exist_ok=True)
+        number = len(list(aside.iterdir()))
+        path.rename(aside / f"{number}_step{path.name}")
+        self._manager.reload()
+
+
+def verify(directory: Path) -> dict[str, Any]:
+    """The state in a checkpoint, the directory of one step, as arrays of NumPy, each compared with the manifest.
+
+    Raises DamagedError with the names of what is not as it was saved.
+    """
+    manifest = manifests.read(directory)
+    try:
+        path = (directory / "state").absolute()
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            saved: Any = checkpointer.metadata(path)
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved.item_metadata.tree)
+            tree = checkpointer.restore(path, restore_args=as_numpy)
+    except Exception as error:  # Each file has its own ways to fail.
+        raise DamagedError(manifests.first_line(error)) from error
+    manifests.compare(manifest["arrays"], manifests.digests(tree))
+    return tree

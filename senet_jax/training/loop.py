@@ -21,6 +21,7 @@ from senet_jax.training.logs import Logs
 from senet_jax.training.plan import Plan, optimizer_at
 from senet_jax.training.state import TrainState, init_state
 from senet_jax.training.step import Batch, make_eval_step, make_train_step
+from senet_jax.training.stopping import Stop, StoppedError, stop_on_signals
 from senet_jax.typing import Array
 from senet_jax.weights import runs
 from senet_jax.weights.load import save_weights
@@ -32,7 +33,8 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
 
     Returns the test metrics at the end, images_per_second and seconds of the training steps of all its processes, and
     compile_seconds of this one, its first step included.
-    Raises FloatingPointError where the loss is no longer finite; the newest checkpoint is then from before.
+    Raises FloatingPointError if the loss is no longer finite; the newest checkpoint is then from before. Raises
+    StoppedError after SIGTERM or SIGINT, once the state of the current step is saved.
     """
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
@@ -40,69 +42,93 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     train_step = parallel.jit_step(partial(_train_step, plan), mesh)
     numbers = config.seed, config.optimizer.learning_rate
     evaluate = make_evaluate(plan.model, plan.dataset, config, mesh)
+    batches = _batches(plan, start, mesh)
+    log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+    results: dict[str, float] = {}
+    best = max((record["accuracy"] for record in logs.read(workdir) if record["split"] == "test"), default=-1.0)
+    speed = _Speed(log)
+
+    def test(step: int) -> None:
+        """Evaluates, unless it is told to stop meanwhile."""
+        nonlocal results, best
+        results = evaluate(state.evaluated, stop)
+        if results.get("accuracy", -1.0) > best:
+            best = results["accuracy"]
+            _save_best(plan, state, step, best, workdir)
+        if results:
+            log.write("test", step, results)
+
+    with closing(checkpoints), closing(log), stop_on_signals() as stop:
+        _say_start(plan, start, log, workdir)
+        if start and _evaluates(plan, start) and not _is_evaluated(workdir, start):
+            test(start)  # It was stopped in this evaluation.
+        for step in range(start + 1, plan.total_steps + 1):
+            last = step == plan.total_steps
+            record, save = (last or step % every == 0 for every in (plan.log_every, plan.checkpoint_every))
+            tests = _evaluates(plan, step)
+            first = step == start + 1
+            with speed.measure(config.batch_size, compiles=first):
+                state = train_step(state, next(batches), *numbers)
+                if record or tests or save or first:
+                    jax.block_until_ready(state)
+            log.advance()
+            save = save or stop.signum is not None
+            if record or tests or save:
+                _check_finite(state, step)
+            if record:
+                values = metrics.means([state.sums]) | {"learning_rate": float(plan.schedule(step - 1))}
+                log.write("train", step, values | speed.take())
+                state = state.replace(sums=jax.device_put(metrics.zeros(), parallel.replicated(mesh)))
+            if tests:
+                test(step)
+            if save or stop.signum is not None:
+                checkpoints.save(step, state, config)
+            if stop.signum is not None:
+                raise StoppedError(stop.signum, step)
+        results = results or evaluate(state.evaluated)
+    return results | logs.speed(workdir) | {"compile_seconds": speed.compile_seconds}
+
+
+def _batches(plan: Plan, start: int, mesh: Mesh) -> Iterator[Batch]:
+    """The process' own part of the training batches after that many steps, on the devices."""
     batches = train_batches(
         plan.dataset.train,
-        config.data,
-        batch_size=config.batch_size,
-        seed=config.seed,
+        plan.config.data,
+        batch_size=plan.config.batch_size,
+        seed=plan.config.seed,
         start=start,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    batches = parallel.to_devices(batches, mesh)
-    log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
-    results: dict[str, float] = {}
-    best = max((record["accuracy"] for record in logs.read(workdir) if record["split"] == "test"), default=-1.0)
-    interval, compile_seconds = _Speed(), 0.0
-    with closing(checkpoints), closing(log):
-        if not start and plan.start is not None:
-            write_init(workdir, plan.start.source)
-            log.say(f"starts from {plan.start.source}")
-        if start:
-            log.say(f"goes on after step {start} of {plan.total_steps}")
-        for step in range(start + 1, plan.total_steps + 1):
-            last = step == plan.total_steps
-            record, test, save = (
-                last or step % every == 0 for every in (plan.log_every, plan.eval_every, plan.checkpoint_every)
-            )
-            compiles = step == start + 1
-            if compiles:
-                log.say("compiling the training step")
-            began = time.perf_counter()
-            with interval.measure(0 if compiles else config.batch_size):
-                state = train_step(state, next(batches), *numbers)
-                if record or test or save or compiles:
-                    jax.block_until_ready(state)
-            if compiles:
-                compile_seconds = time.perf_counter() - began
-                log.say(f"compiled, with the first step, in {compile_seconds:.1f} s")
-            log.advance()
-            if record or test or save:
-                _check_finite(state, step)
-            if record:
-                values = metrics.means([state.sums]) | {"learning_rate": float(plan.schedule(step - 1))}
-                log.write("train", step, values | interval.values)
-                state = state.replace(sums=jax.device_put(metrics.zeros(), parallel.replicated(mesh)))
-                interval = _Speed()
-            if test:
-                results = evaluate(state.evaluated)
-                if results["accuracy"] > best:
-                    best = results["accuracy"]
-                    _save_best(plan, state, step, best, workdir)
-                log.write("test", step, results)
-            if save:
-                checkpoints.save(step, state, config)
-        results = results or evaluate(state.evaluated)
-    return results | logs.speed(workdir) | {"compile_seconds": compile_seconds}
+    return parallel.to_devices(batches, mesh)
+
+
+def _say_start(plan: Plan, start: int, log: Logs, workdir: Path) -> None:
+    if start:
+        log.say(f"goes on after step {start} of {plan.total_steps}")
+    elif plan.start is not None:
+        write_init(workdir, plan.start.source)
+        log.say(f"starts from {plan.start.source}")
+
+
+def _evaluates(plan: Plan, step: int) -> bool:
+    return step == plan.total_steps or step % plan.eval_every == 0
+
+
+def _is_evaluated(workdir: Path, step: int) -> bool:
+    return any(record["split"] == "test" and record["step"] == step for record in logs.read(workdir))
 
 
 def make_evaluate(
     model: nn.Module, dataset: Dataset, config: Experiment, mesh: Mesh
-) -> Callable[[dict[str, Any]], dict[str, float]]:
-    """Variables -> loss, accuracy and top-5 accuracy on every test example, each counted once."""
+) -> Callable[..., dict[str, float]]:
+    """Variables -> loss, accuracy and top-5 accuracy on every test example, each counted once.
+
+    With a `Stop` for its second argument the evaluation returns {} if it is told to stop.
+    """
     eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
 
-    def evaluate(variables: dict[str, Any]) -> dict[str, float]:
+    def evaluate(variables: dict[str, Any], stop: Stop | None = None) -> dict[str, float]:
         batches = evaluation_batches(
             dataset.test,
             config.data,
@@ -110,7 +136,14 @@ def make_evaluate(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
-        return metrics.means([eval_step(variables, batch) for batch in parallel.to_devices(batches, mesh)])
+        sums = []
+        for batch in parallel.to_devices(batches, mesh):
+            sums.append(eval_step(variables, batch))
+            if stop is not None:
+                jax.block_until_ready(sums[-1])
+                if stop.signum is not None:
+                    return {}
+        return metrics.means(sums)
 
     return evaluate
 
@@ -128,9 +161,8 @@ def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[Tra
         variables = None if plan.start is None else plan.start.variables
         return jax.jit(init, out_shardings=everywhere)(config.seed, variables), 0
     shapes = jax.eval_shape(init, config.seed)
-    return checkpoints.restore(
-        jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
-    )
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
+    return checkpoints.restore(like, config)
 
 
 def _train_step(plan: Plan, state: TrainState, batch: Batch, seed: Array, learning_rate: Array) -> TrainState:
@@ -163,20 +195,28 @@ def _check_finite(state: TrainState, step: int) -> None:
 class _Speed:
     """Images and seconds of the training steps alone, without compilation, evaluation and checkpoints."""
 
+    log: Logs
     images: int = 0
     seconds: float = 0.0
+    compile_seconds: float = 0.0
 
     @contextmanager
-    def measure(self, images: int) -> Iterator[None]:
+    def measure(self, images: int, *, compiles: bool) -> Iterator[None]:
+        """Measures a step; one that compiles is not among the others, and is said."""
+        if compiles:
+            self.log.say("compiling the training step")
         began = time.perf_counter()
         yield
-        if images:
+        seconds = time.perf_counter() - began
+        if compiles:
+            self.compile_seconds = seconds
+            self.log.say(f"compiled, with the first step, in {seconds:.1f} s")
+        else:
             self.images += images
-            self.seconds += time.perf_counter() - began
+            self.seconds += seconds
 
-    @property
-    def values(self) -> dict[str, float]:
-        """For the log; empty if nothing was measured."""
-        if not self.images:
-            return {}
-        return {"images_per_second": self.images / self.seconds, "seconds": self.seconds}
+    def take(self) -> dict[str, float]:
+        """For the log; empty if nothing was measured since the last time."""
+        images, seconds = self.images, self.seconds
+        self.images, self.seconds = 0, 0.0
+        return {"images_per_second": images / seconds, "seconds": seconds} if images else {}

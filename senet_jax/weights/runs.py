@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from senet_jax.config import Experiment, ModelConfig, from_dict, to_dict
+from senet_jax.weights import manifests
 from senet_jax.weights.preprocessing import Preprocessing
 from senet_jax.workdir import BEST, CHECKPOINTS, NETWORK
 
@@ -98,7 +99,14 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
         shapes = {name: _mapped(tree[name], lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))}
         as_numpy = _mapped(shapes, lambda _: ocp.RestoreArgs(restore_type=np.ndarray))
         state = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy, partial_restore=True)
-        return manager.restore(chosen, args=ocp.args.Composite(state=state))["state"][name], int(chosen)
+        try:
+            manifest = manifests.read(directory / str(chosen))
+            read = manager.restore(chosen, args=ocp.args.Composite(state=state))["state"]
+            saved = {key: array for key, array in manifest["arrays"].items() if key.startswith(f"{name}/")}
+            manifests.compare(saved, manifests.digests({name: read[name]}))
+        except manifests.DamagedError as error:
+            raise ValueError(f"the checkpoint of step {chosen} in {workdir} is damaged: {error}") from error
+        return read[name], int(chosen)
 
 
 @contextlib.contextmanager

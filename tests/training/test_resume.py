@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from senet_jax.training import logs
+from senet_jax.training.checkpoints import verify
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,24 +54,21 @@ def finish(process):
     return output
 
 
-def kill_after(process, workdir, step):
-    """Sends SIGKILL as soon as the run has logged that step."""
+def kill_after(process, workdir, step, signum=signal.SIGKILL):
+    """Sends the signal as soon as the run has logged that step; returns what it printed."""
     while max((record["step"] for record in logs.read(workdir)), default=0) < step:
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.stdout.close()
+    process.send_signal(signum)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == (-signum if signum == signal.SIGKILL else 128 + signum)
+    return output
 
 
 def final_state(workdir):
-    with ocp.CheckpointManager((workdir / "checkpoints").absolute(), item_names=("state", "data", "config")) as manager:
-        assert manager.latest_step() == 60
-        items = manager.restore(
-            60, args=ocp.args.Composite(state=ocp.args.StandardRestore(), data=ocp.args.JsonRestore())
-        )
-    assert items["data"] == {"batches_consumed": 60}
-    return items["state"]
+    newest = max((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    assert newest.name == "60"
+    return verify(newest)
 
 
 def records(workdir):
@@ -85,9 +83,11 @@ def test_a_killed_run_ends_bit_equal(start, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(whole))
     kill_after(start(killed), killed, 14)
-    kill_after(start(killed), killed, 35)
+    output = kill_after(start(killed), killed, 28, signal.SIGTERM)
+    (stopped,) = map(int, re.findall(r"stopped by SIGTERM after step (\d+); python .* goes on", output))
+    assert stopped >= 28
     output = finish(start(killed))
-    assert "goes on after step" in output
+    assert f"goes on after step {stopped} of 60" in output
 
     expected, actual = final_state(whole), final_state(killed)
     leaves = jax.tree.leaves(expected)
@@ -96,9 +96,12 @@ def test_a_killed_run_ends_bit_equal(start, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
     assert records(killed) == records(whole)
 
-    (killed / "result.json").unlink()  # As a kill between the last checkpoint and the result leaves it.
+    (killed / "result.json").unlink()  # As a signal during the last evaluation leaves it.
+    lines = (killed / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (killed / "metrics.jsonl").write_text("".join(lines[:-1]))
     again = finish(start(killed))
     assert "goes on after step 60 of 60" in again
+    assert records(killed) == records(whole)
     results = [json.loads((workdir / "result.json").read_text()) for workdir in (whole, killed)]
     assert results[0]["accuracy"] == results[1]["accuracy"]
     assert {path.name for path in killed.iterdir()} >= {"config.json", "metrics.jsonl", "curves.png", "result.json"}

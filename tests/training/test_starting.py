@@ -52,7 +52,9 @@ def test_none_starts_from_random_values(dataset):
 @pytest.mark.optimised
 def test_a_plain_network_gets_its_blocks_and_computes_the_same(dataset, weights):
     path = weights()
-    network, (variables, said) = start(dataset, SE, weights=path, insert_se=True)
+    network, given = start(dataset, SE, weights=path, insert_se=True)
+    assert given is not None
+    variables, said = given
     plain = load(path)
     given, expected = (
         jax.jit(lambda variables, network=network: network.apply(variables, IMAGES, train=False))(variables)
@@ -68,7 +70,9 @@ def test_the_last_layer_is_new_if_the_classes_are_others(dataset, weights):
     loaded = load(same).variables["params"]
 
     def head(path, **init):
-        return start(dataset, PLAIN, weights=path, **init)[1].variables["params"]
+        _, given = start(dataset, PLAIN, weights=path, **init)
+        assert given is not None
+        return given.variables["params"]
 
     for given in (head(same), head(same, head="keep")):
         jax.tree.map(np.testing.assert_array_equal, given, loaded)

@@ -1,0 +1,55 @@
+"""SIGTERM and SIGINT: a run saves where it is and ends; a second signal ends it at once."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StoppedError(BaseException):
+    """A run was stopped by a signal, and has saved its state."""
+
+    def __init__(self, signum: int, step: int):
+        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}")
+        self.status = 128 + signum
+        """Exit status, as a shell has it: 143 for SIGTERM, 130 for SIGINT."""
+
+
+@dataclass
+class Stop:
+    """Whether the run was told to stop."""
+
+    signum: int | None = None
+    """The signal; None: it was not told."""
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Notes the first signal in what it yields, and lets a second one end the process.
+
+    A signal that the process ignores stays ignored. Outside the main thread, where Python takes no signals, nothing is
+    noted.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        stop.signum = signum
+        for other in before:
+            signal.signal(other, signal.SIG_DFL)
+
+    handlers = {signum: signal.getsignal(signum) for signum in _SIGNALS}
+    before = {signum: handler for signum, handler in handlers.items() if handler is not signal.SIG_IGN}
+    for signum in before:
+        signal.signal(signum, note)
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

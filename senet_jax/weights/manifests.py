@@ -1,0 +1,81 @@
+"""The manifest of a checkpoint: type, shape and SHA-256 of its arrays, its configuration, and a digest of both."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class DamagedError(Exception):
+    """A checkpoint is not what was saved."""
+
+
+def make(step: int, state: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a state, a pytree of arrays, after that many steps of a configuration."""
+    content = {"step": step, "config": config, "arrays": digests(state)}
+    return {"content": content, "sha256": _digest_of_json(content)}
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The content of the manifest of a checkpoint, the directory of one step. Raises DamagedError."""
+    path = directory / "manifest" / "metadata"
+    try:
+        manifest = json.loads(path.read_bytes())
+        content = manifest["content"]
+        whole = manifest["sha256"] == _digest_of_json(content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{path} cannot be read: {first_line(error)}") from error
+    if not whole:
+        raise DamagedError(f"{path} is not what was saved")
+    return content
+
+
+def _digest_of_json(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def leaves(tree: Any) -> Iterator[tuple[str, Any]]:
+    """The arrays by their names, such as "variables/params/head/bias"."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
+
+
+def described(array: Any) -> list[Any]:
+    """Type and shape."""
+    return [str(array.dtype), list(array.shape)]
+
+
+def digests(tree: Any) -> dict[str, list[Any]]:
+    """Type, shape and SHA-256 of every array."""
+
+    def digest(leaf: Any) -> str:
+        content: Any = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+        return hashlib.sha256(content).hexdigest()
+
+    arrays = {name: np.asarray(leaf) for name, leaf in leaves(jax.device_get(tree))}
+    with ThreadPoolExecutor() as threads:
+        hashes = threads.map(digest, arrays.values())
+        return {name: [*described(arrays[name]), sha256] for name, sha256 in zip(arrays, hashes, strict=True)}
+
+
+def compare(saved: dict[str, list[Any]], found: dict[str, list[Any]]) -> None:
+    """Raises DamagedError with the names of the arrays that differ."""
+    wrong = sorted(name for name in saved.keys() | found.keys() if saved.get(name) != found.get(name))
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise DamagedError(f"{', '.join(wrong[:3])}{more} are not as they were saved")
+
+
+def said(array: list[Any] | None) -> str:
+    """The same in words."""
+    return "missing" if array is None else f"{array[0]} {tuple(array[1])}"
+
+
+def first_line(error: Exception) -> str:
+    """Type and beginning of an error."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
