@@ -2,9 +2,9 @@
 
     python -m benchmarks.kills [--kills=50] [--terms=10]
 
-Trains se_resnet20_cifar on the digits, 400 steps with a checkpoint every 20, once without a signal and once with so many
-SIGKILLs and SIGTERMs, each 0 to 20 s after the start of its process. Then compares every array of the last checkpoint,
-and the log. Random numbers have the seed 0.
+Trains se_resnet20_cifar on the digits, 400 steps with a checkpoint every 20, once without a signal and once with so
+many SIGKILLs and SIGTERMs, each 0 to 20 s after the start of its process. Then compares every array of the last
+checkpoint, and the log. Random numbers have the seed 0.
 """
 
 import argparse
