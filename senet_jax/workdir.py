@@ -2,6 +2,8 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,17 @@ LOG = "log.txt"
 FAILURE = "failure.json"
 """Why a run of a sweep failed; removed when it is tried again."""
 LOCK = ".lock"
-"""Held by the process that trains a run of a sweep."""
+"""Held by the process that trains."""
 SWEEP = "sweep.json"
 """The variants of a sweep, in the directory above those of its runs."""
 _WITHOUT_EFFECT = {
     "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size", "keep_checkpoints"
 }  # fmt: skip
 """Fields that may change when a run goes on, because nothing that it learns depends on them."""
+
+
+class BusyError(Exception):
+    """Another process trains in a workdir."""
 
 
 def read_config(workdir: Path) -> Experiment:
@@ -84,6 +90,19 @@ def make_writable(workdir: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(f"--workdir={workdir} cannot be written: {error.strerror}; give another directory") from error
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Keeps the workdir for this process. Raises BusyError if another one trains there."""
+    import fcntl  # Not on Windows, where only training needs it.
+
+    with (workdir / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"another process trains in {workdir}; wait for it, or give another workdir") from None
+        yield
 
 
 def is_finished(workdir: Path) -> bool:

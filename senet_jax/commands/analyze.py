@@ -21,6 +21,7 @@ from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.loop import initial_state
 from senet_jax.training.plan import Plan, open_plan
+from senet_jax.weights import runs
 
 _IMAGENET = {"n01443537": "goldfish", "n02690373": "plane", "n02110958": "pug", "n09246464": "cliff"}
 """The classes of figure 6, first the two of figure 7, which ImageNet's datasets call by the numbers of WordNet."""
@@ -49,6 +50,7 @@ def prepare(request: Request) -> Callable[[], None]:
     if checkpoints.latest is None:
         raise ValueError(f"--workdir={workdir} has no complete checkpoint; train first, or give another workdir")
     plan = open_plan(request.config)
+    runs.check_data(workdir, plan.dataset.class_names)
     size = plan.config.data.image_size
     images = jax.ShapeDtypeStruct((1, size, size, plan.dataset.channels), np.float32)
     count_gates(plan.model, abstract_variables(plan.model, images, train=False), images)

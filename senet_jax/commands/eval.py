@@ -11,6 +11,7 @@ from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.loop import initial_state, make_evaluate
 from senet_jax.training.plan import open_plan
+from senet_jax.weights import runs
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -20,6 +21,7 @@ def prepare(request: Request) -> Callable[[], None]:
     if checkpoints.latest is None:
         raise ValueError(f"--workdir={workdir} has no complete checkpoint; train first, or give another workdir")
     plan = open_plan(request.config)
+    runs.check_data(workdir, plan.dataset.class_names)
 
     def run() -> None:
         keep_programs()

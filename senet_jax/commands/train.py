@@ -13,6 +13,7 @@ from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import Plan, open_plan
 from senet_jax.training.stopping import StoppedError
+from senet_jax.weights import runs
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -22,6 +23,7 @@ def prepare(request: Request) -> Callable[[], None]:
     if workdirs.is_finished(workdir):
         return lambda: _say_finished(workdir)
     plan = open_plan(request.config)
+    runs.check_data(workdir, plan.dataset.class_names, images=len(plan.dataset.train))
     if workdirs.state(workdir) == "new":
         plan.start  # noqa: B018  # Weights that do not fit are refused before anything is written.
     workdirs.make_writable(workdir)
@@ -44,10 +46,11 @@ def _run(plan: Plan, workdir: Path) -> None:
     if kept := keep_programs():
         print(f"compiled programs are kept in {kept}; JAX_ENABLE_COMPILATION_CACHE=false keeps none")
     try:
-        run(plan, workdir)
+        with workdirs.locked(workdir):
+            run(plan, workdir)
     except (KeyboardInterrupt, StoppedError) as stopped:  # The former before the first step.
         said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
         print(f"\n{said}; {program.command_line('train', workdir)} goes on")
         sys.exit(status)
-    except FloatingPointError as error:
+    except (FloatingPointError, workdirs.BusyError) as error:
         sys.exit(f"{program.name()}: error: {error}")

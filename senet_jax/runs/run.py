@@ -33,9 +33,12 @@ def run(plan: Plan, workdir: Path) -> None:
     config, dataset = plan.config, plan.dataset
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
     workdirs.write_config(workdir, config)
-    replace_text(workdir / workdirs.NETWORK, runs.describe(config, dataset.class_names, dataset.channels) + "\n")
+    images = len(dataset.train)
+    runs.check_data(workdir, dataset.class_names, images)
+    described = runs.describe(config, dataset.class_names, dataset.channels, images)
+    replace_text(workdir / workdirs.NETWORK, described + "\n")
     print(
-        f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {len(dataset.train):,} images to train, "
+        f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {images:,} images to train, "
         f"{len(dataset.test):,} to test, {dataset.num_classes} classes\n"
         f"{plan.total_steps:,} steps of {config.batch_size} images, logged in {workdir}",
         flush=True,

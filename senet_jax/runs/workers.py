@@ -1,7 +1,6 @@
 """Runs of a sweep, each in a directory of its own, trained by processes that can die without harm to the others."""
 
 import contextlib
-import fcntl
 import functools
 import json
 import multiprocessing
@@ -110,27 +109,30 @@ def _end_with_parent() -> None:
 def _train(directory: Path, config: Experiment) -> bool:
     """Whether the run has ended, well or not; False where another process trains it."""
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / workdirs.LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        if workdirs.is_finished(directory):
-            return True
-        with (directory / workdirs.LOG).open("ab") as log:
-            os.dup2(log.fileno(), sys.stdout.fileno())
-            os.dup2(log.fileno(), sys.stderr.fileno())
-        (directory / workdirs.FAILURE).unlink(missing_ok=True)
-        try:
-            workdirs.check(directory, config)
-            check_devices(config)
-            run(make_plan(config, _dataset(json.dumps(to_dict(config.data)))), directory)
-        except Exception as error:
-            traceback.print_exc()
-            workdirs.write_failure(directory, f"{type(error).__name__}: {error}")
-        jax.clear_caches()
-        sys.stdout.flush()
+    try:
+        with workdirs.locked(directory):
+            _train_alone(directory, config)
+    except workdirs.BusyError:
+        return False
     return True
+
+
+def _train_alone(directory: Path, config: Experiment) -> None:
+    if workdirs.is_finished(directory):
+        return
+    with (directory / workdirs.LOG).open("ab") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    (directory / workdirs.FAILURE).unlink(missing_ok=True)
+    try:
+        workdirs.check(directory, config)
+        check_devices(config)
+        run(make_plan(config, _dataset(json.dumps(to_dict(config.data)))), directory)
+    except Exception as error:
+        traceback.print_exc()
+        workdirs.write_failure(directory, f"{type(error).__name__}: {error}")
+    jax.clear_caches()
+    sys.stdout.flush()
 
 
 @functools.lru_cache(maxsize=1)

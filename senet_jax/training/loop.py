@@ -74,7 +74,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             log.advance()
             save = save or stop.signum is not None
             if record or tests or save:
-                _check_finite(state, step)
+                _check_finite(state, step, checkpoints)
             if record:
                 values = metrics.means([state.sums]) | {"learning_rate": float(plan.schedule(step - 1))}
                 log.write("train", step, values | speed.take())
@@ -183,11 +183,13 @@ def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdi
     )
 
 
-def _check_finite(state: TrainState, step: int) -> None:
+def _check_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> None:
     if not math.isfinite(state.sums["loss"]):
+        saved = checkpoints.latest
         raise FloatingPointError(
-            f"the loss is no longer finite at step {step}; try a smaller config.optimizer.learning_rate, "
-            "a longer config.optimizer.warmup or config.optimizer.clip_norm"
+            f"the loss is no longer finite at step {step}; try a smaller config.optimizer.learning_rate, a longer "
+            "config.optimizer.warmup or config.optimizer.clip_norm; "
+            + ("there is no checkpoint" if saved is None else f"the newest checkpoint, of step {saved}, is from before")
         )
 
 

@@ -25,13 +25,14 @@ class Description(NamedTuple):
     preprocessing: Preprocessing
 
 
-def describe(config: Experiment, class_names: tuple[str, ...], channels: int) -> str:
-    """The content of `NETWORK` for a run on a dataset of these classes and channels."""
+def describe(config: Experiment, class_names: tuple[str, ...], channels: int, images: int | None = None) -> str:
+    """The content of `NETWORK` for a run on a dataset of these classes and channels, and so many training images."""
     return json.dumps(
         {
             "model": to_dict(config.model),
             "class_names": list(class_names),
             "preprocessing": json.loads(preprocessing(config, channels).to_json()),
+            "images": images,
         },
         indent=2,
     )
@@ -56,6 +57,27 @@ def read_description(workdir: Path) -> Description:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def check_data(workdir: Path, class_names: tuple[str, ...], images: int | None = None) -> None:
+    """Raises ValueError if a run in the workdir is of other classes, or of another number of training images."""
+    path = workdir / NETWORK
+    if not path.is_file():
+        return
+    before = read_description(workdir).class_names
+    if before != tuple(class_names):
+        first = next((pair for pair in zip(before, class_names, strict=False) if pair[0] != pair[1]), None)
+        differ = f"; the first that differ are {first[0]!r} and {first[1]!r}" if first else ""
+        raise ValueError(
+            f"{workdir} is of a run on {len(before)} classes, and the dataset has {len(class_names)}{differ}: its "
+            "logits mean other classes; give the data of the run, or another workdir"
+        )
+    counted = json.loads(path.read_text()).get("images")
+    if images is not None and counted not in (None, images):
+        raise ValueError(
+            f"{workdir} is of a run on {counted:,} training images, and the dataset has {images:,}: it cannot go on "
+            "with other data; give the data of the run, or another workdir"
+        )
 
 
 def best(workdir: Path) -> Path:

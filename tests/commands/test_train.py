@@ -1,13 +1,19 @@
 import json
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from senet_jax import workdir as workdirs
 from senet_jax.commands import eval as evaluation
 from senet_jax.commands import train
 from senet_jax.commands.command_line import Request
 from senet_jax.config import DataConfig, Experiment, ModelConfig, to_dict
 from senet_jax.runs.run import shrink_warning
+from senet_jax.training.checkpoints import Checkpoints
+from senet_jax.training.state import TrainState
+from senet_jax.weights import runs
 
 
 @pytest.fixture
@@ -88,3 +94,34 @@ def test_a_damaged_configuration_in_the_workdir_is_refused_by_its_name(config, t
     (tmp_path / "run" / "config.json").write_text('{"model": ')
     with pytest.raises(ValueError, match=r"run/config\.json: Expecting value"):
         train.prepare(Request("train", config, workdir=tmp_path / "run"))
+
+
+def test_other_data_is_refused_by_a_run_that_goes_on_and_by_eval(config, tmp_path):
+    workdir = tmp_path / "run"
+    write_run(workdir, config)
+    digits = tuple(map(str, range(10)))
+    for classes, images, message in (
+        (digits, 2400, r"is of a run on 2,400 training images, and the dataset has 1,438: it cannot go on with other"),
+        (
+            ("0", "one", *digits[2:]),
+            1438,
+            "is of a run on 10 classes, and the dataset has 10; the first that",
+        ),
+        (digits[:9], 1438, "is of a run on 9 classes, and the dataset has 10: its logits mean other classes"),
+    ):
+        (workdir / "network.json").write_text(runs.describe(config, classes, 1, images))
+        with pytest.raises(ValueError, match=message):
+            train.prepare(Request("train", config, workdir=workdir))
+    with closing(Checkpoints(workdir)) as checkpoints:
+        checkpoints.save(1, TrainState(np.int32(1), {"a": np.zeros(2)}, (), None, {}), config)
+    with pytest.raises(ValueError, match="is of a run on 9 classes"):
+        evaluation.prepare(Request("eval", config, workdir=workdir))
+
+
+def test_a_second_process_in_a_workdir_is_refused(tmp_path):
+    with workdirs.locked(tmp_path):
+        again = workdirs.locked(tmp_path)
+        with pytest.raises(workdirs.BusyError, match="another process trains in"):
+            again.__enter__()
+    with workdirs.locked(tmp_path):
+        pass
