@@ -149,6 +149,9 @@ class Experiment:
     """Time between two checkpoints."""
     keep_checkpoints: int = 2
     """Number of newest checkpoints to keep."""
+    stuck_after: float | None = 1800.0
+    """Seconds without the end of a step, after which the stacks of all threads are printed and the process ends; None:
+    it waits for ever."""
     init: InitConfig = field(default_factory=InitConfig)
 
 
@@ -342,6 +345,8 @@ def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
     yield "optimizer.label_smoothing", "at least 0 and less than 1", 0 <= optimizer.label_smoothing < 1
     ema = optimizer.ema_decay
     yield "optimizer.ema_decay", "more than 0 and less than 1, or none", ema is None or 0 < ema < 1
+    stuck = config.stuck_after
+    yield "stuck_after", "a positive number of seconds, or none", stuck is None or 0 < stuck < inf
     yield "init.weights", "the name of a source, or none", config.init.weights != ""
     inserts = config.init.insert_se
     yield "init.insert_se", "false if config.init.weights is none", not (inserts and config.init.weights is None)

@@ -35,7 +35,8 @@ LOCK = ".lock"
 SWEEP = "sweep.json"
 """The variants of a sweep, in the directory above those of its runs."""
 _WITHOUT_EFFECT = {
-    "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size", "keep_checkpoints"
+    "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size", "keep_checkpoints",
+    "stuck_after",
 }  # fmt: skip
 """Fields that may change when a run goes on, because nothing that it learns depends on them."""
 

@@ -5,6 +5,7 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
 from senet_jax import config as configuration
@@ -71,7 +72,9 @@ def _documentation() -> dict[str, str]:
         for item in ast.parse(inspect.getsource(configuration)).body
         if isinstance(item, ast.ClassDef)
     }
-    sections = {"Experiment": ""} | {hint.__name__: f"{name}." for name, hint in get_type_hints(Experiment).items()}
+    sections = {"Experiment": ""} | {
+        hint.__name__: f"{name}." for name, hint in get_type_hints(Experiment).items() if is_dataclass(hint)
+    }
     found: dict[str, str] = {}
     for name, prefix in sections.items():
         for statement, following in itertools.pairwise(classes.get(name, [])):

@@ -22,6 +22,7 @@ from senet_jax.training.plan import Plan, optimizer_at
 from senet_jax.training.state import TrainState, init_state
 from senet_jax.training.step import Batch, make_eval_step, make_train_step
 from senet_jax.training.stopping import Stop, StoppedError, stop_on_signals
+from senet_jax.training.watchdog import watched
 from senet_jax.typing import Array
 from senet_jax.weights import runs
 from senet_jax.weights.load import save_weights
@@ -67,7 +68,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             record, save = (last or step % every == 0 for every in (plan.log_every, plan.checkpoint_every))
             tests = _evaluates(plan, step)
             first = step == start + 1
-            with speed.measure(config.batch_size, compiles=first):
+            with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
                 state = train_step(state, next(batches), *numbers)
                 if record or tests or save or first:
                     jax.block_until_ready(state)
@@ -137,12 +138,15 @@ def make_evaluate(
             process_count=jax.process_count(),
         )
         sums = []
-        for batch in parallel.to_devices(batches, mesh):
-            sums.append(eval_step(variables, batch))
-            if stop is not None:
-                jax.block_until_ready(sums[-1])
-                if stop.signum is not None:
-                    return {}
+        batches = iter(parallel.to_devices(batches, mesh))
+        while True:
+            with watched(config.stuck_after):
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                sums.append(jax.block_until_ready(eval_step(variables, batch)))
+            if stop is not None and stop.signum is not None:
+                return {}
         return metrics.means(sums)
 
     return evaluate

@@ -1,0 +1,19 @@
+"""An end for a process that no longer gets on, such as one whose data worker or whose device hangs."""
+
+import faulthandler
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_STDERR = 2
+"""File descriptor, which no redirection of `sys.stderr` changes."""
+
+
+@contextmanager
+def watched(seconds: float | None) -> Iterator[None]:
+    """Prints the stacks of all threads and ends the process, with status 1, if its body takes longer; None: never."""
+    if seconds is not None:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=_STDERR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

@@ -1,0 +1,32 @@
+import subprocess
+import sys
+import time
+
+from senet_jax.training.watchdog import watched
+
+HANGS = """
+import threading, time
+from senet_jax.training.watchdog import watched
+
+def a_worker_that_hangs():
+    time.sleep(60)
+
+threading.Thread(target=a_worker_that_hangs, daemon=True).start()
+with watched(0.2):
+    time.sleep(60)
+"""
+
+
+def test_a_process_that_hangs_ends_with_all_stacks():
+    ended = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=50, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Timeout (0:00:00.2")
+    assert "a_worker_that_hangs" in ended.stderr
+
+
+def test_work_that_ends_in_time_goes_on():
+    with watched(0.1):
+        pass
+    time.sleep(0.2)
+    with watched(None):
+        pass
