@@ -5,7 +5,6 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
 from senet_jax import config as configuration
@@ -73,7 +72,7 @@ def _documentation() -> dict[str, str]:
         if isinstance(item, ast.ClassDef)
     }
     sections = {"Experiment": ""} | {
-        hint.__name__: f"{name}." for name, hint in get_type_hints(Experiment).items() if is_dataclass(hint)
+        hint.__name__: f"{name}." for name, hint in get_type_hints(Experiment).items() if isinstance(hint, type)
     }
     found: dict[str, str] = {}
     for name, prefix in sections.items():
