@@ -106,6 +106,8 @@ def _list_classes(split: Path) -> Classes:
     for folder in _entries(split):
         if not folder.is_dir():
             raise ValueError(f"{folder.path} is not a class folder; move it out of {split}")
+        if folder.name != folder.name.strip():
+            raise ValueError(f"the name of class folder {folder.path!r} begins or ends with a space; rename it")
         files = _entries(folder)
         if not files:
             raise ValueError(f"class folder {folder.path} is empty; put images into it or remove it from every split")

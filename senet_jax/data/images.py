@@ -20,6 +20,8 @@ def read(data: bytes) -> Image.Image:
         image.load()
     except UnidentifiedImageError:
         raise ValueError("not an image that Pillow can read") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"an image of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
     except Exception as error:  # each of Pillow's formats fails in its own way
         raise ValueError(f"a broken image: {error}") from error
     return plain(image)

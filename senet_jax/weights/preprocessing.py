@@ -58,12 +58,21 @@ class Preprocessing:
         return self.normalise(self.crop_pixels(image))
 
     def crop_pixels(self, image: Any) -> np.ndarray:
-        """A PIL image, or uint8 (h, w, 3) or (h, w), resized and cropped: uint8 (image_size, image_size, c)."""
+        """A PIL image, or uint8 (h, w, 3) or (h, w), resized and cropped: uint8 (image_size, image_size, c).
+
+        Raises ValueError for an array of another type or shape.
+        """
         from PIL import Image
 
         from senet_jax.data.images import center_crop, of_channels, plain
 
-        image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or image.ndim < 2:
+                raise ValueError(
+                    f"the image is an array of {image.dtype}, {image.shape}; it must be of uint8, (height, width, 3) "
+                    "or (height, width)"
+                )
+            image = Image.fromarray(image)
         return center_crop(of_channels(plain(image), self.channels), self.image_size, self.crop, self.interpolation)
 
     def normalise(self, pixels: Any) -> Any:

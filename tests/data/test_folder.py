@@ -100,6 +100,10 @@ def deepen(root):
             r"train has no class emu, .* 'test' and 'train' must have",
         ),
         (nest, r"cat.tabby is a directory inside a class folder; put its images into .*cat itself"),
+        (
+            lambda root: [(root / split / "dog").rename(root / split / "dog ") for split in ("train", "test")],
+            "the name of class folder '.*dog ' begins or ends with a space; rename it",
+        ),
         (put_text, r"README.txt is not a class folder"),
         (
             lambda root: [shutil.rmtree(path) for path in root.glob("test/*")],

@@ -62,3 +62,11 @@ def test_more_bits_are_refused():
         data = saved(Image.fromarray(GREY.astype(kind)), "TIFF")
         with pytest.raises(ValueError, match=f"an image of mode {name}, which has more than 16 bits a channel"):
             images.read(data)
+
+
+def test_images_that_would_fill_the_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    data = io.BytesIO()
+    Image.new("L", (7, 3)).save(data, "png")
+    with pytest.raises(ValueError, match="an image of more than 20 pixels"):
+        images.read(data.getvalue())

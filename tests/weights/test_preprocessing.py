@@ -75,3 +75,12 @@ def test_evaluation_crops_the_same_pixels(size, crop):
     image = Image.fromarray(pixels(375, 500))
     result = Preprocessing(image_size=size, crop=crop, **PLAIN)(image)
     np.testing.assert_array_equal(np.round(result), images.center_crop(image, size, crop))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((9, 9, 3)), np.zeros((9, 9, 4), np.uint8), np.zeros(9, np.uint8), np.zeros((1, 9, 9, 3), np.uint8)],
+)
+def test_arrays_of_other_types_and_shapes_are_refused(array):
+    with pytest.raises(ValueError, match=r"the image is an array of .*; it must be of uint8, \(height, width, 3\)"):
+        Preprocessing(8).crop_pixels(array)
