@@ -56,10 +56,11 @@ def prepare(request: Request) -> Callable[[], None]:
     count_gates(plan.model, abstract_variables(plan.model, images, train=False), images)
     classes = _choose(plan.dataset.class_names, request.options.get("classes", ()))
 
+    mesh = parallel.data_mesh()
+    state, step = initial_state(plan, checkpoints, mesh)
+
     def run() -> None:
         keep_programs()
-        mesh = parallel.data_mesh()
-        state, step = initial_state(plan, checkpoints, mesh)
         found = excitations(plan.model, state.evaluated, _batches(plan, mesh))
         groups = found.stages | {"all blocks": list(found.blocks)}
         left = accuracy_without(plan.model, state.evaluated, _batches(plan, mesh), found, groups)

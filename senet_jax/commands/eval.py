@@ -23,10 +23,11 @@ def prepare(request: Request) -> Callable[[], None]:
     plan = open_plan(request.config)
     runs.check_data(workdir, plan.dataset.class_names)
 
+    mesh = parallel.data_mesh()
+    state, step = initial_state(plan, checkpoints, mesh)
+
     def run() -> None:
         keep_programs()
-        mesh = parallel.data_mesh()
-        state, step = initial_state(plan, checkpoints, mesh)
         results = make_evaluate(plan.model, plan.dataset, plan.config, mesh)(state.evaluated)
         rows = {"network": plan.config.model.name, "dataset": f"{plan.dataset.name}, {len(plan.dataset.test):,} images"}
         print_table(rows | {"checkpoint": f"step {step}"} | accuracy_rows(results, plan.dataset.num_classes))

@@ -14,6 +14,7 @@ from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import Plan, open_plan
 from senet_jax.training.stopping import StoppedError
 from senet_jax.weights import runs
+from senet_jax.weights.manifests import UnusableError
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -52,5 +53,5 @@ def _run(plan: Plan, workdir: Path) -> None:
         said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
         print(f"\n{said}; {program.command_line('train', workdir)} goes on")
         sys.exit(status)
-    except (FloatingPointError, workdirs.BusyError) as error:
+    except (FloatingPointError, workdirs.BusyError, UnusableError) as error:
         sys.exit(f"{program.name()}: error: {error}")

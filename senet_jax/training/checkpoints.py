@@ -5,6 +5,7 @@ Orbax restores flipped bits without a word. The manifest has the SHA-256 of ever
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import orbax.checkpoint as ocp
 from senet_jax import workdir as workdirs
 from senet_jax.config import Experiment, to_dict
 from senet_jax.training.state import TrainState
-from senet_jax.weights import manifests
-from senet_jax.weights.manifests import DamagedError
+from senet_jax.weights import manifests, runs
+from senet_jax.weights.manifests import DamagedError, UnusableError
 
 
 class Checkpoints:
@@ -26,15 +27,17 @@ class Checkpoints:
         """With `read_only` nothing in the workdir changes, so that a run can go on there meanwhile."""
         self._workdir, self._read_only = workdir, read_only
         self._directory = (workdir / workdirs.CHECKPOINTS).absolute()
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else keep,
-            enable_async_checkpointing=not read_only,
-            cleanup_tmp_directories=not read_only,
-            create=not read_only,
-            read_only=read_only,
-        )
         self._manager: Any = None
-        if not read_only or self._directory.is_dir():
+        if read_only and not self._directory.is_dir():
+            return
+        with runs.quiet() if read_only else nullcontext():
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=None if read_only else keep,
+                enable_async_checkpointing=not read_only,
+                cleanup_tmp_directories=not read_only,
+                create=not read_only,
+                read_only=read_only,
+            )
             self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     @property
@@ -66,8 +69,8 @@ class Checkpoints:
         A damaged one is named by `say`, standard error if it is None, and moved to `damaged_checkpoints` in the
         workdir. The state has the shapes, types and shardings of `like`.
 
-        Raises ValueError if a checkpoint is of another configuration or of arrays of other shapes or types, or if none
-        proves itself.
+        Raises UnusableError, a ValueError, if a checkpoint is of another configuration or of arrays of other shapes or
+        types, or if none proves itself.
         """
         say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         damaged = []
@@ -81,7 +84,7 @@ class Checkpoints:
                     self._move_aside(path)
                     damaged[-1] += f"; it was moved to {self._workdir / workdirs.DAMAGED}"
                 say(damaged[-1])
-        raise ValueError(
+        raise UnusableError(
             f"{self._workdir} has no checkpoint that proves itself; train anew in another workdir"
             if damaged
             else f"{self._workdir} has no complete checkpoint; train first, or give another workdir"
@@ -105,7 +108,7 @@ class Checkpoints:
             differ = sorted(name for name in shapes.keys() | saved.keys() if shapes.get(name) != saved.get(name))
             here = {name: manifests.said(shapes.get(name)) for name in differ[:5]}
             listed = "; ".join(f"{name} is {manifests.said(saved.get(name))}, and here {here[name]}" for name in here)
-            raise ValueError(
+            raise UnusableError(
                 f"the checkpoint of step {step} in {self._workdir} is of another network or optimiser: "
                 f"{len(differ)} arrays differ: {listed}"
             )

@@ -15,6 +15,10 @@ class DamagedError(Exception):
     """A checkpoint is not what was saved."""
 
 
+class UnusableError(ValueError):
+    """No checkpoint of a workdir can be used here."""
+
+
 def make(step: int, state: Any, config: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a state, a pytree of arrays, after that many steps of a configuration."""
     content = {"step": step, "config": config, "arrays": digests(state)}

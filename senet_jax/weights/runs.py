@@ -104,7 +104,7 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
         raise ValueError(_NO_CHECKPOINT.format(workdir=workdir))
     handlers = {"state": ocp.PyTreeCheckpointHandler()}
     with (
-        _quiet(),
+        quiet(),
         ocp.CheckpointManager(
             directory, options=ocp.CheckpointManagerOptions(read_only=True), item_handlers=handlers
         ) as manager,
@@ -132,8 +132,8 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Lets Orbax not warn of reading less than there is."""
+def quiet() -> Iterator[None]:
+    """Lets Orbax not warn of reading alone, and of reading less than there is."""
     from absl import logging
 
     verbosity = logging.get_verbosity()

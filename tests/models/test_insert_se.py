@@ -30,23 +30,34 @@ NETWORKS = {
     "timm/resnet50": (TINY, 32),
     "timm/resnext26ts": ({"stage_sizes": (1, 1), "widths": (32, 32), "stem_width": 16}, 32),
 }
-SLOW = ("bn_inception", "inception_resnet_v2", "resnet18", "shake29_2x4x64d_cifar", "preact_resnet164_cifar", "vgg11")
+SLOW = (
+    "bn_inception", "inception_resnet_v2", "resnet18", "shake26_2x32d_cifar", "shake29_2x4x64d_cifar", "vgg11",
+    "preact_resnet164_cifar", "wrn16_8_cifar", "mobilenet", "shufflenet",
+)  # fmt: skip
+LARGE = ("bn_inception", "inception_resnet_v2")
+"""These would take a minute to compile with all optimisations."""
+MARKS = {
+    (False, False): [pytest.mark.optimised],
+    (True, False): [pytest.mark.optimised, pytest.mark.slow],
+    (True, True): [pytest.mark.slow],
+}
 
 
 def logits(network, variables, images, **settings):
     return jax.jit(partial(network.apply, train=False, **settings))(variables, images)
 
 
-@pytest.mark.optimised
 @pytest.mark.parametrize(
     ("name", "placement"),
-    [pytest.param(name, None, marks=pytest.mark.slow) if name in SLOW else (name, None) for name in NETWORKS]
-    + [
-        ("resnet50", "inner"),
-        pytest.param("resnet50", "pre", marks=pytest.mark.slow),
-        pytest.param("preact_resnet20_cifar", "inner", marks=pytest.mark.slow),
-        pytest.param("shake26_2x32d_cifar", "pre", marks=pytest.mark.slow),
-        pytest.param("inception_resnet_v2", "pre", marks=pytest.mark.slow),
+    [
+        pytest.param(name, placement, marks=MARKS[name in SLOW, name in LARGE])
+        for name, placement in [
+            *((name, None) for name in NETWORKS),
+            ("resnet50", "inner"),
+            ("resnet50", "pre"),
+            ("preact_resnet20_cifar", "inner"),
+            ("shake26_2x32d_cifar", "pre"),
+        ]
     ],
 )
 def test_the_logits_are_equal_bit_for_bit(name, placement):
@@ -71,7 +82,6 @@ def test_the_logits_are_equal_bit_for_bit(name, placement):
     assert (logits(network, moved, images) != expected).any()
 
 
-@pytest.mark.optimised
 def test_a_training_step_sees_the_same_and_gradients_reach_the_blocks():
     plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1))
     images = jax.random.normal(jax.random.key(1), (4, 16, 16, 3))
