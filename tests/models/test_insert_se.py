@@ -14,12 +14,11 @@ from senet_jax import WithSE, create_model, insert_se
 
 TINY = {"stage_sizes": (1, 2), "widths": (16, 32), "stem_width": 16}
 NETWORKS = {
-    "resnet18": ({}, 32),
+    "resnet18": (TINY, 32),
     "resnet50": (TINY, 32),
     "resnext50_32x4d": ({"stage_sizes": (1, 1), "widths": (64, 64)}, 32),
     "preact_resnet20_cifar": ({"stage_sizes": (1, 2, 1)}, 16),
     "preact_resnet164_cifar": ({"stage_sizes": (1, 2, 1)}, 16),
-    "wrn16_8_cifar": ({"stage_sizes": (1, 1), "widths": (16, 32)}, 16),
     "shake26_2x32d_cifar": ({"stage_sizes": (1, 2), "widths": (16, 32)}, 16),
     "shake29_2x4x64d_cifar": ({"stage_sizes": (1, 2), "widths": (16, 32)}, 16),
     "shufflenet": ({"stage_sizes": (1, 2), "width_multiplier": 0.5}, 32),
@@ -32,7 +31,7 @@ NETWORKS = {
 }
 SLOW = (
     "bn_inception", "inception_resnet_v2", "resnet18", "shake26_2x32d_cifar", "shake29_2x4x64d_cifar", "vgg11",
-    "preact_resnet164_cifar", "wrn16_8_cifar", "mobilenet", "shufflenet",
+    "preact_resnet164_cifar", "mobilenet", "shufflenet",
 )  # fmt: skip
 LARGE = ("bn_inception", "inception_resnet_v2")
 """These would take a minute to compile with all optimisations."""
