@@ -30,7 +30,8 @@ from senet_jax.weights import manifests
 Damage = Callable[[Path, np.random.Generator], object]
 
 
-def _flip(path: Path, random: np.random.Generator) -> None:
+def flip(path: Path, random: np.random.Generator) -> None:
+    """Flips one bit of a file."""
     content = bytearray(path.read_bytes())
     bit = int(random.integers(8 * len(content)))
     content[bit // 8] ^= 1 << bit % 8
@@ -38,11 +39,17 @@ def _flip(path: Path, random: np.random.Generator) -> None:
 
 
 DAMAGES: dict[str, Damage] = {
-    "flipped bit": _flip,
+    "flipped bit": flip,
     "truncated": lambda path, random: path.write_bytes(path.read_bytes()[: int(random.integers(path.stat().st_size))]),
     "empty": lambda path, _: path.write_bytes(b""),
     "deleted": lambda path, _: path.unlink(),
 }
+
+
+def files_of(workdir: Path, step: int) -> list[Path]:
+    """The files of a checkpoint that are not empty, as paths within the workdir."""
+    found = (workdir / f"checkpoints/{step}").rglob("*")
+    return sorted(path.relative_to(workdir) for path in found if path.is_file() and path.stat().st_size)
 
 
 def _save(workdir: Path, network: str) -> tuple[TrainState, Experiment, dict[int, dict[str, list]]]:
@@ -90,8 +97,7 @@ def main() -> None:
         original = Path(directory) / "original"
         like, config, digests = _save(original, arguments.network)
         verify(original / "checkpoints/2")
-        found = (original / "checkpoints/2").rglob("*")
-        files = sorted(path.relative_to(original) for path in found if path.is_file() and path.stat().st_size)
+        files = files_of(original, 2)
         print(f"{len(files)} files, {sum((original / file).stat().st_size for file in files) / 2**20:.1f} MiB")
         print(f"{'fault':12} {'tries':>5} {'harmless':>8} {'found':>5} {'lost':>4} {'s each':>6}")
         for name, damage in DAMAGES.items():

@@ -47,7 +47,8 @@ def _finish(process: subprocess.Popen) -> str:
     return output
 
 
-def _records(workdir: Path) -> list[dict]:
+def records(workdir: Path) -> list[dict]:
+    """Returns what a run logged, without its speed."""
     timed = ("images_per_second", "seconds")
     return [{name: value for name, value in record.items() if name not in timed} for record in logs.read(workdir)]
 
@@ -86,7 +87,7 @@ def main() -> None:
         leaves = list(zip(jax.tree.leaves(expected), jax.tree.leaves(given), strict=True))
         equal = sum(bool(np.array_equal(a, b)) for a, b in leaves)
         print(*(f"{name}: {count}" for name, count in sorted(ends.items())), sep="\n")
-        print(f"bit-equal arrays: {equal} of {len(leaves)}; equal logs: {_records(whole) == _records(killed)}")
+        print(f"bit-equal arrays: {equal} of {len(leaves)}; equal logs: {records(whole) == records(killed)}")
         print(f"at most {most_again} logged steps computed again, with a checkpoint every {_EVERY}")
         if seconds_to_stop:
             print(f"seconds from SIGTERM to the end: at most {max(seconds_to_stop):.1f}")

@@ -68,12 +68,12 @@ def check(workdir: Path, config: Experiment) -> None:
         raise ValueError(f"--workdir={workdir} is a file; give a directory, new or of an earlier run")
     if not (workdir / CONFIG).exists():
         return
-    check_same(to_dict(read_config(workdir)), config, f"--workdir={workdir}")
+    check_same(read_config(workdir), config, f"--workdir={workdir}")
 
 
-def check_same(held: dict[str, Any], config: Experiment, holder: str) -> None:
+def check_same(held: Experiment, config: Experiment, holder: str) -> None:
     """Raises ValueError if a configuration that a place holds is another one, with the fields that differ."""
-    before, now = flatten(from_dict(held)), flatten(config)
+    before, now = flatten(held), flatten(config)
     names = [name for name in now if now[name] != before[name] and name not in _WITHOUT_EFFECT]
     if names:
         differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in names]
@@ -96,7 +96,7 @@ def make_writable(workdir: Path) -> None:
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
     """Keeps the workdir for this process. Raises BusyError if another one trains there."""
-    import fcntl  # Not on Windows, where only training needs it.
+    import fcntl  # Windows lacks it, and reading a workdir does without.
 
     with (workdir / LOCK).open("w") as lock:
         try:

@@ -14,7 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from senet_jax import workdir as workdirs
-from senet_jax.config import Experiment, to_dict
+from senet_jax.config import Experiment, from_dict, to_dict
 from senet_jax.training.state import TrainState
 from senet_jax.weights import manifests, runs
 from senet_jax.weights.manifests import DamagedError, UnusableError
@@ -73,22 +73,17 @@ class Checkpoints:
         types, or if none proves itself.
         """
         say = say or (lambda text: print(text, file=sys.stderr, flush=True))
-        damaged = []
         for step in reversed(self._steps):
             path = self._directory / str(step)
             try:
                 return self._proven(step, like, config), step
             except DamagedError as error:
-                damaged.append(f"the checkpoint of step {step} in {path} is damaged: {error}")
+                moved = ""
                 if not self._read_only:
                     self._move_aside(path)
-                    damaged[-1] += f"; it was moved to {self._workdir / workdirs.DAMAGED}"
-                say(damaged[-1])
-        raise UnusableError(
-            f"{self._workdir} has no checkpoint that proves itself; train anew in another workdir"
-            if damaged
-            else f"{self._workdir} has no complete checkpoint; train first, or give another workdir"
-        )
+                    moved = f"; it was moved to {self._workdir / workdirs.DAMAGED}"
+                say(f"the checkpoint of step {step} in {path} is damaged: {error}{moved}")
+        raise UnusableError(f"{self._workdir} has no checkpoint that proves itself; train anew in another workdir")
 
     def close(self) -> None:
         """Waits for the save under way; raises what it raised."""
@@ -101,7 +96,7 @@ class Checkpoints:
         if manifest["step"] != step:
             raise DamagedError(f"it is that of step {manifest['step']}")
         if not self._read_only:
-            workdirs.check_same(manifest["config"], config, f"the checkpoint of step {step} in {self._workdir}")
+            _check_same(manifest["config"], config, f"the checkpoint of step {step} in {self._workdir}")
         shapes = {name: manifests.described(leaf) for name, leaf in manifests.leaves(like)}
         saved = {name: array[:2] for name, array in manifest["arrays"].items()}
         if shapes != saved:
@@ -126,6 +121,13 @@ class Checkpoints:
         number = len(list(aside.iterdir()))
         path.rename(aside / f"{number}_step{path.name}")
         self._manager.reload()
+
+
+def _check_same(held: dict[str, Any], config: Experiment, holder: str) -> None:
+    try:
+        workdirs.check_same(from_dict(held), config, holder)
+    except ValueError as error:
+        raise UnusableError(str(error)) from error
 
 
 def verify(directory: Path) -> dict[str, Any]:

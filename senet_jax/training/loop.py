@@ -73,7 +73,6 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
                 if record or tests or save or first:
                     jax.block_until_ready(state)
             log.advance()
-            save = save or stop.signum is not None
             if record or tests or save:
                 _check_finite(state, step, checkpoints)
             if record:
@@ -83,6 +82,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             if tests:
                 test(step)
             if save or stop.signum is not None:
+                _check_finite(state, step, checkpoints)
                 checkpoints.save(step, state, config)
             if stop.signum is not None:
                 raise StoppedError(stop.signum, step)
@@ -138,16 +138,14 @@ def make_evaluate(
             process_count=jax.process_count(),
         )
         sums = []
-        batches = iter(parallel.to_devices(batches, mesh))
-        while True:
-            with watched(config.stuck_after):
-                batch = next(batches, None)
-                if batch is None:
-                    break
-                sums.append(jax.block_until_ready(eval_step(variables, batch)))
-            if stop is not None and stop.signum is not None:
-                return {}
-        return metrics.means(sums)
+        with watched(config.stuck_after) as gets_on:
+            for batch in parallel.to_devices(batches, mesh):
+                if stop is not None and stop.signum is not None:
+                    return {}
+                sums.append(eval_step(variables, batch))
+                jax.block_until_ready(sums[-2:-1])  # One step is under way while the next batch is read.
+                gets_on()
+            return metrics.means(sums)
 
     return evaluate
 

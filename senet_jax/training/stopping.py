@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: a run saves where it is and ends; a second signal ends it at once."""
+"""Lets a run save its state when SIGTERM or SIGINT ends it. A second signal ends it at once."""
 
 import signal
 import threading

@@ -1,7 +1,7 @@
 """An end for a process that no longer gets on, such as one whose data worker or whose device hangs."""
 
 import faulthandler
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _STDERR = 2
@@ -9,11 +9,18 @@ _STDERR = 2
 
 
 @contextmanager
-def watched(seconds: float | None) -> Iterator[None]:
-    """Prints the stacks of all threads and ends the process, with status 1, if its body takes longer; None: never."""
-    if seconds is not None:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=_STDERR)
+def watched(seconds: float | None) -> Iterator[Callable[[], None]]:
+    """Prints the stacks of all threads and ends the process, with status 1, if its body takes longer; None: never.
+
+    A call of the function that it yields gives the body its time anew.
+    """
+
+    def start() -> None:
+        if seconds is not None:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=_STDERR)
+
+    start()
     try:
-        yield
+        yield start
     finally:
         faulthandler.cancel_dump_traceback_later()

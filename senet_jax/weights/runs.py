@@ -23,6 +23,8 @@ class Description(NamedTuple):
     config: ModelConfig
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
+    images: int | None
+    """Training images; None in workdirs of before they were counted."""
 
 
 def describe(config: Experiment, class_names: tuple[str, ...], channels: int, images: int | None = None) -> str:
@@ -54,6 +56,7 @@ def read_description(workdir: Path) -> Description:
             from_dict(said["model"], ModelConfig),
             tuple(said["class_names"]),
             Preprocessing.from_json(json.dumps(said["preprocessing"])),
+            said.get("images"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
@@ -61,10 +64,10 @@ def read_description(workdir: Path) -> Description:
 
 def check_data(workdir: Path, class_names: tuple[str, ...], images: int | None = None) -> None:
     """Raises ValueError if a run in the workdir is of other classes, or of another number of training images."""
-    path = workdir / NETWORK
-    if not path.is_file():
+    if not (workdir / NETWORK).is_file():
         return
-    before = read_description(workdir).class_names
+    described = read_description(workdir)
+    before, counted = described.class_names, described.images
     if before != tuple(class_names):
         first = next((pair for pair in zip(before, class_names, strict=False) if pair[0] != pair[1]), None)
         differ = f"; the first that differ are {first[0]!r} and {first[1]!r}" if first else ""
@@ -72,7 +75,6 @@ def check_data(workdir: Path, class_names: tuple[str, ...], images: int | None =
             f"{workdir} is of a run on {len(before)} classes, and the dataset has {len(class_names)}{differ}: its "
             "logits mean other classes; give the data of the run, or another workdir"
         )
-    counted = json.loads(path.read_text()).get("images")
     if images is not None and counted not in (None, images):
         raise ValueError(
             f"{workdir} is of a run on {counted:,} training images, and the dataset has {images:,}: it cannot go on "

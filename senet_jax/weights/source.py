@@ -75,13 +75,22 @@ def read_source(source: str | Path) -> tuple[Weights, tuple[str, ...], str]:
     """
     workdir = Path(source).expanduser()
     if (workdir / NETWORK).is_file():
-        said = runs.read_description(workdir)
-        variables, step = runs.read_variables(workdir, "newest")
-        file = from_variables(workdir, variables, said.config.name)
-        return file, said.class_names, f"{workdir.resolve().name}, step {step}"
+        file, described, said = _read_run(workdir, "newest")
+        return file, described.class_names, said
+    file, said = _read_file(source)
+    return file, _class_names(file), said
+
+
+def _read_run(workdir: Path, step: str | int) -> tuple[Weights, runs.Description, str]:
+    described = runs.read_description(workdir)
+    variables, found = runs.read_variables(workdir, step)
+    file = from_variables(workdir, variables, described.config.name)
+    return file, described, f"{workdir.resolve().name}, step {found}"
+
+
+def _read_file(source: str | Path, *, average: bool = True) -> tuple[Weights, str]:
     path, called = located(source)
-    file = read(path)
-    return file, _class_names(file), f"{called}, SHA-256 {digest(path)}"
+    return read(path, average=average), f"{called}, SHA-256 {digest(path)}"
 
 
 def _opened(image: Any) -> Any:
@@ -130,21 +139,16 @@ def load(
         source = runs.best(workdir)
     elif (workdir / CHECKPOINTS).is_dir():
         raise ValueError(f"{workdir} has no {NETWORK}; `train --workdir={workdir}` of this version writes it")
-    path, called = located(source)
-    file = read(path, average=average)
+    file, said = _read_file(source, average=average)
     config = _config(str(source), file, model)
-    said = f"{called}, SHA-256 {digest(path)}"
     own = preprocessing_of(config.name, file).channels if file.header else 3
     names, images = _class_names(file), partial(preprocessing_of, config.name, file)
     return _fitted(file, config, images, names, file.header.get("source") or said, num_classes, channels, own, key)
 
 
 def _run(workdir: Path, step: str | int, num_classes: int | None, channels: int | None, key: Any) -> Loaded:
-    said = runs.read_description(workdir)
-    variables, found = runs.read_variables(workdir, step)
-    file = from_variables(workdir, variables, said.config.name)
-    own = said.preprocessing.channels
-    names, source = said.class_names, f"{workdir.resolve().name}, step {found}"
+    file, said, source = _read_run(workdir, step)
+    own, names = said.preprocessing.channels, said.class_names
     return _fitted(file, said.config, lambda: said.preprocessing, names, source, num_classes, channels, own, key)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training.damaged import CONFIG, DAMAGES, flip, restore, state
+from training.damaged import CONFIG, restore, state
 
+from benchmarks.faults import DAMAGES, flip
 from senet_jax.config import Experiment, OptimizerConfig
 from senet_jax.training.checkpoints import Checkpoints, verify
 from senet_jax.weights.manifests import DamagedError
@@ -90,7 +91,7 @@ def test_another_configuration_is_refused_and_nothing_is_moved(workdir):
 def test_a_reader_changes_nothing(workdir):
     unfinished = workdir / "checkpoints/40.orbax-checkpoint-tmp"
     unfinished.mkdir()
-    flip(workdir / "checkpoints/30/manifest/metadata", 999)
+    flip(workdir / "checkpoints/30/manifest/metadata", np.random.default_rng(0))
     before = sorted(workdir.rglob("*"))
     step, said = restore(workdir, read_only=True)
     assert (step, len(said)) == (20, 1)

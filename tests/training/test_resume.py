@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks.kills import records
 from senet_jax.training import logs
 from senet_jax.training.checkpoints import verify
 
@@ -69,13 +70,6 @@ def final_state(workdir):
     newest = max((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name))
     assert newest.name == "60"
     return verify(newest)
-
-
-def records(workdir):
-    """What was logged, without the speed."""
-    return [
-        {k: v for k, v in record.items() if k not in ("images_per_second", "seconds")} for record in logs.read(workdir)
-    ]
 
 
 @pytest.mark.slow

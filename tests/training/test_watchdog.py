@@ -30,3 +30,10 @@ def test_work_that_ends_in_time_goes_on():
     time.sleep(0.2)
     with watched(None):
         pass
+
+
+def test_a_body_that_gets_on_has_its_time_anew():
+    works = "import time\nfrom senet_jax.training.watchdog import watched\nwith watched(0.5) as gets_on:\n"
+    works += "    for _ in range(4):\n        time.sleep(0.25)\n        gets_on()\n"
+    ended = subprocess.run([sys.executable, "-c", works], capture_output=True, text=True, timeout=50, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
