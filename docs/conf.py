@@ -3,7 +3,6 @@
 import re
 import sys
 from pathlib import Path
-from typing import get_type_hints
 
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import GoogleDocstring
@@ -13,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import senet_jax
 from senet_jax.commands.options import COMMANDS
-from senet_jax.config import Experiment, describe, field_types, flatten
+from senet_jax.config import Experiment, describe, field_types, flatten, sections
 
 project = "senet_jax"
 author = "the senet_jax contributors"
@@ -59,17 +58,17 @@ def _commands() -> str:
 
 def _fields() -> str:
     meanings, kinds = _documentation(), field_types()
-    sections: dict[str, list[tuple[str, ...]]] = {}
+    rows: dict[str, list[tuple[str, ...]]] = {}
     for name, value in flatten(Experiment()).items():
         row = f"`--config.{name}`", f"`{value}`", describe(kinds[name]), meanings[name]
-        sections.setdefault(name.rpartition(".")[0], []).append(row)
+        rows.setdefault(name.rpartition(".")[0], []).append(row)
     titles = ("flag", "default", "type", "meaning")
-    return "\n\n".join(f"### {name or 'experiment'}\n{_table(titles, rows)}" for name, rows in sections.items())
+    return "\n\n".join(f"### {name or 'experiment'}\n{_table(titles, cells)}" for name, cells in rows.items())
 
 
 def _documentation() -> dict[str, str]:
     """The string under each field in the source of the configuration, by its dotted name."""
-    prefixes = {kind.__name__: f"{section}." for section, kind in get_type_hints(Experiment).items()}
+    prefixes = {kind.__name__: f"{section}." for section, kind in sections().items()}
     found = ModuleAnalyzer.for_module("senet_jax.config").find_attr_docs()
     return {prefixes.get(kind, "") + leaf: " ".join(lines) for (kind, leaf), lines in found.items()}
 

@@ -221,6 +221,12 @@ def field_types(kind: type = Experiment) -> dict[str, Any]:
     return leaves
 
 
+def sections() -> dict[str, type]:
+    """The classes of the sections of an experiment by their names, such as "model": ModelConfig."""
+    hints = typing.get_type_hints(Experiment)
+    return {name: hint for name, hint in hints.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
+
+
 def flatten(config: Any) -> dict[str, Any]:
     """The value of every leaf of a configuration under its dotted name."""
     return {name: operator.attrgetter(name)(config) for name in field_types(type(config))}

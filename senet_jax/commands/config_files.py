@@ -10,18 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from senet_jax.config import (
-    DataConfig,
-    Experiment,
-    ModelConfig,
-    OptimizerConfig,
-    did_you_mean,
-)
+from senet_jax.config import Experiment, did_you_mean, sections
 from senet_jax.sweep import Sweep
 
 EXPERIMENTS = Path(__file__).parents[1].joinpath("experiments").resolve()
 """The experiments of the package. In a checkout, `senet_jax/experiments` is a link to the folder at the top."""
-_CLASSES = {kind.__name__: kind for kind in (Experiment, ModelConfig, DataConfig, OptimizerConfig)}
+_CLASSES = {kind.__name__: kind for kind in (Experiment, *sections().values())}
 
 
 def find(path: Path) -> Path:

@@ -5,13 +5,13 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any
 
 from senet_jax import config as configuration
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import shown
 from senet_jax.commands.options import COMMANDS
-from senet_jax.config import Experiment, describe, field_types, flatten
+from senet_jax.config import describe, field_types, flatten
 from senet_jax.terminal import program
 
 _USAGE = f"[{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
@@ -71,11 +71,9 @@ def _documentation() -> dict[str, str]:
         for item in ast.parse(inspect.getsource(configuration)).body
         if isinstance(item, ast.ClassDef)
     }
-    sections = {"Experiment": ""} | {
-        hint.__name__: f"{name}." for name, hint in get_type_hints(Experiment).items() if isinstance(hint, type)
-    }
+    prefixes = {"Experiment": ""} | {kind.__name__: f"{name}." for name, kind in configuration.sections().items()}
     found: dict[str, str] = {}
-    for name, prefix in sections.items():
+    for name, prefix in prefixes.items():
         for statement, following in itertools.pairwise(classes.get(name, [])):
             match statement, following:
                 case ast.AnnAssign(target=ast.Name(id=leaf)), ast.Expr(value=ast.Constant(value=str(text))):
