@@ -1,6 +1,6 @@
 """Damages each file of a checkpoint in turn, and prints as JSON what came of the restores.
 
-    python damaged.py WORKDIR COPIES DAMAGE
+    python damaged.py WORKDIR COPIES
 
 A process of its own, because a read that fails leaves others under way, whose errors no test can catch.
 """
@@ -37,17 +37,15 @@ def restore(workdir, config=CONFIG, like=None, **settings):
     return step, said
 
 
-def main(workdir, copies, damage):
+def tries(workdir, copies, damage):
     random = np.random.default_rng(0)
-    tries = []
     for number, file in enumerate(files_of(workdir, 30)):
-        copy = shutil.copytree(workdir, copies / str(number))
+        copy = shutil.copytree(workdir, copies / f"{damage} {number}")
         DAMAGES[damage](copy / file, random)
         step, said = restore(copy)
         aside = [path.name for path in copy.glob("damaged_checkpoints/*")]
-        tries.append({"copy": str(copy), "step": step, "said": said, "aside": aside, "again": restore(copy)[0]})
-    print(json.dumps(tries))
+        yield {"copy": str(copy), "step": step, "said": said, "aside": aside, "again": restore(copy)[0]}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    print(json.dumps({damage: list(tries(Path(sys.argv[1]), Path(sys.argv[2]), damage)) for damage in DAMAGES}))
