@@ -22,6 +22,7 @@ from senet_jax.sweep import Sweep, resolve, shard
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import aligned
 from senet_jax.training.plan import make_plan
+from senet_jax.training.stopping import handled_by
 from senet_jax.weights.configured import build_model
 
 
@@ -122,10 +123,10 @@ def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Pa
     def say(directory: Path, text: str) -> None:
         print(f"{directory.relative_to(workdir)}: {text}", flush=True)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         print(f"each prints into its {workdirs.LOG}", flush=True)
-        train_all(pending, workdir / ".programs" / platform.node(), request.options.get("jobs", 1), say)
+        with handled_by(signal.default_int_handler, [signal.SIGTERM]):
+            train_all(pending, workdir / ".programs" / platform.node(), request.options.get("jobs", 1), say)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on")
         sys.exit(130)

@@ -23,7 +23,7 @@ from senet_jax.data import Dataset, open_dataset
 from senet_jax.runs.run import run
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import check_devices, make_plan
-from senet_jax.training.stopping import StoppedError
+from senet_jax.training.stopping import StoppedError, handled_by
 
 _PATIENCE = 60.0
 """Seconds that a run has to save its state when the sweep is stopped."""
@@ -57,13 +57,12 @@ def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: C
                     workdirs.write_failure(directory, f"its process ended with exit code {worker.process.exitcode}")
                 say(directory, workdirs.state(directory) if trained else "left to another process, which trains it now")
     finally:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, signal.SIG_DFL)  # A second one ends the process at once.
-        for worker, _ in busy.values():
-            worker.process.terminate()  # It saves its state.
-        for worker, _ in busy.values():
-            worker.process.join(_PATIENCE)
-            worker.process.kill()
+        with handled_by(signal.SIG_DFL):  # A second signal ends the process at once.
+            for worker, _ in busy.values():
+                worker.process.terminate()  # It saves its state.
+            for worker, _ in busy.values():
+                worker.process.join(_PATIENCE)
+                worker.process.kill()
         for worker in idle:
             worker.connection.close()
             worker.process.join()

@@ -2,10 +2,11 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -28,6 +29,17 @@ class Stop:
 
 
 @contextmanager
+def handled_by(handler: Any, signals: Iterable[int] = _SIGNALS) -> Iterator[None]:
+    """Sets the handler of signals, as `signal.signal` takes it, and afterwards those of before."""
+    before = {signum: signal.signal(signum, handler) for signum in signals}
+    try:
+        yield
+    finally:
+        for signum, handler_before in before.items():
+            signal.signal(signum, handler_before)
+
+
+@contextmanager
 def stop_on_signals() -> Iterator[Stop]:
     """Notes the first signal in what it yields, and lets a second one end the process.
 
@@ -41,15 +53,9 @@ def stop_on_signals() -> Iterator[Stop]:
 
     def note(signum: int, frame: FrameType | None) -> None:
         stop.signum = signum
-        for other in before:
+        for other in heard:
             signal.signal(other, signal.SIG_DFL)
 
-    handlers = {signum: signal.getsignal(signum) for signum in _SIGNALS}
-    before = {signum: handler for signum, handler in handlers.items() if handler is not signal.SIG_IGN}
-    for signum in before:
-        signal.signal(signum, note)
-    try:
+    heard = [signum for signum in _SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+    with handled_by(note, heard):
         yield stop
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -5,28 +5,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from senet_jax.training.stopping import StoppedError, stop_on_signals
+from senet_jax.training.stopping import StoppedError, handled_by, stop_on_signals
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_is_noted_and_the_second_is_not_caught(signum):
-    before = signal.getsignal(signum)
-    with stop_on_signals() as stop:
-        assert stop.signum is None
-        os.kill(os.getpid(), signum)
-        assert stop.signum == signum
-        assert signal.getsignal(signum) is signal.SIG_DFL
-    assert signal.getsignal(signum) is before
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.default_int_handler])
+def test_the_first_signal_is_noted_and_the_second_is_not_caught(signum, before):
+    with handled_by(before, [signum]):  # A process that was started in the background ignores SIGINT.
+        with stop_on_signals() as stop:
+            assert stop.signum is None
+            os.kill(os.getpid(), signum)
+            assert stop.signum == signum
+            assert signal.getsignal(signum) is signal.SIG_DFL
+        assert signal.getsignal(signum) is before
 
 
 def test_an_ignored_signal_stays_ignored():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with stop_on_signals() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert stop.signum is None
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with handled_by(signal.SIG_IGN, [signal.SIGINT]), stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signum is None
 
 
 def test_another_thread_notes_nothing():
