@@ -1,0 +1,170 @@
+"""Images a second of the input: JPEG files decoded, randomly cropped and resized to 224 pixels, ours and others'.
+
+    python -m benchmarks.input [--images=256] [--seconds=4] [--rounds=3] [--peer_python=FILE] [--output=FILE.csv]
+
+The files are synthetic photographs (`benchmarks.photographs`): of ImageNet's sizes, and of 256 pixels on the shorter
+side. Prints the medians over rounds, in which all contestants take their turns, each in a process of its own. The peers
+need a Python with PyTorch and torchvision, or TensorFlow, or both. "core" is one thread and counts its seconds on the
+processor, so that a busy machine changes it little; "1" and "2" are loaders with so many workers, by the clock.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.photographs import photograph
+from senet_jax.config import DataConfig
+from senet_jax.terminal.tables import print_table
+
+SETS = {"full": {}, "256": {"shorter_side": 256, "quality": 90}}
+SIZE, BATCH = 224, 64
+
+
+def write_photographs(folder: Path, images: int) -> None:
+    """The sets as class folders, `folder/SET/train/CLASS/N.jpg`."""
+    for index in range(images):
+        for name, options in SETS.items():
+            file = folder / name / "train" / f"class{index % 2}" / f"{index}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(photograph(index, **options))
+
+
+def measure(folder: Path, seconds: float) -> dict[str, float]:
+    """Images a second of this project, and of decoders and Pillow's crop on one core."""
+    rates = {}
+    for name in SETS:
+        files = [file.read_bytes() for file in sorted((folder / name).rglob("*.jpg"))]
+        for kind, make in _on_one_core().items():
+            rates[f"{kind}/{name}/core"] = _rate_on_one_core(make, files, seconds / 2)
+        for workers in (1, 2):
+            rates[f"senet_jax/{name}/{workers}"] = _rate_of_loader(folder / name, workers, seconds)
+    return rates
+
+
+def _on_one_core() -> dict[str, Callable[[bytes, np.random.Generator], Any]]:
+    import cv2
+    import simplejpeg
+    from PIL import Image
+
+    from senet_jax.data import crops, images
+
+    def pillow(data: bytes, rng: np.random.Generator, resampling: Image.Resampling) -> np.ndarray:
+        image = images.decode(data, 3)
+        part = image.crop(crops.random_region(*image.size, rng))
+        return np.asarray(part.resize((SIZE, SIZE), resampling))
+
+    return {
+        "senet_jax": lambda data, rng: crops.random_resized_crop(data, 3, SIZE, rng),
+        "Pillow, bilinear": lambda data, rng: pillow(data, rng, Image.Resampling.BILINEAR),
+        "Pillow, bicubic": lambda data, rng: pillow(data, rng, Image.Resampling.BICUBIC),
+        "decode alone: simplejpeg": lambda data, rng: simplejpeg.decode_jpeg(data),
+        "decode alone: OpenCV": lambda data, rng: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR),
+        "decode alone: Pillow": lambda data, rng: np.asarray(images.decode(data, 3)),
+    }
+
+
+def _rate_on_one_core(make: Callable[[bytes, np.random.Generator], Any], files: list[bytes], seconds: float) -> float:
+    rng, done, start = np.random.default_rng(0), 0, time.process_time()
+    while time.process_time() - start < seconds:
+        for data in files[:16]:
+            make(data, rng)
+        files = files[16:] + files[:16]
+        done += 16
+    return done / (time.process_time() - start)
+
+
+def _rate_of_loader(folder: Path, workers: int, seconds: float) -> float:
+    from senet_jax import data
+
+    config = DataConfig(
+        "folder",
+        path=str(folder),
+        data_dir=str(folder.parent / "prepared"),
+        test_split="train",
+        image_size=SIZE,
+        random_resized_crop=True,
+        workers=workers,
+        mean=(0.5,),
+    )
+    batches = data.train_batches(data.open_dataset(config).train, config, batch_size=BATCH, seed=0)
+    try:
+        return rate_of_batches(batches, seconds)
+    finally:
+        batches.close()
+
+
+def rate_of_batches(batches: Iterator[Any], seconds: float) -> float:
+    """Images a second once what workers had made ahead is used up."""
+    for _ in range(12):
+        next(batches)
+    start = time.perf_counter()
+    done = 0
+    while time.perf_counter() - start < seconds:
+        next(batches)
+        done += BATCH
+    return done / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peer_python", type=Path)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.measure, given.seconds)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        write_photographs(Path(folder), given.images)
+        commands = [[sys.executable, "-m", "benchmarks.input", f"--measure={folder}", f"--seconds={given.seconds}"]]
+        if given.peer_python:
+            worker = str(Path(__file__).with_name("input_peer.py"))
+            commands += [[str(given.peer_python), worker, kind, folder, str(given.seconds)] for kind in ("torch", "tf")]
+        rounds: dict[str, list[float]] = {}
+        load = os.getloadavg()[0]
+        for _ in range(given.rounds):
+            for command in commands:
+                ended = subprocess.run(command, check=False, capture_output=True, text=True)
+                if ended.returncode:
+                    print(f"left out: {' '.join(command[1:3])}: {ended.stderr.strip()[-200:]}", file=sys.stderr)
+                    continue
+                for name, rate in json.loads(ended.stdout.splitlines()[-1]).items():
+                    rounds.setdefault(name, []).append(rate)
+    _print({name: statistics.median(rates) for name, rates in rounds.items()}, given.output)
+    print_table(
+        {
+            "machine": f"{os.cpu_count()} cores, load {load:.1f} before the first round (0 is quiet)",
+            "images": f"{given.images} of each set, {given.rounds} rounds of {given.seconds:g} s, medians",
+        }
+    )
+
+
+def _print(rates: dict[str, float], output: Path | None) -> None:
+    columns = [f"{name} {how}" for name in SETS for how in ("core", "1", "2")]
+    kinds = list(dict.fromkeys(name.split("/")[0] for name in rates))
+    rows = [[kind] + [rates.get(f"{kind}/{column.replace(' ', '/')}") for column in columns] for kind in kinds]
+    print(f"{'images/s':26}" + "".join(f"{column:>12}" for column in columns))
+    for kind, *values in rows:
+        print(f"{kind:26}" + "".join(f"{'' if value is None else f'{value:,.0f}':>12}" for value in values))
+    if output:
+        with output.open("w", newline="") as file:
+            csv.writer(file).writerows([["images a second", *columns], *rows])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Images a second of others' input, for `benchmarks.input`: run by a Python that has PyTorch or TensorFlow.
+
+    python input_peer.py torch|tf FOLDER SECONDS
+
+Prints a JSON object: PyTorch's DataLoader with torchvision's RandomResizedCrop on Pillow images, or tf.data with
+`decode_and_crop_jpeg` and a bilinear resize. Imports nothing of this project.
+"""
+
+import io
+import json
+import sys
+import time
+from pathlib import Path
+
+SIZE, BATCH = 224, 64
+
+
+def rate_of_batches(batches, seconds):
+    """Images a second once what workers had made ahead is used up."""
+    for _ in range(12):
+        next(batches)
+    start, done = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        next(batches)
+        done += BATCH
+    return done / (time.perf_counter() - start)
+
+
+class Files:
+    """Encoded images, each decoded and cropped as torchvision does it."""
+
+    def __init__(self, files):
+        from torchvision import transforms  # pyright: ignore[reportMissingImports]
+
+        self.files = files
+        self.transform = transforms.Compose([transforms.RandomResizedCrop(SIZE), transforms.PILToTensor()])
+
+    def __len__(self):
+        return 1_000_000
+
+    def __getitem__(self, index):
+        from PIL import Image
+
+        with Image.open(io.BytesIO(self.files[index % len(self.files)])) as image:
+            return self.transform(image.convert("RGB"))
+
+
+def measure_torch(files, workers, seconds):
+    """Of a DataLoader with that many worker processes."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    loader = torch.utils.data.DataLoader(Files(files), batch_size=BATCH, shuffle=True, num_workers=workers)
+    return rate_of_batches(iter(loader), seconds)
+
+
+def measure_tf(files, workers, seconds):
+    """Of a tf.data pipeline with that many threads."""
+    import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
+
+    def crop(data):
+        shape = tf.image.extract_jpeg_shape(data)
+        whole = tf.constant([0.0, 0.0, 1.0, 1.0], shape=[1, 1, 4])
+        begin, size, _ = tf.image.sample_distorted_bounding_box(
+            shape,
+            bounding_boxes=whole,
+            min_object_covered=0.08,
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            area_range=(0.08, 1.0),
+            max_attempts=10,
+            use_image_if_no_bounding_boxes=True,
+        )
+        window = tf.stack([begin[0], begin[1], size[0], size[1]])
+        image = tf.image.decode_and_crop_jpeg(data, window, channels=3)
+        return tf.cast(tf.image.resize(image, [SIZE, SIZE]), tf.uint8)
+
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = workers
+    options.threading.max_intra_op_parallelism = 1
+    data = tf.data.Dataset.from_tensor_slices(files).repeat().map(crop, num_parallel_calls=workers)
+    return rate_of_batches(iter(data.batch(BATCH).prefetch(2).with_options(options).as_numpy_iterator()), seconds)
+
+
+def main():
+    """Prints the rates of one peer."""
+    kind, folder, seconds = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+    name, measure = {
+        "torch": ("torch DataLoader, Pillow", measure_torch),
+        "tf": ("tf.data, decode_and_crop", measure_tf),
+    }[kind]
+    rates = {}
+    for images in ("full", "256"):
+        files = [file.read_bytes() for file in sorted((folder / images / "train").rglob("*.jpg"))]
+        for workers in (1, 2):
+            rates[f"{name}/{images}/{workers}"] = measure(files, workers, seconds)
+    print(json.dumps(rates))
+
+
+if __name__ == "__main__":
+    main()

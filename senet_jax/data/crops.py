@@ -1,0 +1,114 @@
+"""Random crops for training, straight from the bytes of a file: no more than the crop is resized.
+
+JPEG is decoded by libjpeg-turbo through simplejpeg, to a half, a quarter or an eighth of its size if the crop is then
+still as large as asked for, and OpenCV resizes. Evaluation and prediction use neither: there Pillow does it all.
+"""
+
+import io
+import math
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import ExifTags, Image
+
+from senet_jax.data import images
+
+Region = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
+_COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
+"""Of the decoder, by Pillow's modes."""
+
+
+def random_resized_crop(data: bytes, channels: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A `random_region` of the image in the bytes of a file, resized to uint8 (size, size, channels).
+
+    The image is what `images.decode` makes of the bytes. Raises as it does.
+    """
+    pixels = region = None
+    if (jpeg := _plain_jpeg(data)) is not None:
+        region = random_region(*jpeg.size, rng)
+        pixels = _decode_region(data, jpeg, region, size)
+    if pixels is None:
+        image = images.decode(data, channels)
+        pixels = np.asarray(image.crop(region or random_region(*image.size, rng)))
+    crop = resize(pixels, size)
+    if crop.ndim != 2 + (channels == 3):
+        crop = np.asarray(images.of_channels(Image.fromarray(crop), channels))
+    return crop[..., None] if channels == 1 else crop
+
+
+def random_region(width: int, height: int, rng: np.random.Generator) -> Region:
+    """A part of an image of this width and height: the paper's training crop (section 5.1).
+
+    It has 8 to 100 % of the area and, log-uniformly, 3/4 to 4/3 times as much width as height. If ten such parts do not
+    fit into the image, it is the largest central square (Szegedy et al., arXiv:1409.4842, section 6).
+    """
+    for _ in range(10):
+        area = width * height * rng.uniform(0.08, 1.0)
+        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < across <= width and 0 < down <= height:
+            left = int(rng.integers(width - across, endpoint=True))
+            top = int(rng.integers(height - down, endpoint=True))
+            return left, top, left + across, top + down
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def resize(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Pixels, uint8 (h, w) or (h, w, 3), as `size` rows and columns: bilinear, and smoothed if they shrink.
+
+    Pillow's bilinear filter is a triangle as wide as two pixels of the result. Up to two to one, three taps of the same
+    variance before a bilinear interpolation come within 2 grey levels of it (root mean square on photographs), in a
+    quarter of its time; beyond that Pillow does it.
+    """
+    scales = pixels.shape[1] / size, pixels.shape[0] / size
+    if max(scales) > 2:
+        return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+    across, down = map(_smoothing, scales)
+    if across or down:
+        taps = 3 if across else 1, 3 if down else 1
+        pixels = cv2.GaussianBlur(pixels, taps, sigmaX=across or 1, sigmaY=down or 1)
+    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _smoothing(scale: float) -> float:
+    """The sigma of three Gaussian taps that make a triangle as wide as 2 pixels as wide as 2 `scale`; 0: none."""
+    side = (scale**2 - 1) / 12  # The weight at either side: a triangle of half width s has the variance s^2 / 6.
+    if side < 1 / 256:  # OpenCV's weights have 8 bits.
+        return 0.0
+    return math.sqrt(-0.5 / math.log(side / (1 - 2 * side))) if side < 1 / 3 - 1e-6 else math.inf
+
+
+def _plain_jpeg(data: bytes) -> Image.Image | None:
+    """The header of a JPEG that `images.decode` would only decode; None for all else, broken files among them."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        plain = image.mode in _COLOURSPACES and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    except Exception:  # Each fault of a header has its own type; `images.decode` names it.
+        return None
+    return image if plain else None
+
+
+def _decode_region(data: bytes, jpeg: Image.Image, region: Region, size: int) -> np.ndarray | None:
+    """The pixels of a region, at least about `size` of them in each direction if it has as many.
+
+    None if the strict decoder refuses the file: `images.decode` has the last word on it.
+    """
+    left, top, right, bottom = region
+    factor = max(factor for factor in (1, 2, 4, 8) if factor == 1 or factor * size <= min(right - left, bottom - top))
+    try:
+        pixels = simplejpeg.decode_jpeg(
+            data,
+            _COLOURSPACES[jpeg.mode],
+            min_width=-(-jpeg.width // factor),
+            min_height=-(-jpeg.height // factor),
+            min_factor=factor,
+        )
+    except ValueError:
+        return None
+    left, top, right, bottom = (round(edge / factor) for edge in region)
+    pixels = pixels[top:bottom, left:right]
+    return pixels[..., 0] if jpeg.mode == "L" else pixels

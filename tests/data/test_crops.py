@@ -1,0 +1,112 @@
+"""Random crops from the bytes of a file are those of the decoded picture."""
+
+import io
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image
+
+from senet_jax.data import crops, images
+
+
+def photograph(width, height, seed=0):
+    """Smooth colours with edges."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+    image = small.resize((width, height), Image.Resampling.BICUBIC)
+    image.paste((250, 20, 30), (width // 3, height // 4, width // 2, height // 2))
+    return image
+
+
+def saved(image, format="JPEG", **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(photograph(90, 60), exif=exif)
+
+
+def cropped(data, channels, size, seed):
+    """By Pillow alone, at the full size."""
+    image = images.decode(data, channels)
+    region = crops.random_region(*image.size, np.random.default_rng(seed))
+    return crops.resize(np.asarray(image.crop(region)), size).reshape(size, size, channels)
+
+
+@pytest.mark.parametrize(
+    ("data", "channels"),
+    [
+        (saved(photograph(90, 60)), 3),
+        (saved(photograph(90, 60), subsampling=2, progressive=True), 3),
+        (saved(photograph(90, 60).convert("L")), 1),
+        (saved(photograph(90, 60).convert("L")), 3),
+        (saved(photograph(90, 60).convert("CMYK")), 3),
+        (saved(photograph(90, 60), "PNG"), 3),
+        (turned(), 3),
+    ],
+    ids=["RGB", "progressive", "grey", "grey to RGB", "CMYK", "PNG", "turned"],
+)
+def test_crops_are_those_of_the_decoded_picture(data, channels):
+    for seed in range(3):
+        crop = crops.random_resized_crop(data, channels, 32, np.random.default_rng(seed))
+        np.testing.assert_array_equal(crop, cropped(data, channels, 32, seed))
+
+
+def test_large_crops_are_decoded_at_a_part_of_their_size(monkeypatch):
+    data, decoded = saved(photograph(640, 480), quality=95), []
+    decode = simplejpeg.decode_jpeg
+    monkeypatch.setattr(
+        simplejpeg, "decode_jpeg", lambda *args, **options: decoded.append(decode(*args, **options)) or decoded[-1]
+    )
+    for seed in range(8):
+        crop = crops.random_resized_crop(data, 3, 32, np.random.default_rng(seed))
+        difference = crop.astype(float) - cropped(data, 3, 32, seed)
+        assert np.sqrt(np.mean(difference**2)) < 6  # The edges of the region are rounded.
+    assert {pixels.shape[1] for pixels in decoded} <= {80, 160, 320}
+
+
+def test_a_file_that_the_strict_decoder_refuses_is_read_by_pillow():
+    data = saved(photograph(90, 60))
+    padded = data[:-2] + b"\0" * 40 + data[-2:]
+    with pytest.raises(ValueError, match="extraneous"):
+        simplejpeg.decode_jpeg(padded)
+    np.testing.assert_array_equal(
+        *(crops.random_resized_crop(file, 3, 32, np.random.default_rng(1)) for file in (data, padded))
+    )
+    with pytest.raises(ValueError, match="a broken image"):
+        crops.random_resized_crop(data[: len(data) // 2], 3, 32, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("size", [(60, 50), (100, 80), (110, 50), (127, 127), (300, 200), (70, 300)])
+def test_resizing_is_near_to_pillows(size):
+    image = photograph(*size)
+    expected = np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR), np.float64)
+    difference = crops.resize(np.asarray(image), 64) - expected
+    assert np.sqrt(np.mean(difference**2)) < 2
+
+
+def test_random_regions_have_the_share_and_the_aspect_of_the_paper():
+    width, height = 200, 120
+    rng = np.random.default_rng(0)
+    left, top, right, bottom = np.array([crops.random_region(width, height, rng) for _ in range(2000)]).T
+    assert (left >= 0).all()
+    assert (top >= 0).all()
+    assert right.max() == width
+    assert bottom.max() == height
+    across, down = right - left, bottom - top
+    shares, aspects = across * down / (width * height), across / down
+    assert 0.075 < shares.min() < 0.09
+    assert 0.75 < shares.max() < 0.81  # Of a height of 120, 4/3 is 160 of the 200 pixels of the width.
+    assert 0.73 < aspects.min() < 0.77
+    assert 1.3 < aspects.max() < 1.36
+
+
+def test_a_very_long_picture_is_not_resized_whole():
+    assert crops.random_region(20_000, 2, np.random.default_rng(0)) == (9_999, 0, 10_001, 2)
+    data = saved(Image.fromarray(np.tile(np.arange(250, dtype=np.uint8), (2, 80))), "PNG")
+    assert crops.random_resized_crop(data, 1, 224, np.random.default_rng(0)).shape == (224, 224, 1)
