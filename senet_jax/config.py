@@ -81,6 +81,9 @@ class DataConfig:
     """Worker processes that decode images; 0: threads of the main process. Unused for a dataset kept in memory."""
     memory_limit_gib: float = 1.0
     """Largest decoded split, in GiB, that is kept in memory; a larger one is decoded in every epoch."""
+    bad_images: float = 0.001
+    """Largest share of a split's images that may be unreadable; others take their places in training, and evaluation
+    leaves them out."""
 
 
 @dataclass(slots=True)
@@ -336,6 +339,7 @@ def _rules(config: Experiment) -> Iterable[tuple[str, str, bool]]:
     yield "data.center_crop", "more than 0 and at most 1", 0 < data.center_crop <= 1
     yield "data.workers", "0 or more", data.workers >= 0
     yield "data.memory_limit_gib", "0 or more", data.memory_limit_gib >= 0
+    yield "data.bad_images", "at least 0 and less than 1", 0 <= data.bad_images < 1
     yield "optimizer.learning_rate", "a positive number", 0 < optimizer.learning_rate < inf
     yield "optimizer.momentum", "at least 0 and less than 1", 0 <= optimizer.momentum < 1
     yield "optimizer.weight_decay", "0 or more", 0 <= optimizer.weight_decay < inf

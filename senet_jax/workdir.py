@@ -21,6 +21,8 @@ METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged_checkpoints"
 """Checkpoints that are not what was saved."""
+BAD_IMAGES = "bad_images.jsonl"
+"""The images that could not be read, if there were any."""
 BEST = "best.safetensors"
 """The variables of the best evaluation so far."""
 CURVES = "curves.png"
@@ -35,8 +37,8 @@ LOCK = ".lock"
 SWEEP = "sweep.json"
 """The variants of a sweep, in the directory above those of its runs."""
 _WITHOUT_EFFECT = {
-    "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size", "keep_checkpoints",
-    "stuck_after",
+    "data.bad_images", "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size",
+    "keep_checkpoints", "stuck_after",
 }  # fmt: skip
 """Fields that may change when a run goes on, because nothing that it learns depends on them."""
 

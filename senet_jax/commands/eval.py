@@ -1,10 +1,13 @@
 """`launch.py eval`: evaluates the newest checkpoint of a workdir."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 from senet_jax.commands.command_line import Request
+from senet_jax.data.bad_images import TooManyBadImagesError
+from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training import parallel
 from senet_jax.training.checkpoints import Checkpoints
@@ -28,8 +31,13 @@ def prepare(request: Request) -> Callable[[], None]:
 
     def run() -> None:
         keep_programs()
-        results = make_evaluate(plan.model, plan.dataset, plan.config, mesh)(state.evaluated)
-        rows = {"network": plan.config.model.name, "dataset": f"{plan.dataset.name}, {len(plan.dataset.test):,} images"}
+        try:
+            results = make_evaluate(plan.model, plan.dataset, plan.config, mesh)(state.evaluated)
+        except TooManyBadImagesError as error:
+            sys.exit(f"{program.name()}: error: {error}")
+        images, bad = len(plan.dataset.test), results.get("bad_images", 0)
+        left_out = f", without {bad:,} that cannot be read" if bad else ""
+        rows = {"network": plan.config.model.name, "dataset": f"{plan.dataset.name}, {images:,} images{left_out}"}
         print_table(rows | {"checkpoint": f"step {step}"} | accuracy_rows(results, plan.dataset.num_classes))
 
     return run

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import Request
+from senet_jax.data.bad_images import TooManyBadImagesError
 from senet_jax.runs.run import run
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
@@ -24,7 +25,8 @@ def prepare(request: Request) -> Callable[[], None]:
     if workdirs.is_finished(workdir):
         return lambda: _say_finished(workdir)
     plan = open_plan(request.config)
-    runs.check_data(workdir, plan.dataset.class_names, images=len(plan.dataset.train))
+    dataset = plan.dataset
+    runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
     if workdirs.state(workdir) == "new":
         plan.start  # noqa: B018  # Weights that do not fit are refused before anything is written.
     workdirs.make_writable(workdir)
@@ -53,5 +55,5 @@ def _run(plan: Plan, workdir: Path) -> None:
         said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
         print(f"\n{said}; {program.command_line('train', workdir)} goes on")
         sys.exit(status)
-    except (FloatingPointError, workdirs.BusyError, UnusableError) as error:
+    except (FloatingPointError, TooManyBadImagesError, workdirs.BusyError, UnusableError) as error:
         sys.exit(f"{program.name()}: error: {error}")

@@ -3,6 +3,7 @@
 Every batch is a pure function of its number, so a stream can begin anywhere and be made by any number of workers.
 """
 
+import contextlib
 import functools
 import gc
 import os
@@ -16,11 +17,15 @@ from absl import flags
 
 from senet_jax.config import DataConfig
 from senet_jax.data import images
-from senet_jax.data.dataset import Split
+from senet_jax.data.bad_images import BadImages, substitutes
+from senet_jax.data.split import Decoded, Split
 
 Batch = dict[str, np.ndarray]
+_BAD = "bad"
+"""In a batch on its way: the indices of its images that cannot be read, elsewhere -1."""
 _Batches = Generator[Batch, None, None]
-_Load = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+_Load = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""(indices, positions in the stream) -> pixels, labels, and which of the images cannot be read."""
 
 
 def train_batches(
@@ -32,6 +37,7 @@ def train_batches(
     start: int = 0,
     process_index: int = 0,
     process_count: int = 1,
+    bad: BadImages | None = None,
 ) -> _Batches:
     """Shuffled batches without end: {"image": uint8 (b, image_size, image_size, c), "label": int32 (b,)}.
 
@@ -40,14 +46,17 @@ def train_batches(
     of process_count equal parts of each, b = batch_size / process_count. `start` is the number of batches already
     consumed: the stream is what an uninterrupted one gives from there on, however it is read.
 
-    Close the generator to release the workers of a split that is not kept in memory. Raises ValueError where batch_size
-    cannot be divided by process_count.
+    An image that cannot be read is noted in `bad`, by default a new `BadImages`. An example that (seed, epoch, its
+    index) choose takes its place.
+
+    Close the generator to release the workers of a split that is not kept in memory. Raises ValueError if batch_size
+    cannot be divided by process_count, and TooManyBadImagesError, a ValueError, as `BadImages.note` does.
     """
     part = _part(batch_size, process_index, process_count)
     crop_seed = seed if config.random_resized_crop else None
     load = _loader(split, config, crop_seed)
     make = functools.partial(_train_batch, load, len(split), batch_size, part, seed)
-    return _generate(make, start, sys.maxsize, config.workers if isinstance(load, _Decode) else None)
+    return _noted(make, load, split, config, range(start, sys.maxsize), bad)
 
 
 def evaluation_batches(
@@ -57,16 +66,18 @@ def evaluation_batches(
     batch_size: int,
     process_index: int = 0,
     process_count: int = 1,
+    bad: BadImages | None = None,
 ) -> _Batches:
     """Every example once, in order, in batches as `train_batches` gives them, with "mask": bool (b,) beside them.
 
-    The last batch is padded with zeros, which the mask tells from examples; every process gets as many batches.
-    Raises ValueError where batch_size cannot be divided by process_count.
+    The last batch is padded with zeros, which the mask tells from examples; every process gets as many batches. An
+    image that cannot be read is noted in `bad`, and the mask leaves it out: it counts neither as right nor as wrong.
+    Raises as `train_batches` does.
     """
     part = _part(batch_size, process_index, process_count)
     load = _loader(split, config, None)
     make = functools.partial(_test_batch, load, len(split), batch_size, part)
-    return _generate(make, 0, -(-len(split) // batch_size), config.workers if isinstance(load, _Decode) else None)
+    return _noted(make, load, split, config, range(-(-len(split) // batch_size)), bad)
 
 
 def _part(batch_size: int, process_index: int, process_count: int) -> range:
@@ -85,8 +96,16 @@ def _train_batch(load: _Load, examples: int, batch_size: int, part: range, seed:
     indices = np.concatenate(
         [_permutation(examples, seed, int(epoch))[positions[epochs == epoch] % examples] for epoch in np.unique(epochs)]
     )
-    pixels, labels = load(indices, positions)
-    return {"image": pixels, "label": labels}
+    pixels, labels, bad = load(indices, positions)
+    if bad.any():  # What is kept in memory is read-only.
+        pixels, labels = pixels.copy(), labels.copy()
+    for row in np.flatnonzero(bad):
+        for other in substitutes(examples, seed, int(epochs[row]), int(indices[row])):
+            pixel, label, bad_too = load(np.array([other]), positions[row : row + 1])
+            if not bad_too[0]:
+                pixels[row], labels[row] = pixel[0], label[0]
+                break
+    return {"image": pixels, "label": labels, _BAD: np.where(bad, indices, -1)}
 
 
 @functools.lru_cache(maxsize=4)
@@ -96,13 +115,15 @@ def _permutation(examples: int, seed: int, epoch: int) -> np.ndarray:
 
 def _test_batch(load: _Load, examples: int, batch_size: int, part: range, number: int) -> Batch:
     positions = number * batch_size + np.asarray(part)
-    mask = positions < examples
-    padding = len(part) - int(mask.sum())
-    pixels, labels = load(positions[mask], positions[mask])
+    inside = positions < examples
+    padding = len(part) - int(inside.sum())
+    pixels, labels, bad = load(positions[inside], positions[inside])
+    bad = np.pad(bad, (0, padding))
     return {
         "image": np.pad(pixels, ((0, padding), (0, 0), (0, 0), (0, 0))),
         "label": np.pad(labels, (0, padding)),
-        "mask": mask,
+        "mask": inside & ~bad,
+        _BAD: np.where(bad, positions, -1),
     }
 
 
@@ -110,11 +131,10 @@ def _test_batch(load: _Load, examples: int, batch_size: int, part: range, number
 class _Gather:
     """Takes examples out of memory."""
 
-    pixels: np.ndarray
-    labels: np.ndarray
+    decoded: Decoded
 
-    def __call__(self, indices: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.pixels[indices], self.labels[indices]
+    def __call__(self, indices: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.decoded.pixels[indices], self.decoded.labels[indices], self.decoded.bad[indices]
 
 
 @dataclass(frozen=True)
@@ -126,23 +146,51 @@ class _Decode:
     center_crop: float
     crop_seed: int | None
 
-    def __call__(self, indices: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pixels = np.empty((len(indices), self.size, self.size, self.split.channels), np.uint8)
-        labels = np.empty(len(indices), np.int32)
-        for row, (image, labels[row]) in enumerate(self.split.read(indices.tolist())):
+    def __call__(self, indices: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        pixels = np.zeros((len(indices), self.size, self.size, self.split.channels), np.uint8)
+        labels, bad = np.zeros(len(indices), np.int32), np.zeros(len(indices), bool)
+        for row, example in enumerate(self.split.read(indices.tolist())):
+            if example is None:
+                bad[row] = True
+                continue
+            image, labels[row] = example
             if self.crop_seed is None:
                 pixels[row] = images.center_crop(image, self.size, self.center_crop)
             else:
                 rng = np.random.default_rng((self.crop_seed, 1, int(positions[row])))
                 pixels[row] = images.random_resized_crop(image, self.size, rng)
-        return pixels, labels
+        return pixels, labels, bad
 
 
 def _loader(split: Split, config: DataConfig, crop_seed: int | None) -> _Gather | _Decode:
     size = len(split) * config.image_size**2 * split.channels
     if crop_seed is None and size <= config.memory_limit_gib * 2**30:
-        return _Gather(*split.decoded(config.image_size, config.center_crop))
+        return _Gather(split.decoded(config.image_size, config.center_crop))
     return _Decode(split, config.image_size, config.center_crop, crop_seed)
+
+
+def _noted(
+    make: Callable[[int], Batch],
+    load: _Gather | _Decode,
+    split: Split,
+    config: DataConfig,
+    numbers: range,
+    bad: BadImages | None,
+) -> _Batches:
+    """The batches of these numbers, without the indices of bad images, which are noted; those in memory at once."""
+    bad = BadImages(config.bad_images) if bad is None else bad
+    if isinstance(load, _Gather):
+        bad.note(split, np.flatnonzero(load.decoded.bad).tolist())
+    made = _generate(make, numbers.start, numbers.stop, None if isinstance(load, _Gather) else config.workers)
+    return _note_each(made, split, bad)
+
+
+def _note_each(batches: _Batches, split: Split, bad: BadImages) -> _Batches:
+    with contextlib.closing(batches):
+        for batch in batches:
+            indices = batch.pop(_BAD)
+            bad.note(split, indices[indices >= 0].tolist())
+            yield batch
 
 
 def _generate(make: Callable[[int], Batch], start: int, stop: int, workers: int | None) -> _Batches:

@@ -5,83 +5,21 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import grain
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import Image
 
 from senet_jax.config import DataConfig, did_you_mean
-from senet_jax.data import cifar, images
+from senet_jax.data import cifar
 from senet_jax.data.digits import Digits
 from senet_jax.data.folder import folder_builder
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Examples to be read in any order, each {"image": the bytes of a file, "label": its class}."""
-
-    def __len__(self) -> int: ...
-
-    def __getitems__(self, keys: Sequence[int]) -> Sequence[dict[str, Any]]: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """The examples of one split, still encoded; their decoded pixels are kept once they were asked for."""
-
-    name: str
-    source: Source = field(repr=False)
-    num_classes: int
-    channels: int
-    _decoded: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def read(self, indices: Sequence[int]) -> Iterator[tuple[Image.Image, int]]:
-        """The decoded image at each of these indices, in its own size, and its class.
-
-        Raises ValueError, naming the example, where it cannot be decoded or where its label is none of the classes.
-        """
-        examples = self.source.__getitems__(indices)
-        for index, example in zip(indices, examples, strict=True):
-            label = int(example["label"])
-            try:
-                if not 0 <= label < self.num_classes:
-                    raise ValueError(f"label {label}, which must be one of 0 to {self.num_classes - 1}")
-                image = images.decode(example["image"], self.channels)
-            except ValueError as error:
-                raise ValueError(f"example {index} of split {self.name!r} has {error}") from error
-            yield image, label
-
-    def decoded(self, size: int, center_crop: float) -> tuple[np.ndarray, np.ndarray]:
-        """All images, uint8 (n, size, size, c), by `images.center_crop`, and labels, int32 (n,); read-only."""
-        key = size, center_crop
-        if key not in self._decoded:
-            pixels = np.empty((len(self), size, size, self.channels), np.uint8)
-            labels = np.empty(len(self), np.int32)
-
-            def fill(indices: range) -> None:
-                for index, (image, label) in zip(indices, self.read(indices), strict=True):
-                    pixels[index], labels[index] = images.center_crop(image, size, center_crop), label
-
-            starts = range(0, len(self), 256)
-            with ThreadPool() as pool:
-                pool.map(fill, [range(start, min(start + 256, len(self))) for start in starts], chunksize=1)
-            pixels.setflags(write=False)
-            labels.setflags(write=False)
-            self._decoded[key] = pixels, labels
-        return self._decoded[key]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_decoded": {}}  # processes that decode need no copy of what is decoded
+from senet_jax.data.split import Source, Split
 
 
 @dataclass(frozen=True)
@@ -95,6 +33,9 @@ class Dataset:
     """1 (grey) or 3 (RGB)."""
     train: Split
     test: Split
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    """What tells these data from others: name and version, number, bytes and shards of the images of each split, and
+    for class folders the SHA-256 of all names and contents."""
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -124,9 +65,20 @@ def open_dataset(config: DataConfig) -> Dataset:
         for split in (config.train_split, config.test_split)
     )
     for split in (train, test):
-        next(split.read([0]))
+        split.first()
     name = config.name if config.path is None else f"{config.name} {Path(config.path).resolve().name}"
-    return Dataset(name, len(names), names, channels, train, test)
+    return Dataset(name, len(names), names, channels, train, test, _fingerprint(config, builder))
+
+
+def _fingerprint(config: DataConfig, builder: tfds.core.DatasetBuilder) -> dict[str, str]:
+    info = builder.info
+    # The full name of class folders has the times of their files, which a copy of them has not.
+    said = {"dataset": f"folder {info.version}" if config.name == "folder" else info.full_name}
+    for name, split in sorted(info.splits.items()):
+        shards = " + ".join(map(str, split.shard_lengths))
+        said[name] = f"{shards} examples of {split.num_bytes:,} bytes"
+    contents: Any = info.metadata
+    return said | ({"sha256": contents["sha256"]} if config.name == "folder" else {})
 
 
 def preview(config: DataConfig) -> tuple[int, int, bool]:
@@ -165,7 +117,7 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
         if config.path is None:
             raise ValueError("config.data.path is None; give the directory that holds <split>/<class>/<file>")
         splits = re.findall(r"(?:^|\+)\s*([\w-]+)", f"{config.train_split}+{config.test_split}")
-        return folder_builder(config.path, splits, data_dir)
+        return folder_builder(config.path, splits, data_dir, config.bad_images)
     if config.name in cifar.BUILDERS:
         return cifar.BUILDERS[config.name](data_dir=data_dir)
     try:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -23,12 +24,16 @@ class FolderConfig(tfds.core.BuilderConfig):
 
     splits: dict[str, Classes] = dataclasses.field(default_factory=dict, repr=False)
     channels: int = 3
+    faults: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    """What is wrong with the files that cannot be used, by their paths."""
+    sha256: str = ""
+    """Of the names and the contents of all files."""
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
     """The bytes of image files, untouched, and the names of the folders that they lay in."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     builder_config: FolderConfig  # pyright: ignore[reportIncompatibleMethodOverride]  # TFDS sets it.
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -41,31 +46,37 @@ class Folder(tfds.core.GeneratorBasedBuilder):
                 {
                     "image": tfds.features.Image(shape=(None, None, config.channels)),
                     "label": tfds.features.ClassLabel(names=names),
+                    "file_name": tfds.features.Text(),
+                    "fault": tfds.features.Text(doc="What is wrong with the image; empty if it can be read."),
                 }
             ),
             supervised_keys=("image", "label"),
+            metadata=tfds.core.MetadataDict(sha256=config.sha256),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         return {split: self._generate_examples(classes) for split, classes in self.builder_config.splits.items()}
 
-    def _generate_examples(self, classes: Classes) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, classes: Classes) -> Iterator[tuple[Any, dict[str, Any]]]:
         for name, files in classes.items():
             for file in files:
-                yield f"{name}/{file.name}", {"image": Path(file.path).read_bytes(), "label": name}
+                file_name, fault = os.fsencode(f"{name}/{file.name}"), self.builder_config.faults.get(file.path, "")
+                image = b"" if fault else Path(file.path).read_bytes()
+                yield file_name, {"image": image, "label": name, "file_name": file_name, "fault": fault}
 
 
-def folder_builder(path: str, splits: Iterable[str], data_dir: str | None) -> Folder:
+def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_share: float = 0.0) -> Folder:
     """The builder of these splits of a directory, prepared already or ready to be.
 
     A preparation is known by the name of the directory and a fingerprint of its listing (relative paths, sizes and
     times of change), so that a changed folder is prepared anew, beside the old one, and an unchanged one is reused.
     Classes are numbered by their sorted names. Names that begin with a dot are passed over. Before the first
-    preparation every file is decoded once; the images have one channel where all of them are grey, else three.
+    preparation every file is decoded once; the images have one channel if all of them are grey, else three. Files that
+    cannot be used are said, and are examples with a fault.
 
-    Raises ValueError, before anything is written, where the directory or a split is missing, where a split holds
-    anything but class folders, where a class is empty, nested or not in all of the splits, and where a file is no
-    image, is cut short or has more than 8 bits a channel.
+    Raises ValueError, before anything is written, if the directory or a split is missing, if a split holds anything but
+    class folders, if a class is empty, nested or not in all of the splits, and if a larger share of the files than
+    `bad_share` cannot be used, as `images.read` decides.
     """
     root = Path(path).expanduser().resolve()
     found = _list(root, sorted(set(splits)))
@@ -74,7 +85,7 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None) -> Fo
     builder = Folder(config=config, data_dir=data_dir)
     if builder.is_prepared():
         return builder
-    return Folder(config=dataclasses.replace(config, channels=_check_images(root, found)), data_dir=data_dir)
+    return Folder(config=_checked(config, root, bad_share), data_dir=data_dir)
 
 
 def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
@@ -108,6 +119,8 @@ def _list_classes(split: Path) -> Classes:
             raise ValueError(f"{folder.path} is not a class folder; move it out of {split}")
         if folder.name != folder.name.strip():
             raise ValueError(f"the name of class folder {folder.path!r} begins or ends with a space; rename it")
+        if not _is_text(folder.name):
+            raise ValueError(f"the name of class folder {folder.path!r} is not UTF-8; rename it")
         files = _entries(folder)
         if not files:
             raise ValueError(f"class folder {folder.path} is empty; put images into it or remove it from every split")
@@ -136,26 +149,44 @@ def _fingerprint(splits: dict[str, Classes]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _check_images(root: Path, splits: dict[str, Classes]) -> int:
-    files = [file.path for classes in splits.values() for entries in classes.values() for file in entries]
+def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig:
+    """The configuration with what is known only once every file was read."""
+    files = [file.path for classes in config.splits.values() for entries in classes.values() for file in entries]
     with ThreadPool() as pool:
         checked = pool.imap(_check_image, files, chunksize=64)
         bar = tqdm(checked, desc=f"Checking {root.name}", total=len(files), unit=" images", leave=False, disable=None)
         results = list(bar)
-    bad = [result for result in results if isinstance(result, str)]
-    if bad:
-        raise ValueError(
-            f"{len(bad)} of the {len(files)} files in {root} cannot be used: {_some(bad)}; repair or remove them"
-        )
-    return 1 if all(channels == 1 for channels in results) else 3
+    faults = {path: fault for path, (_, fault, _) in zip(files, results, strict=True) if fault}
+    bad = f"{len(faults)} of the {len(files)} files in {root} cannot be used: " + _some(
+        [f"{path} ({fault})" for path, fault in faults.items()]
+    )
+    if len(faults) > bad_share * len(files):
+        raise ValueError(f"{bad}; repair or remove them, or allow a larger share with --config.data.bad_images")
+    if faults:
+        print(f"{bad}; others take their places", file=sys.stderr, flush=True)
+    digest = hashlib.sha256()
+    for path, (_, _, content) in zip(files, results, strict=True):
+        digest.update(os.fsencode(os.path.relpath(path, root)) + content)
+    grey = all(channels == 1 for channels, fault, _ in results if not fault)
+    return dataclasses.replace(config, channels=1 if grey else 3, faults=faults, sha256=digest.hexdigest())
 
 
-def _check_image(path: str) -> int | str:
-    """Channels of the image in a file, or what is wrong with it."""
+def _check_image(path: str) -> tuple[int, str, bytes]:
+    """Channels of the image in a file, what is wrong with it, and the SHA-256 of its bytes."""
+    content = b""
     try:
-        return images.channels(Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        return images.channels(content), "", hashlib.sha256(content).digest()
     except (OSError, ValueError) as error:
-        return f"{path} ({error})"
+        return 0, str(error), hashlib.sha256(content).digest()
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _some(names: list[str], limit: int = 5) -> str:

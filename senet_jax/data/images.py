@@ -1,44 +1,92 @@
-"""From the bytes of an image file to a square of uint8 pixels, on the host, with Pillow."""
+"""From the bytes of an image file to a square of uint8 pixels, on the host, with Pillow and libjpeg-turbo."""
 
 import io
 import math
+import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
 
 _ORIENTATION = 0x0112
 """The tag of EXIF."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How an image of an orientation is turned upright."""
+_COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
+
+
+_NARROWEST = 1000
+"""Largest ratio of the sides: a narrower image would fill the memory when its shorter side is resized."""
+
+
+class BadImageError(ValueError):
+    """The image of an example cannot be read."""
 
 
 def read(data: bytes) -> Image.Image:
     """The image in the bytes of a file, read to its last pixel, as `plain` makes it; of several frames the first.
 
-    Raises ValueError where the bytes are no image, are cut short or hold more than 16 bits a channel.
+    A JPEG is decoded by libjpeg-turbo without Pillow between, which would keep back that data are corrupt; the pixels
+    are the same.
+
+    Raises BadImageError, a ValueError, if the bytes are no image, are cut short, are corrupt as far as the decoder can
+    tell, hold more than 16 bits a channel, too many pixels, or one side that is over a thousand times the other.
     """
     try:
         image = Image.open(io.BytesIO(data))
-        image.load()
+        orientation = _orientation(image)
+        if image.format in ("JPEG", "MPO") and image.mode in _COLOURSPACES:
+            pixels = simplejpeg.decode_jpeg(data, _COLOURSPACES[image.mode], strict=True)
+            image = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
+        else:
+            image.load()
+        if max(image.size) > _NARROWEST * min(image.size):
+            raise BadImageError(f"an image of {image.width}x{image.height} pixels, too narrow to resize")
+    except BadImageError:
+        raise
     except UnidentifiedImageError:
-        raise ValueError("not an image that Pillow can read") from None
+        raise BadImageError("not an image that Pillow can read") from None
     except Image.DecompressionBombError:
-        raise ValueError(f"an image of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
-    except Exception as error:  # each of Pillow's formats fails in its own way
-        raise ValueError(f"a broken image: {error}") from error
-    return plain(image)
+        raise BadImageError(f"an image of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
+    except Exception as error:  # Each format fails in its own way.
+        raise BadImageError(f"a broken image: {error}") from error
+    return _plain(image, orientation)
 
 
 def plain(image: Image.Image) -> Image.Image:
     """Any image in grey (mode L) or RGB: the one rule of training, evaluation and prediction.
 
     It is turned as its EXIF says. Of 16 bits the upper 8 are kept. What is transparent lies on white. CMYK, palettes
-    and other colours become RGB as Pillow converts them. Raises ValueError for more than 16 bits a channel.
+    and other colours become RGB as Pillow converts them. Raises BadImageError, a ValueError, for more than 16
+    bits a channel.
     """
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    return _plain(image, _orientation(image))
+
+
+def _orientation(image: Image.Image) -> int:
+    """The orientation in an image's EXIF; 1, upright, if there is none or if it is damaged."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # EXIF that cannot be read is no fault of the pixels, and fails in many ways.
+        return 1
+
+
+def _plain(image: Image.Image, orientation: int) -> Image.Image:
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode.startswith(("I", "F")):
-        raise ValueError(f"an image of mode {image.mode}, which has more than 16 bits a channel")
+        raise BadImageError(f"an image of mode {image.mode}, which has more than 16 bits a channel")
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -47,12 +95,12 @@ def plain(image: Image.Image) -> Image.Image:
 
 
 def channels(data: bytes) -> int:
-    """1 where the bytes of a file are an image in grey, else 3. Raises ValueError as `read` does."""
+    """1 where the bytes of a file are an image in grey, else 3. Raises BadImageError as `read` does."""
     return 1 if read(data).mode == "L" else 3
 
 
 def decode(data: bytes, channels: int) -> Image.Image:
-    """The image in the bytes of a file, in grey (1 channel) or RGB (3). Raises ValueError as `read` does."""
+    """The image in the bytes of a file, in grey (1 channel) or RGB (3). Raises BadImageError as `read` does."""
     return of_channels(read(data), channels)
 
 

@@ -34,8 +34,8 @@ def run(plan: Plan, workdir: Path) -> None:
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
     workdirs.write_config(workdir, config)
     images = len(dataset.train)
-    runs.check_data(workdir, dataset.class_names, images)
-    described = runs.describe(config, dataset.class_names, dataset.channels, images)
+    runs.check_data(workdir, dataset.class_names, images, dataset.fingerprint)
+    described = runs.describe(config, dataset.class_names, dataset.channels, images, dataset.fingerprint)
     replace_text(workdir / workdirs.NETWORK, described + "\n")
     print(
         f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {images:,} images to train, "
@@ -43,8 +43,7 @@ def run(plan: Plan, workdir: Path) -> None:
         f"{plan.total_steps:,} steps of {config.batch_size} images, logged in {workdir}",
         flush=True,
     )
-    (first, _), *_ = dataset.train.read([0])
-    if warning := shrink_warning(first.size, config.data.image_size):
+    if warning := shrink_warning(dataset.train.first().size, config.data.image_size):
         print(warning, file=sys.stderr, flush=True)
     results = train(plan, workdir)
     curves = workdir / workdirs.CURVES

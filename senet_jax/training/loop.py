@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset, evaluation_batches, train_batches
+from senet_jax.data.bad_images import BadImages
 from senet_jax.training import logs, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.logs import Logs
@@ -26,7 +27,7 @@ from senet_jax.training.watchdog import watched
 from senet_jax.typing import Array
 from senet_jax.weights import runs
 from senet_jax.weights.load import save_weights
-from senet_jax.workdir import BEST, write_init
+from senet_jax.workdir import BAD_IMAGES, BEST, write_init
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
@@ -42,9 +43,9 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     state, start = initial_state(plan, checkpoints, mesh)
     train_step = parallel.jit_step(partial(_train_step, plan), mesh)
     numbers = config.seed, config.optimizer.learning_rate
-    evaluate = make_evaluate(plan.model, plan.dataset, config, mesh)
-    batches = _batches(plan, start, mesh)
     log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+    bad = BadImages(config.data.bad_images, _bad_images_file(workdir), log.say)
+    evaluate = make_evaluate(plan.model, plan.dataset, config, mesh, bad)
     results: dict[str, float] = {}
     best = max((record["accuracy"] for record in logs.read(workdir) if record["split"] == "test"), default=-1.0)
     speed = _Speed(log)
@@ -61,6 +62,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
 
     with closing(checkpoints), closing(log), stop_on_signals() as stop:
         _say_start(plan, start, log, workdir)
+        batches = _batches(plan, start, mesh, bad)
         if start and _evaluates(plan, start) and not _is_evaluated(workdir, start):
             test(start)  # It was stopped in this evaluation.
         for step in range(start + 1, plan.total_steps + 1):
@@ -90,7 +92,13 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     return results | logs.speed(workdir) | {"compile_seconds": speed.compile_seconds}
 
 
-def _batches(plan: Plan, start: int, mesh: Mesh) -> Iterator[Batch]:
+def _bad_images_file(workdir: Path) -> Path:
+    """Each process has a file of its own."""
+    file, process = workdir / BAD_IMAGES, jax.process_index()
+    return file.with_stem(f"{file.stem}_{process}") if process else file
+
+
+def _batches(plan: Plan, start: int, mesh: Mesh, bad: BadImages) -> Iterator[Batch]:
     """The process' own part of the training batches after that many steps, on the devices."""
     batches = train_batches(
         plan.dataset.train,
@@ -100,6 +108,7 @@ def _batches(plan: Plan, start: int, mesh: Mesh) -> Iterator[Batch]:
         start=start,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        bad=bad,
     )
     return parallel.to_devices(batches, mesh)
 
@@ -121,10 +130,11 @@ def _is_evaluated(workdir: Path, step: int) -> bool:
 
 
 def make_evaluate(
-    model: nn.Module, dataset: Dataset, config: Experiment, mesh: Mesh
+    model: nn.Module, dataset: Dataset, config: Experiment, mesh: Mesh, bad: BadImages | None = None
 ) -> Callable[..., dict[str, float]]:
     """Variables -> loss, accuracy and top-5 accuracy on every test example, each counted once.
 
+    Images that cannot be read are left out and noted in `bad`; "bad_images" is their number, if there are any.
     With a `Stop` for its second argument the evaluation returns {} if it is told to stop.
     """
     eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
@@ -136,6 +146,7 @@ def make_evaluate(
             batch_size=-(-config.eval_batch_size // mesh.size) * mesh.size,  # Padding is masked, so more is harmless.
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            bad=bad,
         )
         sums = []
         with watched(config.stuck_after) as gets_on:
@@ -145,7 +156,8 @@ def make_evaluate(
                 sums.append(eval_step(variables, batch))
                 jax.block_until_ready(sums[-2:-1])  # One step is under way while the next batch is read.
                 gets_on()
-            return metrics.means(sums)
+            left_out = len(dataset.test) - sum(int(part["count"]) for part in sums)
+            return metrics.means(sums) | ({"bad_images": left_out} if left_out else {})
 
     return evaluate
 

@@ -25,16 +25,25 @@ class Description(NamedTuple):
     preprocessing: Preprocessing
     images: int | None
     """Training images; None in workdirs of before they were counted."""
+    data: dict[str, str] | None
+    """The fingerprint of the data; None in workdirs of before there was one."""
 
 
-def describe(config: Experiment, class_names: tuple[str, ...], channels: int, images: int | None = None) -> str:
-    """The content of `NETWORK` for a run on a dataset of these classes and channels, and so many training images."""
+def describe(
+    config: Experiment,
+    class_names: tuple[str, ...],
+    channels: int,
+    images: int | None = None,
+    data: dict[str, str] | None = None,
+) -> str:
+    """The content of `NETWORK` for a run on a dataset of these classes, channels, training images and fingerprint."""
     return json.dumps(
         {
             "model": to_dict(config.model),
             "class_names": list(class_names),
             "preprocessing": json.loads(preprocessing(config, channels).to_json()),
             "images": images,
+            "data": data,
         },
         indent=2,
     )
@@ -57,13 +66,16 @@ def read_description(workdir: Path) -> Description:
             tuple(said["class_names"]),
             Preprocessing.from_json(json.dumps(said["preprocessing"])),
             said.get("images"),
+            said.get("data"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
 
-def check_data(workdir: Path, class_names: tuple[str, ...], images: int | None = None) -> None:
-    """Raises ValueError if a run in the workdir is of other classes, or of another number of training images."""
+def check_data(
+    workdir: Path, class_names: tuple[str, ...], images: int | None = None, data: dict[str, str] | None = None
+) -> None:
+    """Raises ValueError if a run in the workdir is of other classes, training images in number, or data."""
     if not (workdir / NETWORK).is_file():
         return
     described = read_description(workdir)
@@ -79,6 +91,14 @@ def check_data(workdir: Path, class_names: tuple[str, ...], images: int | None =
         raise ValueError(
             f"{workdir} is of a run on {counted:,} training images, and the dataset has {images:,}: it cannot go on "
             "with other data; give the data of the run, or another workdir"
+        )
+    held = described.data
+    if data and held and data != held:
+        names = [name for name in held | data if held.get(name) != data.get(name)]
+        differ = "; ".join(f"{name} is {data.get(name)!r}, was {held.get(name)!r}" for name in names)
+        raise ValueError(
+            f"{workdir} is of a run on other data, with which it cannot go on: {differ}; give the data of the run, or "
+            "another workdir"
         )
 
 

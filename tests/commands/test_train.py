@@ -112,6 +112,12 @@ def test_other_data_is_refused_by_a_run_that_goes_on_and_by_eval(config, tmp_pat
         (workdir / "network.json").write_text(runs.describe(config, classes, 1, images))
         with pytest.raises(ValueError, match=message):
             train.prepare(Request("train", config, workdir=workdir))
+    held = {"dataset": "digits/0.9.0", "sha256": "a1"}
+    (workdir / "network.json").write_text(runs.describe(config, digits, 1, 1438, held))
+    message = r"dataset is 'digits/1.0.0', was 'digits/0.9.0'; sha256 is None, was 'a1'; .*train is '1438 examples of"
+    with pytest.raises(ValueError, match=message):
+        train.prepare(Request("train", config, workdir=workdir))
+    (workdir / "network.json").write_text(runs.describe(config, digits[:9], 1, 1438))
     with closing(Checkpoints(workdir)) as checkpoints:
         checkpoints.save(1, TrainState(np.int32(1), {"a": np.zeros(2)}, (), None, {}), config)
     with pytest.raises(ValueError, match="is of a run on 9 classes"):

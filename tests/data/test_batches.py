@@ -1,5 +1,7 @@
 import dataclasses
 import itertools
+import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 from senet_jax import data
 from senet_jax.config import DataConfig
 from senet_jax.data import images
+from senet_jax.data.bad_images import BadImages, TooManyBadImagesError
 
 MODES = {"memory": {}, "threads": {"memory_limit_gib": 0.0}, "processes": {"memory_limit_gib": 0.0, "workers": 2}}
 
@@ -100,7 +103,7 @@ def test_seeds_differ(digits, digits_config):
 @pytest.mark.parametrize("batch_size", [1, 7, 359, 360, 1000])
 def test_evaluation_pads_and_masks_the_last_batch(digits, digits_config, batch_size):
     batches = list(data.evaluation_batches(digits.test, digits_config, batch_size=batch_size))
-    images, labels = digits.test.decoded(8, 1.0)
+    images, labels, _ = digits.test.decoded(8, 1.0)
     assert len(batches) == -(-359 // batch_size)
     assert all(batch["image"].shape == (batch_size, 8, 8, 1) for batch in batches)
     together = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
@@ -130,6 +133,65 @@ def test_what_cannot_be_shared_evenly_is_refused(digits, digits_config):
         data.train_batches(digits.train, digits_config, batch_size=10, seed=0, process_count=4)
     with pytest.raises(ValueError, match="process_index is 2; it must be one of 0 to 1"):
         data.evaluation_batches(digits.train, digits_config, batch_size=10, process_index=2, process_count=2)
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory, write_images):
+    """Class folders with three bad images to train on, and one to test on."""
+    root = tmp_path_factory.mktemp("damaged")
+    for split, count in (("train", 9), ("test", 3)):
+        for label in ("cat", "dog"):
+            write_images(root, split, label, count, size=(30, 24), suffix="jpg")
+    (root / "train/cat/0.jpg").write_bytes(b"")
+    (root / "train/cat/1.jpg").write_text("<html>404</html>")
+    for path in (root / "train/dog/2.jpg", root / "test/dog/2.jpg"):
+        path.write_bytes(path.read_bytes()[:-100])
+    config = DataConfig(name="folder", path=str(root), data_dir=str(root / ".prepared"), image_size=16, bad_images=0.2)
+    return data.open_dataset(config), config
+
+
+@pytest.mark.parametrize("mode", ["memory", "threads", pytest.param("processes", marks=pytest.mark.slow)])
+def test_bad_images_are_named_and_replaced_by_the_same_others_however_they_are_read(damaged, mode, tmp_path):
+    opened, config = damaged
+    file, said = tmp_path / "bad.jsonl", []
+    streamed = dataclasses.replace(config, **MODES[mode])
+    bad = BadImages(0.2, file, said.append)
+    whole = take(data.train_batches(opened.train, config, batch_size=6, seed=3, bad=BadImages(0.2)), 9)
+    assert_equal(take(data.train_batches(opened.train, streamed, batch_size=6, seed=3, bad=bad), 9), whole)
+    resumed = take(data.train_batches(opened.train, streamed, batch_size=6, seed=3, start=4, bad=bad), 5)
+    assert_equal(resumed, whole[4:])
+    named = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {record["file"] for record in named} == {"cat/0.jpg", "cat/1.jpg", "dog/2.jpg"}
+    assert len(named) == len(said) == bad.count(opened.train) == 3
+    assert BadImages(0.2, file).count(opened.train) == 3
+
+    pixels, labels, faulty = opened.train.decoded(16, 1.0)
+    good = {(image.tobytes(), label) for image, label in zip(pixels[~faulty], labels[~faulty], strict=True)}
+    stream = [(i.tobytes(), k) for batch in whole for i, k in zip(batch["image"], batch["label"], strict=True)]
+    assert set(stream) == good
+    chosen = [Counter(stream[epoch : epoch + 18]) - Counter(good) for epoch in (0, 18, 36)]
+    assert [sum(epoch.values()) for epoch in chosen] == [3, 3, 3]
+    assert chosen[0] != chosen[1]
+
+
+def test_evaluation_leaves_bad_images_out(damaged):
+    opened, config = damaged
+    for mode in ("memory", "threads"):
+        streamed = dataclasses.replace(config, **MODES[mode])
+        bad = BadImages(0.2)
+        batches = list(data.evaluation_batches(opened.test, streamed, batch_size=4, bad=bad))
+        assert sum(batch["mask"].sum() for batch in batches) == len(opened.test) - bad.count(opened.test) == 5
+
+
+def test_more_bad_images_than_allowed_end_it(damaged, tmp_path):
+    opened, config = damaged
+    file = tmp_path / "bad.jsonl"
+    message = r"3 of the 18 images of split 'train' cannot be read, .*bad_images, 0.1; they are named in .*bad.jsonl"
+    with pytest.raises(TooManyBadImagesError, match=message):
+        data.train_batches(opened.train, config, batch_size=6, seed=0, bad=BadImages(0.1, file))
+    threads = dataclasses.replace(config, memory_limit_gib=0.0)
+    with pytest.raises(TooManyBadImagesError, match=r"of the 18 images of split 'train' cannot be read"):
+        take(data.train_batches(opened.train, threads, batch_size=6, seed=0, bad=BadImages(0.1)), 3)
 
 
 def test_center_crop_takes_the_centre_of_the_resized_image():

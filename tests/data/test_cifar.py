@@ -44,7 +44,7 @@ def test_cifar10_is_downloaded_and_prepared_without_tensorflow(cifar10_on_a_serv
     assert (len(dataset.train), len(dataset.test), dataset.channels) == (5, 2, 3)
     assert dataset.class_names[3] == "cat"
     for split, rows in ((dataset.train, ROWS[:5]), (dataset.test, ROWS[5:])):
-        pixels, labels = split.decoded(32, 1.0)
+        pixels, labels, _ = split.decoded(32, 1.0)
         order = np.argsort(labels)
         np.testing.assert_array_equal(labels[order], rows[:, 0])
         np.testing.assert_array_equal(pixels[order], rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from senet_jax import data
 from senet_jax.config import DataConfig
-from senet_jax.data.dataset import Split
+from senet_jax.data.split import Split
 
 
 class SenetJaxTestDataset(tfds.core.GeneratorBasedBuilder):
@@ -118,8 +118,8 @@ def test_another_file_format_is_refused(tmp_path, monkeypatch, digits_config):
 
 def test_missing_examples_are_noticed(folder_config):
     data.open_dataset(folder_config)
-    (train,) = Path(folder_config.data_dir).glob("folder/*/1.0.0/*-train.array_record-*")
-    (test,) = Path(folder_config.data_dir).glob("folder/*/1.0.0/*-test.array_record-*")
+    (train,) = Path(folder_config.data_dir).glob("folder/*/1.1.0/*-train.array_record-*")
+    (test,) = Path(folder_config.data_dir).glob("folder/*/1.1.0/*-test.array_record-*")
     train.write_bytes(test.read_bytes())
     with pytest.raises(ValueError, match=r"split 'train' in .* has 4 readable examples of 12; remove that directory"):
         data.open_dataset(folder_config)
@@ -148,7 +148,7 @@ def test_a_label_out_of_range_is_refused(digits, label):
 
 
 def test_decoded_pixels_are_kept_and_cannot_be_changed(digits):
-    images, labels = digits.test.decoded(8, 1.0)
+    images, labels, _ = digits.test.decoded(8, 1.0)
     assert images is digits.test.decoded(8, 1.0)[0]
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0

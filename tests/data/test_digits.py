@@ -14,7 +14,7 @@ def test_has_every_digit_once_and_every_fifth_in_the_test_split(digits):
     pixels = np.round(values * 255 / 16).astype(np.uint8)
     is_test = np.arange(1797) % 5 == 4
     for split, chosen in ((digits.train, ~is_test), (digits.test, is_test)):
-        images, labels = split.decoded(8, 1.0)
+        images, labels, _ = split.decoded(8, 1.0)
         expected = sorted(
             (label, image.tobytes()) for image, label in zip(pixels[chosen], targets[chosen], strict=True)
         )

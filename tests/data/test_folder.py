@@ -10,7 +10,7 @@ from senet_jax import data
 
 
 def prepared(config):
-    return sorted(path.parent.name for path in Path(config.data_dir).glob("folder/*/1.0.0"))
+    return sorted(path.parent.name for path in Path(config.data_dir).glob("folder/*/1.1.0"))
 
 
 def test_bytes_pass_through_untouched(folder, folder_config, write_images):
@@ -129,11 +129,42 @@ def test_what_is_wrong_is_named_and_can_be_repaired(folder, folder_config, damag
     assert len(data.open_dataset(folder_config).train) == 12
 
 
+def test_a_few_bad_files_are_allowed_and_said(folder, folder_config, capsys):
+    break_seven(folder)
+    folder_config.bad_images = 0.5
+    opened = data.open_dataset(folder_config)
+    assert "7 of the 16 files in" in capsys.readouterr().err
+    assert (len(opened.train), opened.channels) == (12, 3)
+    faults = dict(opened.train.fault(index) for index in range(12))
+    assert {name for name, fault in faults.items() if fault} == {f"cat/{index}.png" for index in range(6)}
+
+
+def test_data_are_known_by_names_and_contents(folder, folder_config, write_images):
+    first = data.open_dataset(folder_config).fingerprint
+    for path in folder.rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert data.open_dataset(folder_config).fingerprint == first
+    write_images(folder, "train", "cat", 6, seed=1)
+    second = data.open_dataset(folder_config).fingerprint
+    assert first.keys() == second.keys() == {"dataset", "train", "test", "sha256"}
+    assert first["sha256"] != second["sha256"]
+    assert first["test"] == second["test"]
+
+
+def test_names_that_are_no_text(folder, folder_config):
+    odd = folder / "train" / "cat" / os.fsdecode(b"\xff.png")
+    (folder / "train" / "cat" / "0.png").rename(odd)
+    assert len(data.open_dataset(folder_config).train) == 12
+    (folder / "train" / "cat").rename(folder / "train" / os.fsdecode(b"\xff"))
+    with pytest.raises(ValueError, match="is not UTF-8; rename it"):
+        data.open_dataset(folder_config)
+
+
 def test_a_preparation_that_is_interrupted_leaves_nothing_that_looks_prepared(folder_config, monkeypatch):
     from senet_jax.data.folder import Folder
 
     def interrupt(self, classes):
-        yield "cat/0.png", {"image": b"", "label": "cat"}
+        yield "cat/0.png", {"image": b"", "label": "cat", "file_name": "cat/0.png", "fault": ""}
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -1,10 +1,12 @@
 """What pictures of all kinds become."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from senet_jax.data import images
 from senet_jax.weights import Preprocessing
@@ -30,6 +32,25 @@ def transparent(mode):
     return saved(image, "PNG")
 
 
+def deep():
+    """A PNG of 3 channels of 16 bits, which Pillow cannot write: GREY in the upper 8."""
+    rows = np.repeat((GREY.astype(np.uint16) * 256 + 200)[..., None], 3, -1).astype(">u2")
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", 3, 2, 16, 2, 0, 0, 0)
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in chunks)
+
+
+def photo(mode="RGB", **options):
+    rows, columns = np.mgrid[:48, :64].astype(np.uint8)
+    image = Image.fromarray(np.stack([4 * columns, 5 * rows, 2 * (rows + columns)], -1)).convert(mode)
+    return image, saved(image, "JPEG", quality=95, **options)
+
+
 WHITE_BETWEEN = np.where([False, True, False], 255, GREY)
 
 
@@ -44,8 +65,22 @@ WHITE_BETWEEN = np.where([False, True, False], 255, GREY)
         (saved(Image.fromarray(GREY).convert("RGB").convert("P"), "PNG", transparency=0), "RGB", None),
         (saved(Image.fromarray(GREY).convert("RGB").convert("CMYK"), "TIFF"), "RGB", np.stack([GREY] * 3, -1)),
         (saved(Image.fromarray(GREY > 100), "PNG"), "L", np.where(GREY > 100, 255, 0)),
+        (deep(), "RGB", np.stack([GREY] * 3, -1)),
+        (saved(Image.fromarray(GREY[:1, :1]), "PNG"), "L", GREY[:1, :1]),
     ],
-    ids=["grey", "turned", "16 bits", "grey and alpha", "RGBA", "palette", "CMYK", "1 bit"],
+    ids=[
+        "grey",
+        "turned",
+        "16 bits",
+        "grey and alpha",
+        "RGBA",
+        "palette",
+        "CMYK",
+        "1 bit",
+        "16 bits RGB",
+        "16 bits and alpha",
+        "1x1",
+    ],
 )
 def test_the_rule(data, mode, pixels):
     image = images.read(data)
@@ -55,6 +90,60 @@ def test_the_rule(data, mode, pixels):
     assert images.channels(data) == (1 if mode == "L" else 3)
     crop = Preprocessing(2, 1.0).crop_pixels(Image.open(io.BytesIO(data)))
     np.testing.assert_array_equal(crop, images.center_crop(images.decode(data, 3), 2))
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 2}, {"progressive": True}, {"optimize": True}])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_has_the_pixels_of_pillow(mode, options):
+    _, data = photo(mode, **options)
+    expected = Image.open(io.BytesIO(data))
+    image = images.read(data)
+    assert image.mode == mode
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_a_jpeg_in_cmyk_has_the_colours_of_its_picture():
+    image, _ = photo()
+    read = images.read(saved(image.convert("CMYK"), "JPEG", quality=95))
+    assert np.abs(np.asarray(read, int) - np.asarray(image, int)).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_a_jpeg_is_turned_as_its_exif_says(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image, data = photo(exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(np.asarray(images.read(data)), np.asarray(expected))
+    assert (images.read(data).size == image.size) == (orientation not in (5, 6, 7, 8))
+
+
+def test_damaged_exif_is_no_fault_of_the_picture():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image, data = photo(exif=exif)
+    assert images.read(data.replace(b"Exif\0\0MM", b"Exif\0\0??")).size == image.size
+
+
+def zeroed(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes(64) + data[middle + 64 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not an image that Pillow can read"),
+        (b"<html>404 Not Found</html>", "not an image that Pillow can read"),
+        (photo()[1][:-30], "a broken image: "),
+        (zeroed(photo()[1]), "a broken image: "),
+        (saved(Image.new("L", (1001, 1)), "PNG"), "an image of 1001x1 pixels, too narrow to resize"),
+    ],
+    ids=["empty", "HTML", "truncated", "zeroed", "narrow"],
+)
+def test_what_is_no_whole_image_is_refused(data, message):
+    with pytest.raises(images.BadImageError, match=message):
+        images.read(data)
 
 
 def test_more_bits_are_refused():

@@ -1,0 +1,66 @@
+"""Images that cannot be read: counted, named, and replaced by others that are the same in every run."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from senet_jax.data.split import Split
+
+_TRIES = 20
+_NAMED = 5
+"""Images that are said one by one; the others are in the file."""
+
+
+class TooManyBadImagesError(ValueError):
+    """More images cannot be read than the configuration allows."""
+
+
+def substitutes(examples: int, seed: int, epoch: int, index: int) -> Iterator[int]:
+    """The examples to take in an epoch in place of one that cannot be read, the first that can be read."""
+    yield from np.random.default_rng((seed, 2, epoch, index)).integers(examples, size=_TRIES).tolist()
+    raise TooManyBadImagesError(f"image {index} cannot be read, and none of {_TRIES} others that were tried")
+
+
+class BadImages:
+    """The images of each split that cannot be read, known again when a run goes on."""
+
+    def __init__(self, share: float, file: Path | None = None, say: Callable[[str], None] | None = None):
+        """Allows that share of each split, and names the images by `say` and in the file; None: standard error alone.
+
+        Each line of the file is a JSON object with split, index, file (as far as the dataset names it) and fault.
+        """
+        self._share, self._file = share, file
+        self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        self._known: dict[str, set[int]] = {}
+        lines = file.read_text().splitlines(keepends=True) if file is not None and file.exists() else []
+        for record in (json.loads(line) for line in lines if line.endswith("\n")):
+            self._known.setdefault(record["split"], set()).add(record["index"])
+
+    def count(self, split: Split) -> int:
+        """Images of the split that were found bad so far."""
+        return len(self._known.get(split.name, ()))
+
+    def note(self, split: Split, indices: Iterable[int]) -> None:
+        """Counts and names those that are not known yet.
+
+        Raises TooManyBadImagesError, a ValueError, if they are more than the share.
+        """
+        known = self._known.setdefault(split.name, set())
+        for index in sorted(set(indices) - known):
+            known.add(index)
+            name, fault = split.fault(index)
+            if self._file is not None:
+                with self._file.open("a") as file:
+                    file.write(json.dumps({"split": split.name, "index": index, "file": name, "fault": fault}) + "\n")
+            if len(known) <= _NAMED or self._file is None:
+                named = f" ({name})" if name else ""
+                self._say(f"image {index}{named} of split {split.name!r} cannot be read: {fault}")
+        if len(known) > self._share * len(split):
+            listed = "" if self._file is None else f"; they are named in {self._file}"
+            raise TooManyBadImagesError(
+                f"{len(known):,} of the {len(split):,} images of split {split.name!r} cannot be read, a larger share "
+                f"than config.data.bad_images, {self._share:g}{listed}; repair them, or give a larger share"
+            )

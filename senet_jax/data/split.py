@@ -1,0 +1,122 @@
+"""The examples of one split, read and decoded in any order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.pool import ThreadPool
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from senet_jax.data import images
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Examples to be read in any order, each {"image": the bytes of a file, "label": its class}.
+
+    Besides, an example can have the text "file_name", and the text "fault", which says what is wrong with its image if
+    it is not empty.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, keys: Sequence[int]) -> Sequence[dict[str, Any]]: ...
+
+
+class Decoded(NamedTuple):
+    """All examples of a split; read-only."""
+
+    pixels: np.ndarray
+    """uint8 (n, size, size, c); zeros if the image cannot be read."""
+    labels: np.ndarray
+    """int32 (n,); 0 if the image cannot be read."""
+    bad: np.ndarray
+    """bool (n,): whether the image cannot be read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The examples of one split, still encoded; their decoded pixels are kept once they were asked for."""
+
+    name: str
+    source: Source = field(repr=False)
+    num_classes: int
+    channels: int
+    _decoded: dict[Any, Decoded] = field(default_factory=dict, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, indices: Sequence[int]) -> Iterator[tuple[Image.Image, int] | None]:
+        """The decoded image at each of these indices, in its own size, and its class; None if it cannot be read.
+
+        Raises ValueError, naming the example, if its label is none of the classes.
+        """
+        for example, index in zip(self._examples(indices), indices, strict=True):
+            try:
+                yield self._decode(index, example)
+            except images.BadImageError:
+                yield None
+
+    def first(self) -> Image.Image:
+        """The first image that can be read. Raises ValueError if none of the first eight can be."""
+        for image, _ in filter(None, self.read(range(min(8, len(self))))):
+            return image
+        raise ValueError(f"example 0 of split {self.name!r} has {self.fault(0)[1]}")
+
+    def fault(self, index: int) -> tuple[str, str]:
+        """Name, as far as the dataset has one, and fault of an image; the fault is "" if it can be read."""
+        (example,) = self._examples([index])
+        named = {} if isinstance(example, Exception) else example
+        name = named.get("file_name", named.get("id", ""))
+        name = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        try:
+            self._decode(index, example)
+        except images.BadImageError as error:
+            return name, str(error)
+        return name, ""
+
+    def decoded(self, size: int, center_crop: float) -> Decoded:
+        """All images by `images.center_crop`, and their labels."""
+        key = size, center_crop
+        if key not in self._decoded:
+            pixels = np.zeros((len(self), size, size, self.channels), np.uint8)
+            labels, bad = np.zeros(len(self), np.int32), np.zeros(len(self), bool)
+
+            def fill(indices: range) -> None:
+                for index, example in zip(indices, self.read(indices), strict=True):
+                    bad[index] = example is None
+                    if example is not None:
+                        pixels[index], labels[index] = images.center_crop(example[0], size, center_crop), example[1]
+
+            starts = range(0, len(self), 256)
+            with ThreadPool() as pool:
+                pool.map(fill, [range(start, min(start + 256, len(self))) for start in starts], chunksize=1)
+            for array in (pixels, labels, bad):
+                array.setflags(write=False)
+            self._decoded[key] = Decoded(pixels, labels, bad)
+        return self._decoded[key]
+
+    def _examples(self, indices: Sequence[int]) -> Sequence[dict[str, Any] | Exception]:
+        """The encoded examples; the error of reading in place of one that the files have lost."""
+        try:
+            return self.source.__getitems__(indices)
+        except Exception as error:  # The reader of the files has no type for it.
+            return [error] if len(indices) == 1 else [self._examples([index])[0] for index in indices]
+
+    def _decode(self, index: int, example: dict[str, Any] | Exception) -> tuple[Image.Image, int]:
+        if isinstance(example, Exception):
+            raise images.BadImageError(f"a record that cannot be read: {str(example).partition(chr(10))[0]}")
+        label = int(example["label"])
+        if not 0 <= label < self.num_classes:
+            raise ValueError(
+                f"example {index} of split {self.name!r} has label {label}, which must be one of 0 to "
+                f"{self.num_classes - 1}"
+            )
+        if fault := example.get("fault"):
+            raise images.BadImageError(fault.decode())
+        return images.decode(example["image"], self.channels), label
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_decoded": {}}  # processes that decode need no copy of what is decoded
