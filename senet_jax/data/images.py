@@ -21,10 +21,10 @@ _TURNS = {
 }
 """How an image of an orientation is turned upright."""
 _COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
-
-
-_NARROWEST = 1000
-"""Largest ratio of the sides: a narrower image would fill the memory when its shorter side is resized."""
+"""Of the JPEG decoder, by Pillow's modes."""
+_END_OF_JPEG = b"\xff\xd9"
+_NARROWEST = 100
+"""Ratio of the sides: of a narrower image only the middle is resized, because the whole would fill the memory."""
 
 
 class BadImageError(ValueError):
@@ -38,20 +38,16 @@ def read(data: bytes) -> Image.Image:
     are the same.
 
     Raises BadImageError, a ValueError, if the bytes are no image, are cut short, are corrupt as far as the decoder can
-    tell, hold more than 16 bits a channel, too many pixels, or one side that is over a thousand times the other.
+    tell, or hold more than 16 bits a channel or too many pixels.
     """
     try:
         image = Image.open(io.BytesIO(data))
         orientation = _orientation(image)
         if image.format in ("JPEG", "MPO") and image.mode in _COLOURSPACES:
-            pixels = simplejpeg.decode_jpeg(data, _COLOURSPACES[image.mode], strict=True)
+            pixels = _decode_jpeg(data, _COLOURSPACES[image.mode])
             image = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
         else:
             image.load()
-        if max(image.size) > _NARROWEST * min(image.size):
-            raise BadImageError(f"an image of {image.width}x{image.height} pixels, too narrow to resize")
-    except BadImageError:
-        raise
     except UnidentifiedImageError:
         raise BadImageError("not an image that Pillow can read") from None
     except Image.DecompressionBombError:
@@ -61,12 +57,23 @@ def read(data: bytes) -> Image.Image:
     return _plain(image, orientation)
 
 
+def _decode_jpeg(data: bytes, colourspace: str) -> np.ndarray:
+    """The pixels of a JPEG, (h, w, c). Raises ValueError if the decoder has anything to say but of zeros at its end."""
+    try:
+        return simplejpeg.decode_jpeg(data, colourspace, strict=True)
+    except ValueError:
+        body, end, _ = data.rpartition(_END_OF_JPEG)
+        if not body.endswith(b"\0"):
+            raise
+        return simplejpeg.decode_jpeg(body.rstrip(b"\0") + end, colourspace, strict=True)
+
+
 def plain(image: Image.Image) -> Image.Image:
     """Any image in grey (mode L) or RGB: the one rule of training, evaluation and prediction.
 
     It is turned as its EXIF says. Of 16 bits the upper 8 are kept. What is transparent lies on white. CMYK, palettes
-    and other colours become RGB as Pillow converts them. Raises BadImageError, a ValueError, for more than 16
-    bits a channel.
+    and other colours become RGB as Pillow converts them. Raises BadImageError, a ValueError, for more than
+    16 bits a channel.
     """
     return _plain(image, _orientation(image))
 
@@ -115,6 +122,9 @@ def center_crop(image: Image.Image, size: int, share: float = 1.0, interpolation
 
     The pixels equal those of timm's evaluation transform.
     """
+    if max(image.size) > (longest := _NARROWEST * min(image.size)):
+        left, top = (max(0, side - longest) // 2 for side in image.size)
+        image = image.crop((left, top, image.width - left, image.height - top))
     shorter = int(size / share)
     width, height = (shorter * side // min(image.size) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
