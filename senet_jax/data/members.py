@@ -1,0 +1,109 @@
+"""The image files of a source: in class folders, in tars, or in tars within a tar."""
+
+import itertools
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image file, whole or as a part of a tar."""
+
+    path: str
+    """Of the file, or of the tar."""
+    offset: int
+    """Of its first byte there."""
+    size: int
+    """Bytes."""
+    name: str
+    """As its dataset calls it, such as n01440764_18.JPEG."""
+    label: str
+    """Name of its class."""
+
+
+def read(members: Iterable[Member]) -> Iterator[bytes]:
+    """The bytes of each. Raises OSError if a file cannot be read or has become shorter."""
+    for path, parts in itertools.groupby(members, key=lambda member: member.path):
+        with Path(path).open("rb") as file:
+            for member in parts:
+                file.seek(member.offset)
+                data = file.read(member.size)
+                if len(data) != member.size:
+                    raise OSError(f"{path} ends before {member.name} does")
+                yield data
+
+
+def in_class_folders(root: Path) -> list[Member]:
+    """Every file of `root/<class>/<file>`; names that begin with a dot are passed over.
+
+    Raises ValueError if something else lies there.
+    """
+    found = []
+    for folder in _entries(root):
+        if not folder.is_dir():
+            raise ValueError(f"{folder.path} is no class folder; move it out of {root}")
+        for file in _entries(folder.path):
+            if file.is_dir():
+                raise ValueError(f"{file.path} is a directory inside a class folder; put its images into {folder.path}")
+            found.append(Member(file.path, 0, file.stat().st_size, file.name, folder.name))
+    return found
+
+
+def in_folder(root: Path, labels: dict[str, str]) -> list[Member]:
+    """Every file of a folder without class folders, of the classes that `labels` has under its name.
+
+    Raises ValueError if a file has none.
+    """
+    return [
+        Member(file.path, 0, file.stat().st_size, file.name, _label(labels, file.name, root)) for file in _entries(root)
+    ]
+
+
+def in_tar(path: Path, labels: dict[str, str]) -> list[Member]:
+    """Every file in a tar that is not compressed, of the classes that `labels` has under its name.
+
+    Raises ValueError if a file has none, or if the tar cannot be read to its end.
+    """
+    with path.open("rb") as file:
+        found = [(os.path.basename(part.name), part) for part in _parts(path, file)]
+    return [Member(str(path), part.offset_data, part.size, name, _label(labels, name, path)) for name, part in found]
+
+
+def in_tars_in_tar(path: Path) -> list[Member]:
+    """Every file of `<class>.tar/<file>` in a tar. Raises ValueError if one of them cannot be read to its end."""
+    found = []
+    with path.open("rb") as file:
+        for inner in list(_parts(path, file)):
+            label, suffix = os.path.splitext(os.path.basename(inner.name))
+            if suffix != ".tar":
+                raise ValueError(f"{path} has {inner.name}; it must have a tar for each class and nothing else")
+            file.seek(inner.offset_data)
+            for part in _parts(path, file, inner.name):
+                found.append(Member(str(path), part.offset_data, part.size, os.path.basename(part.name), label))
+    return found
+
+
+def _parts(path: Path, file: BinaryIO, within: str = "") -> Iterator[tarfile.TarInfo]:
+    """The files of the tar that begins where the file stands; their offsets are those of the whole file."""
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as content:
+            for part in content:
+                if part.isfile():
+                    yield part
+    except tarfile.TarError as error:
+        raise ValueError(f"{path}{within and ', ' + within} cannot be read ({error}); fetch it again") from error
+
+
+def _label(labels: dict[str, str], name: str, where: Path) -> str:
+    if name not in labels:
+        raise ValueError(f"{where} has {name!r}, of which no class is known")
+    return labels[name]
+
+
+def _entries(directory: str | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)

@@ -1,0 +1,258 @@
+"""Image files into a TFDS directory of array_record files: in parallel, and to be gone on with after a kill."""
+
+import functools
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+from PIL import Image
+from tqdm import tqdm
+
+from senet_jax.data import images, members
+from senet_jax.data.members import Member
+from senet_jax.files import replace_text, replaced
+
+_SHARD_BYTES = 128 * 2**20
+"""Bytes of the source's files in a shard, about; a process holds one shard in memory."""
+_DONE = "done.jsonl"
+UNREADABLE = "unreadable.txt"
+"""Names the images that could not be decoded, if there are any."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is done to the files on their way."""
+
+    shorter_side: int | None = None
+    """Pixels that images are shrunk to; None: their bytes stay as they are, as do those of smaller images."""
+    quality: int = 90
+    """Of the JPEG files that shrunk images become."""
+    check: bool = False
+    """Whether every image is decoded."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A dataset that is to be written."""
+
+    name: str
+    directory: Path
+    """Of the prepared dataset; its last part is the version."""
+    class_names: list[str]
+    splits: dict[str, list[Member]]
+    options: Options
+
+    @property
+    def images(self) -> int:
+        """Of all splits."""
+        return sum(map(len, self.splits.values()))
+
+    @property
+    def bytes(self) -> int:
+        """Of all files as they are."""
+        return sum(member.size for found in self.splits.values() for member in found)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A part of a split, and the file that it becomes."""
+
+    file: Path
+    split: str
+    members: list[Member]
+
+
+def write(preparation: Preparation, jobs: int) -> list[str]:
+    """Writes the dataset in that many processes, and returns what could not be decoded, by name and fault.
+
+    Images are decoded if they are checked or shrunk; one that cannot be is written as it is. Shards are written beside
+    the place of the dataset, which appears when it is whole. Those that an earlier process finished stay.
+
+    Raises ValueError if the dataset is there, if the disk has no place for it, or if an unfinished one is of other
+    files or options, and OSError if a file cannot be read or written.
+    """
+    final = preparation.directory
+    if final.exists():
+        raise ValueError(f"{final} is there already; remove it to prepare it anew")
+    unfinished = final.with_name(f"{final.name}.unfinished")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    _check_same(unfinished / "fingerprint.txt", _fingerprint(preparation))
+    for leftover in unfinished.glob(".*"):
+        leftover.unlink()
+    done = _read_done(unfinished / _DONE)
+    replace_text(unfinished / _DONE, "".join(map(_record, done, done.values())))  # Without what a kill cut short.
+    shards = list(_shards(preparation, unfinished))
+    left = [shard for shard in shards if shard.file.name not in done or not shard.file.exists()]
+    if preparation.options.shorter_side is None:
+        _check_space(unfinished, sum(member.size for shard in left for member in shard.members))
+    total, finished = preparation.images, sum(len(shard.members) for shard in shards if shard not in left)
+    bar = tqdm(desc=preparation.name, total=total, initial=finished, unit=" images", disable=None, dynamic_ncols=True)
+    with bar, (unfinished / _DONE).open("a") as log:
+        for shard, faults in _written(left, preparation, jobs):
+            done[shard.file.name] = faults
+            log.write(_record(shard.file.name, faults))
+            log.flush()
+            bar.update(len(shard.members))
+    unreadable = [fault for shard in shards for fault in done[shard.file.name]]
+    _finish(preparation, unfinished, shards, unreadable)
+    return unreadable
+
+
+def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Iterator[tuple[_Shard, list[str]]]:
+    """Each shard once it is written, and what of it could not be decoded."""
+    write_one = functools.partial(_write_shard, preparation.class_names, preparation.options)
+    if min(jobs, len(shards)) <= 1:
+        yield from zip(shards, map(write_one, shards), strict=True)
+        return
+    with ProcessPoolExecutor(min(jobs, len(shards)), mp_context=get_context("spawn")) as executor:
+        try:
+            writing = {executor.submit(write_one, shard): shard for shard in shards}
+            yield from ((writing[future], future.result()) for future in as_completed(writing))
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _shards(preparation: Preparation, directory: Path) -> Iterator[_Shard]:
+    """Each split in the order of a hash of the names, so that every slice of it has all classes, in equal parts."""
+    for split, found in preparation.splits.items():
+        ordered = sorted(found, key=lambda member: hashlib.blake2b(_key(member).encode(), digest_size=8).digest())
+        count = max(1, round(sum(member.size for member in found) / _SHARD_BYTES))
+        for number in range(count):
+            part = ordered[number * len(ordered) // count : (number + 1) * len(ordered) // count]
+            name = f"{preparation.name}-{split}.array_record-{number:05d}-of-{count:05d}"
+            yield _Shard(directory / name, split, part)
+
+
+def _key(member: Member) -> str:
+    return f"{member.label}/{member.name}"
+
+
+def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> list[str]:
+    """Writes the file of a shard, whole or not at all, and returns what of it could not be decoded."""
+    by_place = sorted(range(len(shard.members)), key=lambda row: (shard.members[row].path, shard.members[row].offset))
+    contents = [b""] * len(shard.members)
+    for row, data in zip(by_place, members.read(shard.members[row] for row in by_place), strict=True):
+        contents[row] = data
+    features, unreadable = _features(class_names), []
+    with replaced(shard.file) as partial:
+        writer = ArrayRecordWriter(str(partial), "group_size:1")
+        for row, member in enumerate(shard.members):
+            data, contents[row] = contents[row], b""
+            try:
+                data = convert(data, options)
+            except ValueError as error:
+                unreadable.append(f"{_key(member)}: {error}")
+            example = {"image": data, "label": member.label, "file_name": member.name}
+            writer.write(features.serialize_example(features.encode_example(example)))
+        writer.close()
+    return unreadable
+
+
+def convert(data: bytes, options: Options) -> bytes:
+    """The bytes of a file as they are stored. Raises ValueError if they are decoded and are no image."""
+    if options.shorter_side is None and not options.check:
+        return data
+    image = images.read(data)
+    if options.shorter_side is None or min(image.size) <= options.shorter_side:
+        return data
+    scale = options.shorter_side / min(image.size)
+    width, height = (max(options.shorter_side, round(side * scale)) for side in image.size)
+    file = io.BytesIO()
+    image.resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG", quality=options.quality)
+    return file.getvalue()
+
+
+def _features(class_names: list[str]) -> tfds.features.FeaturesDict:
+    """Those that TFDS's imagenet2012 has."""
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(names=class_names),
+            "file_name": tfds.features.Text(),
+        }
+    )
+
+
+def _finish(preparation: Preparation, directory: Path, shards: list[_Shard], unreadable: list[str]) -> None:
+    """Writes what makes a TFDS dataset of the shards, and gives the directory its name."""
+    folder: Any = directory
+    template = tfds.core.ShardedFileTemplate(
+        dataset_name=preparation.name, data_dir=folder, filetype_suffix="array_record"
+    )
+    splits = [
+        tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[len(shard.members) for shard in shards if shard.split == split],
+            num_bytes=sum(shard.file.stat().st_size for shard in shards if shard.split == split),
+            filename_template=template,
+        )
+        for split in preparation.splits
+    ]
+    tfds.folder_dataset.write_metadata(
+        data_dir=directory,
+        features=_features(preparation.class_names),
+        split_infos=splits,
+        version=preparation.directory.name,
+        supervised_keys=("image", "label"),
+        description=_description(preparation.options),
+        check_data=False,
+    )
+    if unreadable:
+        (directory / UNREADABLE).write_text("".join(f"{fault}\n" for fault in unreadable))
+    (directory / _DONE).unlink()
+    (directory / "fingerprint.txt").unlink()
+    os.replace(directory, preparation.directory)
+
+
+def _description(options: Options) -> str:
+    if options.shorter_side is None:
+        return "The bytes of the files, unchanged."
+    return f"Shrunk to a shorter side of {options.shorter_side} pixels, as JPEG of quality {options.quality}."
+
+
+def _fingerprint(preparation: Preparation) -> str:
+    digest = hashlib.sha256(json.dumps([preparation.class_names, str(preparation.options)]).encode())
+    for split, found in preparation.splits.items():
+        for member in found:
+            digest.update(f"{split}\0{_key(member)}\0{member.size}\n".encode())
+    return digest.hexdigest()
+
+
+def _check_same(file: Path, fingerprint: str) -> None:
+    if not file.exists():
+        file.write_text(fingerprint)
+    elif file.read_text() != fingerprint:
+        raise ValueError(
+            f"{file.parent} was begun with other files, or with another --shorter_side, --quality or --check; give "
+            "those again, or remove it"
+        )
+
+
+def _check_space(directory: Path, needed: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise ValueError(
+            f"{directory} needs {needed / 2**30:.1f} GiB and its disk has {free / 2**30:.1f}; give another --data_dir, "
+            "or --shorter_side=256 for about a third of the bytes"
+        )
+
+
+def _record(shard: str, unreadable: list[str]) -> str:
+    return json.dumps({"shard": shard, "unreadable": unreadable}) + "\n"
+
+
+def _read_done(file: Path) -> dict[str, list[str]]:
+    """What each finished shard has that could not be decoded; a last line that a kill cut short is left out."""
+    lines: Iterable[str] = file.read_text().splitlines(keepends=True) if file.exists() else []
+    records: Iterable[dict[str, Any]] = (json.loads(line) for line in lines if line.endswith("\n"))
+    return {record["shard"]: record["unreadable"] for record in records}

@@ -1,0 +1,190 @@
+"""Datasets that everybody fetches as the same files: their layouts, their classes and how many images they have."""
+
+import dataclasses
+import importlib.resources
+import io
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from senet_jax.data import members
+from senet_jax.data.members import Member
+
+Splits = dict[str, list[Member]]
+
+_DEVKIT = "ILSVRC2012_devkit_t12"
+
+
+@dataclass(frozen=True)
+class StandardSet:
+    """A dataset with a place of its own among those of TFDS, which then reads it by its name."""
+
+    directory: str
+    """Below the directory of all datasets: name, configuration if there is one, and version."""
+    class_names: Callable[[], list[str]]
+    """In the order of their numbers."""
+    images: dict[str, int]
+    """Of each split."""
+    find: Callable[[Path], Splits]
+    """Its files in the source. Raises ValueError if there are none, and OSError if they cannot be read."""
+
+
+def _imagenet_classes() -> list[str]:
+    """The 1,000 WordNet IDs, sorted: the order of everybody's weights."""
+    return _resource("labels.txt")
+
+
+def _resource(name: str) -> list[str]:
+    """The lines of a file that comes with TFDS."""
+    file = importlib.resources.files("tensorflow_datasets") / "datasets" / "imagenet2012" / name
+    return file.read_text().split()
+
+
+def _find_imagenet(source: Path) -> Splits:
+    found: Splits = {}
+    if (tar := source / "ILSVRC2012_img_train.tar").is_file():
+        found["train"] = members.in_tars_in_tar(tar)
+    elif (folder := source / "train").is_dir():
+        found["train"] = members.in_class_folders(folder)
+    if (tar := source / "ILSVRC2012_img_val.tar").is_file():
+        found["validation"] = members.in_tar(tar, validation_labels(source))
+    for folder in (source / "val", source / "validation"):
+        if "validation" not in found and folder.is_dir():
+            flat = any(entry.is_file() for entry in folder.iterdir())
+            labels = validation_labels(source) if flat else {}
+            found["validation"] = members.in_folder(folder, labels) if flat else members.in_class_folders(folder)
+    if not found:
+        raise ValueError(
+            f"--source={source} has neither ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar nor the folders train "
+            "and val; give the directory that has them"
+        )
+    return found
+
+
+def validation_labels(source: Path) -> dict[str, str]:
+    """The class of each validation image by its file name: of the devkit if it is there, else of TFDS's list.
+
+    Raises ValueError if the two do not agree.
+    """
+    labels = _resource("validation_labels.txt")
+    listed = {f"ILSVRC2012_val_{number:08d}.JPEG": label for number, label in enumerate(labels, 1)}
+    devkit = _read_devkit(source)
+    if devkit is None:
+        return listed
+    given = dict(zip(listed, devkit, strict=False))
+    if differ := [name for name, label in given.items() if label != listed[name]]:
+        raise ValueError(
+            f"the devkit in {source} calls {differ[0]} {given[differ[0]]} and the standard list {listed[differ[0]]}, "
+            f"and {len(differ) - 1:,} more differ; fetch the devkit again, or remove it"
+        )
+    return given
+
+
+def _read_devkit(source: Path) -> list[str] | None:
+    """The WordNet IDs of the validation images in the order of their names; None if there is no devkit."""
+    from scipy.io import loadmat
+
+    names = [f"{_DEVKIT}/data/{name}" for name in ("meta.mat", "ILSVRC2012_validation_ground_truth.txt")]
+    if (tar := source / f"{_DEVKIT}.tar.gz").is_file():
+        with tarfile.open(tar) as content:
+            parts = [content.extractfile(name) for name in names]
+            meta, truth = (part.read() for part in parts if part is not None)
+    elif (source / _DEVKIT).is_dir():
+        meta, truth = ((source / name).read_bytes() for name in names)
+    else:
+        return None
+    synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+    words = {int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in synsets}
+    return [words[int(number)] for number in truth.split()]
+
+
+def _find_imagenet_v2(source: Path) -> Splits:
+    """Class folders by number, as the archive has them."""
+    names = _imagenet_classes()
+    inner = source / "imagenetv2-matched-frequency-format-val"
+    found = members.in_class_folders(inner if inner.is_dir() else source)
+    try:
+        labels = {member.label: names[int(member.label)] for member in found}
+    except (ValueError, IndexError):
+        raise ValueError(f"--source={source} must have the folders 0 to 999 of ImageNet-V2's archive") from None
+    return {"test": [dataclasses.replace(member, label=labels[member.label]) for member in found]}
+
+
+SETS = {
+    "imagenet2012": StandardSet(
+        "imagenet2012/5.1.0", _imagenet_classes, {"train": 1_281_167, "validation": 50_000}, _find_imagenet
+    ),
+    "imagenet_v2": StandardSet(
+        "imagenet_v2/matched-frequency/3.0.0", _imagenet_classes, {"test": 10_000}, _find_imagenet_v2
+    ),
+}
+
+
+def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[str], Splits]:
+    """The directory, the class names and the files of a dataset: one of `SETS`, or class folders under another name.
+
+    Raises ValueError if files or classes are missing, double or unknown; `partial` allows missing ones. Raises OSError
+    if the source cannot be read.
+    """
+    if not source.is_dir():
+        raise ValueError(f"--source is {str(source)!r}, which is no directory")
+    standard = SETS.get(name)
+    if standard is None:
+        _check_name(name)
+        splits = {folder.name: members.in_class_folders(folder) for folder in _folders(source)}
+        names = sorted({member.label for found in splits.values() for member in found})
+    else:
+        splits, names = standard.find(source), standard.class_names()
+    for split, found in splits.items():
+        if not found:
+            raise ValueError(f"split {split!r} in {source} has no images")
+        _check_known(split, found, names)
+        if not (standard and partial):
+            _check_complete(split, found, names, standard and standard.images[split])
+    missing = set(standard.images if standard and not partial else ()) - set(splits)
+    if missing or not splits:
+        lacks = ", ".join(sorted(missing)) or "any; images belong into <split>/<class>/<file>"
+        raise ValueError(f"{source} lacks the split {lacks}{_PARTIAL if missing else ''}")
+    return (standard.directory if standard else f"{name}/1.0.0"), names, splits
+
+
+_PARTIAL = "; fetch what is missing, or give --partial to prepare what is there"
+
+
+def _check_name(name: str) -> None:
+    if name in ("digits", "folder", *tfds.list_builders(with_community_datasets=False)):
+        raise ValueError(
+            f"--dataset={name} is prepared by itself when it is used; here it can be {', '.join(SETS)}, or a new name "
+            "for class folders"
+        )
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"--dataset is {name!r}; it must be lower-case letters, digits and underscores, as my_photos")
+
+
+def _check_known(split: str, found: list[Member], names: list[str]) -> None:
+    if unknown := sorted({member.label for member in found}.difference(names)):
+        raise ValueError(f"split {split!r} has unknown classes: {some(unknown)}")
+    keys = Counter((member.label, member.name) for member in found)
+    if double := ["/".join(key) for key, count in keys.items() if count > 1]:
+        raise ValueError(f"split {split!r} has two of {some(double)}")
+
+
+def _check_complete(split: str, found: list[Member], names: list[str], images: int | None) -> None:
+    if missing := sorted(set(names).difference(member.label for member in found)):
+        raise ValueError(f"split {split!r} lacks the classes {some(missing)}{_PARTIAL if images else ''}")
+    if images is not None and len(found) != images:
+        raise ValueError(f"split {split!r} has {len(found):,} images, which should be {images:,}{_PARTIAL}")
+
+
+def some(names: list[str], limit: int = 5) -> str:
+    """The first of the names, and how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")
+
+
+def _folders(source: Path) -> list[Path]:
+    return sorted(entry for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
