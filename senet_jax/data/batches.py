@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from senet_jax.config import DataConfig
-from senet_jax.data import images
+from senet_jax.data import crops, images
 from senet_jax.data.bad_images import BadImages, substitutes
 from senet_jax.data.split import Decoded, Split
 
@@ -25,7 +25,7 @@ _BAD = "bad"
 """In a batch on its way: the indices of its images that cannot be read, elsewhere -1."""
 _Batches = Generator[Batch, None, None]
 _Load = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""(indices, positions in the stream) -> pixels, labels, and which of the images cannot be read."""
+"""(indices, the epoch of each) -> pixels, labels, and which of the images cannot be read."""
 
 
 def train_batches(
@@ -96,12 +96,12 @@ def _train_batch(load: _Load, examples: int, batch_size: int, part: range, seed:
     indices = np.concatenate(
         [_permutation(examples, seed, int(epoch))[positions[epochs == epoch] % examples] for epoch in np.unique(epochs)]
     )
-    pixels, labels, bad = load(indices, positions)
+    pixels, labels, bad = load(indices, epochs)
     if bad.any():  # What is kept in memory is read-only.
         pixels, labels = pixels.copy(), labels.copy()
     for row in np.flatnonzero(bad):
         for other in substitutes(examples, seed, int(epochs[row]), int(indices[row])):
-            pixel, label, bad_too = load(np.array([other]), positions[row : row + 1])
+            pixel, label, bad_too = load(np.array([other]), epochs[row : row + 1])
             if not bad_too[0]:
                 pixels[row], labels[row] = pixel[0], label[0]
                 break
@@ -117,7 +117,7 @@ def _test_batch(load: _Load, examples: int, batch_size: int, part: range, number
     positions = number * batch_size + np.asarray(part)
     inside = positions < examples
     padding = len(part) - int(inside.sum())
-    pixels, labels, bad = load(positions[inside], positions[inside])
+    pixels, labels, bad = load(positions[inside], np.zeros_like(positions[inside]))
     bad = np.pad(bad, (0, padding))
     return {
         "image": np.pad(pixels, ((0, padding), (0, 0), (0, 0), (0, 0))),
@@ -133,32 +133,34 @@ class _Gather:
 
     decoded: Decoded
 
-    def __call__(self, indices: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __call__(self, indices: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.decoded.pixels[indices], self.decoded.labels[indices], self.decoded.bad[indices]
 
 
 @dataclass(frozen=True)
 class _Decode:
-    """Reads and decodes examples, each cropped at random by (crop_seed, its position in the stream), if at all."""
+    """Reads and decodes examples, each cropped at random by (crop_seed, epoch, index), if at all."""
 
     split: Split
     size: int
     center_crop: float
     crop_seed: int | None
 
-    def __call__(self, indices: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __call__(self, indices: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = np.zeros((len(indices), self.size, self.size, self.split.channels), np.uint8)
         labels, bad = np.zeros(len(indices), np.int32), np.zeros(len(indices), bool)
-        for row, example in enumerate(self.split.read(indices.tolist())):
+
+        def decode(row: int, data: bytes) -> np.ndarray:
+            if self.crop_seed is None:
+                return images.center_crop(images.decode(data, self.split.channels), self.size, self.center_crop)
+            rng = np.random.default_rng((self.crop_seed, 1, int(epochs[row]), int(indices[row])))
+            return crops.random_resized_crop(data, self.split.channels, self.size, rng)
+
+        for row, example in enumerate(self.split.map(indices.tolist(), decode)):
             if example is None:
                 bad[row] = True
-                continue
-            image, labels[row] = example
-            if self.crop_seed is None:
-                pixels[row] = images.center_crop(image, self.size, self.center_crop)
             else:
-                rng = np.random.default_rng((self.crop_seed, 1, int(positions[row])))
-                pixels[row] = images.random_resized_crop(image, self.size, rng)
+                pixels[row], labels[row] = example
         return pixels, labels, bad
 
 

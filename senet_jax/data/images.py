@@ -1,7 +1,6 @@
 """From the bytes of an image file to a square of uint8 pixels, on the host, with Pillow and libjpeg-turbo."""
 
 import io
-import math
 import warnings
 
 import numpy as np
@@ -129,23 +128,6 @@ def center_crop(image: Image.Image, size: int, share: float = 1.0, interpolation
     width, height = (shorter * side // min(image.size) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return _pixels(_resize(image, width, height, interpolation).crop((left, top, left + size, top + size)))
-
-
-def random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random part of the image, resized bilinearly to (size, size, c): the paper's training crop (section 5.1).
-
-    The part has 8 to 100 % of the area and, log-uniformly, 3/4 to 4/3 times as much width as height. Where ten such
-    parts do not fit into the image, it is the largest central square (Szegedy et al., arXiv:1409.4842, section 6).
-    """
-    for _ in range(10):
-        area = image.width * image.height * rng.uniform(0.08, 1.0)
-        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
-        width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < width <= image.width and 0 < height <= image.height:
-            left = int(rng.integers(image.width - width, endpoint=True))
-            top = int(rng.integers(image.height - height, endpoint=True))
-            return _pixels(_resize(image.crop((left, top, left + width, top + height)), size, size))
-    return center_crop(image, size)
 
 
 def _resize(image: Image.Image, width: int, height: int, interpolation: str = "bilinear") -> Image.Image:

@@ -1,14 +1,16 @@
 """The examples of one split, read and decoded in any order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from senet_jax.data import images
+
+_T = TypeVar("_T")
 
 
 @runtime_checkable
@@ -53,9 +55,17 @@ class Split:
 
         Raises ValueError, naming the example, if its label is none of the classes.
         """
-        for example, index in zip(self._examples(indices), indices, strict=True):
+        return self.map(indices, lambda row, data: images.decode(data, self.channels))
+
+    def map(self, indices: Sequence[int], decode: Callable[[int, bytes], _T]) -> Iterator[tuple[_T, int] | None]:
+        """As `read`, with what `decode` makes of the place in `indices` and the bytes of the file there.
+
+        It raises BadImageError if the image cannot be read.
+        """
+        for row, (example, index) in enumerate(zip(self._examples(indices), indices, strict=True)):
             try:
-                yield self._decode(index, example)
+                data, label = self._encoded(index, example)
+                yield decode(row, data), label
             except images.BadImageError:
                 yield None
 
@@ -72,7 +82,7 @@ class Split:
         name = named.get("file_name", named.get("id", ""))
         name = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
         try:
-            self._decode(index, example)
+            images.decode(self._encoded(index, example)[0], self.channels)
         except images.BadImageError as error:
             return name, str(error)
         return name, ""
@@ -105,7 +115,8 @@ class Split:
         except Exception as error:  # The reader of the files has no type for it.
             return [error] if len(indices) == 1 else [self._examples([index])[0] for index in indices]
 
-    def _decode(self, index: int, example: dict[str, Any] | Exception) -> tuple[Image.Image, int]:
+    def _encoded(self, index: int, example: dict[str, Any] | Exception) -> tuple[bytes, int]:
+        """The bytes of an image, and its class. Raises as `read` does, and BadImageError if there are none."""
         if isinstance(example, Exception):
             raise images.BadImageError(f"a record that cannot be read: {str(example).partition(chr(10))[0]}")
         label = int(example["label"])
@@ -116,7 +127,7 @@ class Split:
             )
         if fault := example.get("fault"):
             raise images.BadImageError(fault.decode())
-        return images.decode(example["image"], self.channels), label
+        return example["image"], label
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_decoded": {}}  # processes that decode need no copy of what is decoded
