@@ -6,13 +6,13 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import GoogleDocstring
-from sphinx.pycode import ModuleAnalyzer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import senet_jax
 from senet_jax.commands.options import COMMANDS
-from senet_jax.config import Experiment, describe, field_types, flatten, sections
+from senet_jax.config import Experiment
+from senet_jax.schema import describe, documentation, field_types, flatten
 
 project = "senet_jax"
 author = "the senet_jax contributors"
@@ -57,20 +57,13 @@ def _commands() -> str:
 
 
 def _fields() -> str:
-    meanings, kinds = _documentation(), field_types()
+    meanings, kinds = documentation(Experiment), field_types(Experiment)
     rows: dict[str, list[tuple[str, ...]]] = {}
     for name, value in flatten(Experiment()).items():
         row = f"`--config.{name}`", f"`{value}`", describe(kinds[name]), meanings[name]
         rows.setdefault(name.rpartition(".")[0], []).append(row)
     titles = ("flag", "default", "type", "meaning")
     return "\n\n".join(f"### {name or 'experiment'}\n{_table(titles, cells)}" for name, cells in rows.items())
-
-
-def _documentation() -> dict[str, str]:
-    """The string under each field in the source of the configuration, by its dotted name."""
-    prefixes = {kind.__name__: f"{section}." for section, kind in sections().items()}
-    found = ModuleAnalyzer.for_module("senet_jax.config").find_attr_docs()
-    return {prefixes.get(kind, "") + leaf: " ".join(lines) for (kind, leaf), lines in found.items()}
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

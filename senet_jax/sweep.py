@@ -11,13 +11,13 @@ Standard library only, so that a wrong sweep is refused before anything slow is 
 
 import copy
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from senet_jax.config import Experiment, assign, did_you_mean, field_types, flatten, validate
+from senet_jax.config import Experiment
+from senet_jax.schema import assign, did_you_mean, field_types, flatten, validate, written
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ class Sweep:
 
 def variant(name: str, changes: Mapping[str, Any]) -> Sweep:
     """One variant, which changes any number of fields, none of them included."""
+    fields = field_types(Experiment)
     for field in changes:
-        if field not in field_types():
+        if field not in fields:
             leaf = field.rpartition(".")[2]
-            near = [known for known in field_types() if known.rpartition(".")[2] == leaf]
-            hint = f"; did you mean {near[0]!r}?" if near else did_you_mean(field, field_types())
+            near = [known for known in fields if known.rpartition(".")[2] == leaf]
+            hint = f"; did you mean {near[0]!r}?" if near else did_you_mean(field, fields)
             raise ValueError(f"there is no field {field!r}{hint}")
     if not name or name != name.strip(" .") or any(c in '/\\:*?"<>|[]' or not c.isprintable() for c in name):
         raise ValueError(
@@ -85,10 +86,10 @@ def axis(field: str, values: Iterable[Any] | Mapping[str, Any]) -> Sweep:
     """A variant for each value of a field, called "ratio=8", or as the mapping's keys say."""
     if not isinstance(values, Mapping):
         leaf, values = field.rpartition(".")[2], list(values)
-        written = [f"{leaf}={_written(value)}" for value in values]
-        if len(set(written)) < len(written):
-            raise ValueError(f"the axis {field!r} has a value twice: {', '.join(written)}")
-        values = dict(zip(written, values, strict=True))
+        names = [f"{leaf}={written(value)}" for value in values]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the axis {field!r} has a value twice: {', '.join(names)}")
+        values = dict(zip(names, values, strict=True))
     if not values:
         raise ValueError(f"the axis {field!r} has no values")
     return chain(*(variant(name, {field: value}) for name, value in values.items()))
@@ -178,12 +179,3 @@ def _refuse_alike(variants: Mapping[str, dict[str, Any]]) -> None:
         if content in seen:
             raise ValueError(f"{seen[content]!r} and {name!r} are the same experiment; leave one out")
         seen[content] = name
-
-
-def _written(value: Any) -> str:
-    """A value as the command line takes it, and no longer than it needs to be."""
-    if isinstance(value, tuple):
-        return ",".join(map(_written, value))
-    if isinstance(value, float) and math.isfinite(value) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from senet_jax.config import Experiment, did_you_mean, flatten, from_dict, to_dict
+from senet_jax.config import Experiment
 from senet_jax.files import replace_text
+from senet_jax.schema import did_you_mean, flatten, from_dict, to_dict
 
 CONFIG = "config.json"
 """The configuration, from the start."""
@@ -54,7 +55,7 @@ def read_config(workdir: Path) -> Experiment:
         near = did_you_mean(workdir.name, (other.parent.name for other in workdir.parent.glob(f"*/{CONFIG}")))
         raise ValueError(f"--workdir is {str(workdir)!r}, without a {CONFIG}; it must be that of a training run{near}")
     try:
-        return from_dict(json.loads(path.read_text()))
+        return from_dict(Experiment, json.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -2,12 +2,14 @@
 
 import json
 import operator
+from contextlib import nullcontext
+from typing import get_args
 
 import pytest
 
-from senet_jax import config as configuration
-from senet_jax import modules, ops
-from senet_jax.config import Experiment, OptimizerConfig
+from senet_jax import modules, ops, schema, words
+from senet_jax.config import Experiment, OptimizerConfig, to_steps
+from senet_jax.schema import validate
 
 
 def changed(**values) -> Experiment:
@@ -24,7 +26,7 @@ def changed(**values) -> Experiment:
     [("500 steps", 500), ("1 step", 1), ("30 epochs", 300), ("0.5 epochs", 5), (" 2  epoch ", 20), ("0 steps", 0)],
 )
 def test_to_steps(duration, steps):
-    assert configuration.to_steps(duration, steps_per_epoch=10) == steps
+    assert to_steps(duration, steps_per_epoch=10) == steps
 
 
 @pytest.mark.parametrize(
@@ -32,17 +34,17 @@ def test_to_steps(duration, steps):
 )
 def test_what_is_no_duration_is_refused(duration):
     with pytest.raises(ValueError, match=f"the duration is '{duration}'; it must be a number and its unit"):
-        configuration.to_steps(duration, 10)
+        to_steps(duration, 10)
     with pytest.raises(ValueError, match=f"config.eval_every is '{duration}'; it must be a number and its unit"):
-        configuration.validate(changed(eval_every=duration))
+        validate(changed(eval_every=duration))
 
 
 def test_dictionaries_and_json_keep_everything():
     config = changed(
         model__ratio=8, data__mean=(0.1, 0.2), data__flip=True, optimizer__decay_at=("1 epochs", "5 steps"), seed=3
     )
-    assert configuration.from_dict(json.loads(json.dumps(configuration.to_dict(config)))) == config
-    assert configuration.from_dict({}) == Experiment()
+    assert schema.from_dict(Experiment, json.loads(json.dumps(schema.to_dict(config)))) == config
+    assert schema.from_dict(Experiment, {}) == Experiment()
 
 
 @pytest.mark.parametrize(
@@ -57,16 +59,16 @@ def test_dictionaries_and_json_keep_everything():
 )
 def test_unknown_fields_of_a_dictionary_are_refused(values, message):
     with pytest.raises(ValueError) as raised:  # noqa: PT011
-        configuration.from_dict(values)
+        schema.from_dict(Experiment, values)
     assert message in str(raised.value)
 
 
 def test_flatten_names_every_leaf():
-    leaves = configuration.flatten(changed(model__ratio=8))
+    leaves = schema.flatten(changed(model__ratio=8))
     assert leaves["model.ratio"] == 8
     assert leaves["batch_size"] == 128
-    assert list(leaves) == list(configuration.field_types())
-    assert configuration.flatten(OptimizerConfig())["learning_rate"] == 0.1
+    assert list(leaves) == list(schema.field_types(Experiment))
+    assert schema.flatten(OptimizerConfig())["learning_rate"] == 0.1
 
 
 def test_a_misspelt_attribute_is_refused():
@@ -88,66 +90,93 @@ def test_a_misspelt_attribute_is_refused():
     ],
 )
 def test_possible_values(values):
-    configuration.validate(changed(**values))
+    validate(changed(**values))
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"model": "resnet"}, "config.model is 'resnet'; it must be a ModelConfig"),
-        ({"batch_size": 8.0}, "config.batch_size is 8.0; it must be a whole number"),
+        ({"batch_size": 8.0}, "config.batch_size is 8.0; it must be a whole number of 1 or more"),
         ({"batch_size": True}, "config.batch_size is True; it must be a whole number"),
         ({"data__flip": 1}, "config.data.flip is 1; it must be true or false"),
-        ({"model__ratio": "8"}, "config.model.ratio is '8'; it must be a number or none"),
-        ({"data__mean": [0.5]}, "config.data.mean is [0.5]; it must be a tuple, each element a number"),
-        ({"optimizer__decay_at": (3,)}, "config.optimizer.decay_at is (3,); it must be a tuple, each element text"),
-        ({"duration": 5}, "config.duration is 5; it must be text"),
+        ({"model__ratio": "8"}, "config.model.ratio is '8'; it must be a positive number, or none"),
+        ({"data__mean": [0.5]}, "config.data.mean is [0.5]; it must be one or more finite numbers"),
+        (
+            {"optimizer__decay_at": (3,)},
+            "config.optimizer.decay_at is (3,); it must be a tuple, each element a number and its",
+        ),
+        ({"duration": 5}, "config.duration is 5; it must be a number and its unit"),
         ({"model__name": ""}, "config.model.name is ''; it must be a name"),
         ({"data__test_split": ""}, "config.data.test_split is ''; it must be a name"),
         ({"model__ratio": 0}, "config.model.ratio is 0; it must be a positive number, or none"),
         ({"model__ratio": float("nan")}, "config.model.ratio is nan; it must be a positive number"),
         ({"model__dtype": "float16"}, "config.model.dtype is 'float16'; it must be one of float32, bfloat16"),
         ({"model__statistics_group": 48}, "is 48; it must be a positive number that divides config.batch_size, 128"),
-        ({"model__statistics_group": 0}, "config.model.statistics_group is 0; it must be a positive number"),
-        ({"batch_size": 0, "model__statistics_group": 32}, "config.batch_size is 0; it must be 1 or more"),
-        ({"eval_batch_size": -1}, "config.eval_batch_size is -1; it must be 1 or more"),
-        ({"keep_checkpoints": 0}, "config.keep_checkpoints is 0; it must be 1 or more"),
+        (
+            {"model__statistics_group": 0},
+            "config.model.statistics_group is 0; it must be a whole number of 1 or more, or none",
+        ),
+        (
+            {"batch_size": 0, "model__statistics_group": 32},
+            "config.batch_size is 0; it must be a whole number of 1 or more",
+        ),
+        ({"eval_batch_size": -1}, "config.eval_batch_size is -1; it must be a whole number of 1 or more"),
+        ({"keep_checkpoints": 0}, "config.keep_checkpoints is 0; it must be a whole number of 1 or more"),
         ({"data__name": "folder"}, "config.data.path is None; it must be the directory that holds <split>"),
         ({"data__path": "images"}, "config.data.path is 'images'; it must be the directory"),
-        ({"data__image_size": 0}, "config.data.image_size is 0; it must be a positive number of pixels"),
+        ({"data__image_size": 0}, "config.data.image_size is 0; it must be a whole number of 1 or more"),
         ({"data__mean": ()}, "config.data.mean is (); it must be one or more finite numbers"),
-        ({"data__std": (0.0,)}, "config.data.std is (0.0,); it must be positive numbers"),
+        ({"data__std": (0.0,)}, "config.data.std is (0.0,); it must be a tuple, each element a positive number"),
         ({"data__std": (1.0, 1.0)}, "one or as many as config.data.mean has"),
-        ({"data__crop_padding": -4}, "config.data.crop_padding is -4; it must be 0 or more pixels"),
+        ({"data__crop_padding": -4}, "config.data.crop_padding is -4; it must be a whole number of 0 or more"),
         (
             {"data__crop_padding": 4, "data__random_resized_crop": True},
-            "config.data.crop_padding is 4; it must be 0 where config.data.random_resized_crop is true",
+            "config.data.crop_padding is 4; it must be 0 if config.data.random_resized_crop is true",
         ),
-        ({"data__cutout": -1}, "config.data.cutout is -1; it must be from 0 to config.data.image_size, 8"),
+        ({"data__cutout": -1}, "config.data.cutout is -1; it must be a whole number of 0 or more"),
         ({"data__cutout": 9}, "config.data.cutout is 9; it must be from 0 to config.data.image_size, 8"),
-        ({"data__center_crop": 1.5}, "config.data.center_crop is 1.5; it must be more than 0 and at most 1"),
-        ({"data__workers": -1}, "config.data.workers is -1; it must be 0 or more"),
-        ({"data__memory_limit_gib": -1.0}, "config.data.memory_limit_gib is -1.0; it must be 0 or more"),
+        (
+            {"data__center_crop": 1.5},
+            "config.data.center_crop is 1.5; it must be a number of more than 0 and at most 1",
+        ),
+        ({"data__workers": -1}, "config.data.workers is -1; it must be a whole number of 0 or more"),
+        ({"data__memory_limit_gib": -1.0}, "config.data.memory_limit_gib is -1.0; it must be a number of 0 or more"),
         ({"optimizer__learning_rate": -0.1}, "config.optimizer.learning_rate is -0.1; it must be a positive number"),
         ({"optimizer__learning_rate": float("inf")}, "config.optimizer.learning_rate is inf; it must be a positive"),
-        ({"optimizer__momentum": 1.0}, "config.optimizer.momentum is 1.0; it must be at least 0 and less than 1"),
-        ({"optimizer__weight_decay": -1e-4}, "config.optimizer.weight_decay is -0.0001; it must be 0 or more"),
+        (
+            {"optimizer__momentum": 1.0},
+            "config.optimizer.momentum is 1.0; it must be a number of at least 0 and less than 1",
+        ),
+        (
+            {"optimizer__weight_decay": -1e-4},
+            "config.optimizer.weight_decay is -0.0001; it must be a number of 0 or more",
+        ),
         ({"optimizer__clip_norm": 0}, "config.optimizer.clip_norm is 0; it must be a positive number, or none"),
         (
             {"optimizer__schedule": "cosin"},
-            "config.optimizer.schedule is 'cosin'; it must be one of cosine, step, constant",
+            "config.optimizer.schedule is 'cosin'; it must be one of cosine, step, constant; did you mean 'cosine'?",
         ),
         ({"optimizer__schedule": "step"}, "decay_at is (); it must be one or more durations for schedule 'step'"),
         ({"optimizer__decay_at": ("1 epochs",)}, "is ('1 epochs',); it must be empty for schedule 'cosine'"),
         (
             {"optimizer__decay_factor": 2.0},
-            "config.optimizer.decay_factor is 2.0; it must be more than 0 and at most 1",
+            "config.optimizer.decay_factor is 2.0; it must be a number of more than 0 and at most 1",
         ),
-        ({"optimizer__label_smoothing": 1}, "config.optimizer.label_smoothing is 1; it must be at least 0 and less"),
-        ({"optimizer__ema_decay": 1.0}, "config.optimizer.ema_decay is 1.0; it must be more than 0 and less than 1"),
-        ({"seed": -1}, "config.seed is -1; it must be 0 or more, and less than 2**31"),
-        ({"duration": "0 epochs"}, "config.duration is '0 epochs'; it must be more than 0 epochs"),
-        ({"checkpoint_every": "0 step"}, "config.checkpoint_every is '0 step'; it must be more than 0 steps"),
+        (
+            {"optimizer__label_smoothing": 1},
+            "config.optimizer.label_smoothing is 1; it must be a number of at least 0 ",
+        ),
+        ({"optimizer__ema_decay": 1.0}, "config.optimizer.ema_decay is 1.0; it must be a number of more than 0 and"),
+        ({"seed": -1}, "config.seed is -1; it must be a whole number of 0 or more, and less than 2**31"),
+        (
+            {"duration": "0 epochs"},
+            "config.duration is '0 epochs'; it must be a number and its unit",
+        ),
+        (
+            {"checkpoint_every": "0 step"},
+            "config.checkpoint_every is '0 step'; it must be a number and its unit, such as",
+        ),
         ({"optimizer__warmup": "long"}, "config.optimizer.warmup is 'long'; it must be a number and its unit"),
         (
             {"optimizer__warmup": "10 epochs"},
@@ -155,31 +184,44 @@ def test_possible_values(values):
         ),
         (
             {"optimizer__schedule": "step", "optimizer__decay_at": ("3 epochs", "6")},
-            "config.optimizer.decay_at is ('3 epochs', '6'); it must be durations, each a number and its unit",
+            "config.optimizer.decay_at is ('3 epochs', '6'); it must be a tuple, each element a number and its",
         ),
         (
             {"optimizer__schedule": "step", "optimizer__decay_at": ("3 epochs", "3 epoch")},
-            "it must be durations of more than 0, none of them twice",
+            "it must be durations, none of them twice",
         ),
     ],
 )
 def test_impossible_values_are_refused(values, message):
     with pytest.raises(ValueError) as raised:  # noqa: PT011
-        configuration.validate(changed(**values))
+        validate(changed(**values))
     assert str(raised.value).startswith("config.")
     assert message in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("times", "late"),
+    [("19 steps", False), ("20 steps", True), ("9 epochs, 5 steps", False), ("5 steps, 2e1 steps", True)],
+)
+def test_a_decay_after_the_end_is_refused_if_the_units_are_the_same(times, late):
+    decays = tuple(times.split(", "))
+    config = changed(duration="20 steps", optimizer__schedule="step", optimizer__decay_at=decays)
+    message = "it must be durations before the end of training, '20 steps': give earlier times, or --"
+    with pytest.raises(ValueError, match=message) if late else nullcontext():
+        validate(config)
+
+
 def test_every_bounded_field_has_a_rule():
-    ruled = {name for name, _, _ in configuration._rules(changed(optimizer__schedule="step"))}
-    unbounded = {"data.data_dir", "data.random_resized_crop", "data.flip", "optimizer.nesterov", "model.use_bias"}
-    assert set(configuration.field_types()) - ruled == unbounded
+    kinds = schema.field_types(Experiment)
+    unbounded = {name for name, kind in kinds.items() if schema.describe(kind) in ("true or false", "text, or none")}
+    assert unbounded == {
+        "data.data_dir", "data.path", "data.random_resized_crop", "data.flip", "optimizer.nesterov", "model.use_bias",
+        "init.insert_se",
+    }  # fmt: skip
 
 
-def test_the_words_of_the_fields_are_those_of_the_modules():
-    choices = configuration.CHOICES
-    assert choices["model.attention"] == ("own", "none", *modules.ATTENTIONS)
-    assert choices["model.squeeze"] == tuple(ops.SQUEEZES)
-    assert choices["model.activation"] == tuple(ops.ACTIVATIONS)
-    assert choices["model.gate"] == tuple(ops.GATES)
-    assert choices["model.placement"] == modules.PLACEMENTS
+def test_the_words_of_the_fields_have_functions_and_modules():
+    assert get_args(words.Attention) == tuple(modules.ATTENTIONS)
+    assert get_args(words.Squeeze) == tuple(ops.SQUEEZES)
+    assert get_args(words.Activation) == tuple(ops.ACTIVATIONS)
+    assert get_args(words.Gate) == tuple(ops.GATES)

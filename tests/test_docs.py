@@ -15,7 +15,8 @@ import jax
 import pytest
 
 from senet_jax.commands.command_line import parse
-from senet_jax.config import Experiment, to_dict
+from senet_jax.config import Experiment
+from senet_jax.schema import to_dict
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # Of config_flags.
 

@@ -4,7 +4,7 @@ import pytest
 
 from senet_jax import create_model
 from senet_jax.commands.config_files import EXPERIMENTS
-from senet_jax.config import flatten, validate
+from senet_jax.schema import flatten, validate
 
 FILES = [path.relative_to(EXPERIMENTS).with_suffix("").as_posix() for path in sorted(EXPERIMENTS.rglob("*.py"))]
 

@@ -68,7 +68,10 @@ def test_an_impossible_sweep_is_refused(make, message):
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [
-        (axis("model.ratio", ["8"]), "variant 'ratio=8': config.model.ratio is '8'; it must be a number or none"),
+        (
+            axis("model.ratio", ["8"]),
+            "variant 'ratio=8': config.model.ratio is '8'; it must be a positive number",
+        ),
         (axis("model.gate", ["sigmod"]), "variant 'gate=sigmod': config.model.gate is 'sigmod'; it must be one of"),
         (chain(variant("own", {}), axis("seed", [0])), "'own' and 'seed=0' are the same experiment"),
     ],

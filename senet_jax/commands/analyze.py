@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from senet_jax.analysis.excitations import CONSTANT, NEAR, Excitations, accuracy_without, count_gates, excitations
 from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.commands.command_line import Request
-from senet_jax.config import did_you_mean
 from senet_jax.data import evaluation_batches
+from senet_jax.schema import did_you_mean
 from senet_jax.terminal.tables import aligned
 from senet_jax.training import parallel
 from senet_jax.training.augmentation import normalise

@@ -17,7 +17,7 @@ from typing import Any
 from senet_jax import allocator, bench
 from senet_jax.bench.contest import Entry, Result, contest, ratios
 from senet_jax.commands.command_line import Request
-from senet_jax.config import did_you_mean
+from senet_jax.schema import did_you_mean
 from senet_jax.terminal import program
 
 

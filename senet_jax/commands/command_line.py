@@ -9,8 +9,6 @@ import importlib
 import os
 import re
 import sys
-import types
-import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +16,15 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from senet_jax import config as configuration
 from senet_jax import workdir as workdirs
 from senet_jax.commands.config_files import EXPERIMENTS, find, load, load_sweep
 from senet_jax.commands.options import COMMANDS, CONFIGURED, OPTIONS
-from senet_jax.config import Experiment, describe, did_you_mean, field_types
+from senet_jax.config import Experiment
+from senet_jax.schema import assign, describe, did_you_mean, field_types, hints, is_boolean, read, validate
 from senet_jax.sweep import Sweep
 from senet_jax.terminal import program
+
+_FIELDS = field_types(Experiment)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def parse(argv: Sequence[str]) -> Request:
     except flags.Error as error:
         raise ValueError(_wrong_flag(error)) from error
     command, rest = _command(words)
-    overrides = {name: given[f"config.{name}"].value for name in field_types() if given[f"config.{name}"].present}
+    overrides = {name: given[f"config.{name}"].value for name in _FIELDS if given[f"config.{name}"].present}
     if given.help:
         command = "help"
     options = {name: given[name].value for name in OPTIONS if given[name].present}
@@ -103,7 +103,7 @@ def parse(argv: Sequence[str]) -> Request:
     configured, of_run, of_workdir = command in (*CONFIGURED, "help"), False, False
     if command in COMMANDS:
         of_run, of_workdir = COMMANDS[command].of_run, COMMANDS[command].of_workdir
-    workdir = None if given.workdir is None else _local_path("workdir", given.workdir)
+    workdir: Path | None = given.workdir
     surplus = given.config is not None or overrides or (workdir is not None and not of_workdir)
     if surplus and not configured:
         own = [*(["workdir"] if of_workdir else []), *COMMANDS[command].options]
@@ -120,11 +120,11 @@ def parse(argv: Sequence[str]) -> Request:
         config, config_path, name = workdirs.read_config(workdir), workdir / workdirs.CONFIG, workdir.resolve().name
     else:
         file, _, argument = (str(EXPERIMENTS / "digits.py") if given.config is None else given.config).partition(":")
-        config_path = find(_local_path("config", file))
+        config_path = find(_config_path(file))
         config, name = load(config_path, argument), "-".join(filter(None, [config_path.stem, argument]))
     sweep = load_sweep(config_path, overrides) if command == "sweep" else None
-    configuration.assign(config, overrides)
-    configuration.validate(config)
+    assign(config, overrides)
+    validate(config)
     return Request(command, config, config_path, name, workdir, options, sweep)
 
 
@@ -133,11 +133,10 @@ def _define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     values.set_gnu_getopt()
     flags.DEFINE_string("config", None, "", flag_values=values)
-    flags.DEFINE_string("workdir", None, "", flag_values=values)
     flags.DEFINE_boolean("help", False, "", short_name="h", flag_values=values)
-    kinds = {name: option.kind for name, option in OPTIONS.items()}
-    for name, kind in (kinds | {f"config.{name}": kind for name, kind in field_types().items()}).items():
-        flag = flags.Flag(_FieldParser(kind), None, name, None, "", boolean=kind is bool)
+    kinds: dict[str, Any] = {"workdir": Path} | {name: option.kind for name, option in OPTIONS.items()}
+    for name, kind in (kinds | {f"config.{name}": kind for name, kind in _FIELDS.items()}).items():
+        flag = flags.Flag(_FieldParser(kind), None, name, None, "", boolean=is_boolean(kind))
         flags.DEFINE_flag(flag, flag_values=values)
     return values
 
@@ -150,21 +149,9 @@ class _FieldParser(flags.ArgumentParser):
 
     def parse(self, argument: str) -> Any:
         try:
-            return _read(argument, self.kind)
+            return read(argument, self.kind)
         except ValueError:
             raise ValueError(f"it must be {describe(self.kind)}") from None
-
-
-def _read(text: str, kind: Any) -> Any:
-    """The value that a text stands for. Raises ValueError where it is none of that type."""
-    if isinstance(kind, types.UnionType):
-        return None if text.lower() == "none" else _read(text, typing.get_args(kind)[0])
-    if typing.get_origin(kind) is tuple:
-        items = [item.strip(" '\"") for item in text.strip(" ()").split(",")]
-        return tuple(_read(item, typing.get_args(kind)[0]) for item in items if item)
-    if kind is Path:  # Which _checked_options makes of it.
-        return text
-    return flags.BooleanParser().parse(text) if kind is bool else kind(text)
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
@@ -187,7 +174,7 @@ def _checked_options(command: str, given: dict[str, Any]) -> dict[str, Any]:
     options = COMMANDS[command].options
     for name in (name for name in given if name not in options):
         takers = [taker for taker in COMMANDS if name in COMMANDS[taker].options]
-        near = [field for field in field_types() if field.endswith(f".{name}") or field == f"{name}.name"]
+        near = [field for field in _FIELDS if field.endswith(f".{name}") or field == f"{name}.name"]
         instead = f"; {' and '.join(CONFIGURED)} take --config.{near[0]}" if near else ""
         raise ValueError(f"--{name} is for {' and '.join(takers)}{instead}")
     for name, option in options.items():
@@ -195,7 +182,7 @@ def _checked_options(command: str, given: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{command} needs --{name}={option.value}, {option.meaning}")
         if option.least is not None and given.get(name, option.least) < option.least:
             raise ValueError(f"--{name} is {given[name]}; it must be {option.least} or more")
-    return {name: _local_path(name, value) if options[name].kind is Path else value for name, value in given.items()}
+    return given
 
 
 def _wrong_flag(error: flags.Error) -> str:
@@ -209,8 +196,8 @@ def _wrong_flag(error: flags.Error) -> str:
 def _unknown_flag(name: str) -> str:
     """The message for a flag that there is not."""
     field = name.removeprefix("no").removeprefix("config.")
-    if field in field_types():
-        return f"--{name} is for fields that are true or false; config.{field} takes {describe(field_types()[field])}"
+    if field in _FIELDS:
+        return f"--{name} is for fields that are true or false; config.{field} takes {describe(_FIELDS[field])}"
     if name.endswith(f"config.{field}"):
         return _unknown_field(field)
     known = ["--config", "--config.FIELD", "--workdir", "--help", *(f"--{option}" for option in OPTIONS)]
@@ -234,7 +221,7 @@ def _unknown_field(name: str) -> str:
         return (
             f"config.{name} is a section, with {', '.join(within)}; give one, as in --config.{name}.{within[0]}=VALUE"
         )
-    fields = list(field_types())
+    fields = list(_FIELDS)
     section, _, leaf = name.rpartition(".")
     siblings = _within(section)
     near = (
@@ -243,18 +230,17 @@ def _unknown_field(name: str) -> str:
         or [field for field in fields if field.rpartition(".")[2] == leaf]
         or difflib.get_close_matches(name, fields, n=1)
     )
-    owner, known = (f"config.{section}", siblings) if siblings else ("config", typing.get_type_hints(Experiment))
+    owner, known = (f"config.{section}", siblings) if siblings else ("config", hints(Experiment))
     hint = f"; did you mean {' or '.join(f'--config.{field}' for field in near)}?" if near else ""
     return f"unknown field config.{name}; {owner} has {', '.join(known)}{hint}"
 
 
 def _within(section: str) -> list[str]:
-    return [field.removeprefix(f"{section}.") for field in field_types() if field.startswith(f"{section}.")]
+    return [field.removeprefix(f"{section}.") for field in _FIELDS if field.startswith(f"{section}.")]
 
 
-def _local_path(flag: str, text: str) -> Path:
-    if not text:
-        raise ValueError(f"--{flag} is empty; it must be a path")
-    if "://" in text:
-        raise ValueError(f"--{flag} is {text!r}; it must be a local path, such as that of a mounted bucket")
-    return Path(text).expanduser()
+def _config_path(text: str) -> Path:
+    try:
+        return read(text, Path)
+    except ValueError:
+        raise ValueError(f"--config={text}: it must be {describe(Path)}") from None

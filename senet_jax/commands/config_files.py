@@ -5,17 +5,17 @@ import os
 import re
 import runpy
 import traceback
-import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from senet_jax.config import Experiment, did_you_mean, sections
+from senet_jax.config import Experiment
+from senet_jax.schema import did_you_mean, hints, sections
 from senet_jax.sweep import Sweep
 
 EXPERIMENTS = Path(__file__).parents[1].joinpath("experiments").resolve()
 """The experiments of the package. In a checkout, `senet_jax/experiments` is a link to the folder at the top."""
-_CLASSES = {kind.__name__: kind for kind in (Experiment, *sections().values())}
+_CLASSES = {kind.__name__: kind for kind in (Experiment, *sections(Experiment).values())}
 
 
 def find(path: Path) -> Path:
@@ -97,4 +97,4 @@ def _near_attribute(text: str) -> str:
     match = re.search(pattern, text)
     if match is None or match[1] not in _CLASSES:
         return ""
-    return did_you_mean(match[2], typing.get_type_hints(_CLASSES[match[1]]))
+    return did_you_mean(match[2], hints(_CLASSES[match[1]]))

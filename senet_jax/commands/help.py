@@ -1,17 +1,13 @@
 """`launch.py --help`: the commands, the flags and every field of a configuration."""
 
-import ast
-import inspect
-import itertools
 import textwrap
 from collections.abc import Callable
-from typing import Any
 
-from senet_jax import config as configuration
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import shown
 from senet_jax.commands.options import COMMANDS
-from senet_jax.config import describe, field_types, flatten
+from senet_jax.config import Experiment
+from senet_jax.schema import describe, documentation, field_types, flatten, written
 from senet_jax.terminal import program
 
 _USAGE = f"[{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
@@ -31,9 +27,9 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _text(request: Request) -> str:
-    kinds, documentation = field_types(), _documentation()
+    kinds, meanings = field_types(Experiment), documentation(Experiment)
     fields = {
-        f"{name}={_written(value)}": f"{documentation.get(name, '')} ({describe(kinds[name])})"
+        f"{name}={written(value)}": f"{meanings[name]} ({describe(kinds[name])})"
         for name, value in flatten(request.config).items()
     }
     origin = f" of {shown(request.config_path)}" if request.config_path else ""
@@ -55,27 +51,3 @@ def _entries(entries: dict[str, str]) -> str:
         textwrap.fill(text, 110, initial_indent=f"  {name:<32}  ", subsequent_indent=" " * 36)
         for name, text in entries.items()
     )
-
-
-def _written(value: Any) -> str:
-    """A value as the command line takes it."""
-    if isinstance(value, tuple):
-        return ",".join(map(_written, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def _documentation() -> dict[str, str]:
-    """The string under each field in the source of the configuration, by its dotted name."""
-    classes = {
-        item.name: item.body
-        for item in ast.parse(inspect.getsource(configuration)).body
-        if isinstance(item, ast.ClassDef)
-    }
-    prefixes = {"Experiment": ""} | {kind.__name__: f"{name}." for name, kind in configuration.sections().items()}
-    found: dict[str, str] = {}
-    for name, prefix in prefixes.items():
-        for statement, following in itertools.pairwise(classes.get(name, [])):
-            match statement, following:
-                case ast.AnnAssign(target=ast.Name(id=leaf)), ast.Expr(value=ast.Constant(value=str(text))):
-                    found[prefix + leaf] = text
-    return found

@@ -9,7 +9,7 @@ from typing import Any
 from senet_jax import workdir as workdirs
 from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
 from senet_jax.commands.command_line import Request
-from senet_jax.config import flatten
+from senet_jax.schema import flatten
 from senet_jax.terminal.tables import aligned
 from senet_jax.training import logs
 

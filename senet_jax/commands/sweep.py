@@ -14,10 +14,11 @@ from typing import Any, cast
 from senet_jax import workdir as workdirs
 from senet_jax.analysis.cost import Cost, cost
 from senet_jax.commands.command_line import Request
-from senet_jax.config import Experiment, did_you_mean
+from senet_jax.config import Experiment
 from senet_jax.data import Dataset, open_dataset, preview
 from senet_jax.files import replace_text
 from senet_jax.runs.workers import train_all
+from senet_jax.schema import did_you_mean
 from senet_jax.sweep import Sweep, resolve, shard
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import aligned

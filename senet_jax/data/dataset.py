@@ -15,11 +15,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from senet_jax.config import DataConfig, did_you_mean
+from senet_jax.config import DataConfig
 from senet_jax.data import cifar
 from senet_jax.data.digits import Digits
 from senet_jax.data.folder import folder_builder
 from senet_jax.data.split import Source, Split
+from senet_jax.schema import did_you_mean
 
 
 @dataclass(frozen=True)

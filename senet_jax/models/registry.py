@@ -105,7 +105,7 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
     return network(num_classes=num_classes, attention=attention, **overrides)
 
 
-def _checked(kind: str, name: str, names: Collection[str]) -> str:
+def _checked(kind: str, name: str, names: Collection[str]) -> Any:
     if name not in names:
         nearest = difflib.get_close_matches(name, names, n=4, cutoff=0.0)
         raise ValueError(f"there is no {kind} {name!r}; the nearest are {', '.join(nearest)}")

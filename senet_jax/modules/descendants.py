@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from senet_jax import ops
+from senet_jax import ops, words
 from senet_jax.modules.squeeze_excite import Attention, Function, ReducingAttention, SqueezeExcite
 from senet_jax.typing import Array, Float
 
@@ -169,7 +169,7 @@ class GlobalContext(ReducingAttention):
         return self.chosen("fuse")(x, y)
 
 
-ATTENTIONS: Mapping[str, Callable[..., nn.Module]] = {
+ATTENTIONS: Mapping[words.Attention, Callable[..., nn.Module]] = {
     "squeeze_excite": SqueezeExcite,
     "effective": EffectiveSqueezeExcite,
     "eca": EfficientChannelAttention,

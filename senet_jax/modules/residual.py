@@ -1,7 +1,7 @@
 """Residual blocks (He et al., arXiv 1512.03385), with squeeze-and-excitation at any of the paper's places."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,10 +12,11 @@ from senet_jax.modules.conv import conv
 from senet_jax.modules.pooling import average_pool
 from senet_jax.modules.squeeze_excite import SqueezeExcite
 from senet_jax.typing import Array, Float
+from senet_jax.words import Placement
 
 Map = Array | ops.Normalised
 ModuleDef = Callable[..., Any]
-PLACEMENTS = ("standard", "pre", "post", "identity", "inner")
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 
 
 class ResidualBlock(nn.Module):

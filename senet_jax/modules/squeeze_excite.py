@@ -24,7 +24,7 @@ class Attention(nn.Module, kw_only=True):
     dtype: Any = None
     """Of everything up to the gates; None: float32, or float64 for float64 inputs."""
     param_dtype: Any = jnp.float32
-    choices: ClassVar[dict[str, Mapping[str, Callable[..., Array]]]] = {"gate": ops.GATES}
+    choices: ClassVar[dict[str, Mapping[Any, Callable[..., Array]]]] = {"gate": ops.GATES}
     """Fields that take a function by its name, and the names."""
 
     def __post_init__(self) -> None:

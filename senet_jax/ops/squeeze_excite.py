@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from senet_jax.typing import Array, Float
+from senet_jax.words import Activation, Gate, Squeeze
 
 
 def squeeze(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
@@ -83,13 +84,13 @@ def _dense(x: Array, kernel: Array, bias: Array | None) -> Array:
     return y if bias is None else y + jnp.broadcast_to(bias, y.shape)
 
 
-SQUEEZES: Mapping[str, Callable[[Array], Array]] = {
+SQUEEZES: Mapping[Squeeze, Callable[[Array], Array]] = {
     "mean": squeeze,
     "max": squeeze_max,
     "both": squeeze_both,
     "none": squeeze_none,
 }
-ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+ACTIVATIONS: Mapping[Activation, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "relu6": jax.nn.relu6,
     "silu": jax.nn.silu,
@@ -97,7 +98,7 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "hard_swish": jax.nn.hard_swish,
     "tanh": jnp.tanh,
 }
-GATES: Mapping[str, Callable[[Array], Array]] = {
+GATES: Mapping[Gate, Callable[[Array], Array]] = {
     "sigmoid": jax.nn.sigmoid,
     "tanh": jnp.tanh,
     "relu": jax.nn.relu,

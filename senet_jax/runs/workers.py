@@ -18,9 +18,10 @@ from typing import Any
 import jax
 
 from senet_jax import workdir as workdirs
-from senet_jax.config import DataConfig, Experiment, from_dict, to_dict
+from senet_jax.config import DataConfig, Experiment
 from senet_jax.data import Dataset, open_dataset
 from senet_jax.runs.run import run
+from senet_jax.schema import from_dict, to_dict
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import check_devices, make_plan
 from senet_jax.training.stopping import StoppedError, handled_by
@@ -136,4 +137,4 @@ def _train_alone(directory: Path, config: Experiment) -> None:
 
 @functools.lru_cache(maxsize=1)
 def _dataset(config: str) -> Dataset:
-    return open_dataset(from_dict(json.loads(config), DataConfig))
+    return open_dataset(from_dict(DataConfig, json.loads(config)))

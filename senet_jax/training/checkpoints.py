@@ -14,7 +14,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from senet_jax import workdir as workdirs
-from senet_jax.config import Experiment, from_dict, to_dict
+from senet_jax.config import Experiment
+from senet_jax.schema import from_dict, to_dict
 from senet_jax.training.state import TrainState
 from senet_jax.weights import manifests, runs
 from senet_jax.weights.manifests import DamagedError, UnusableError
@@ -125,7 +126,7 @@ class Checkpoints:
 
 def _check_same(held: dict[str, Any], config: Experiment, holder: str) -> None:
     try:
-        workdirs.check_same(from_dict(held), config, holder)
+        workdirs.check_same(from_dict(Experiment, held), config, holder)
     except ValueError as error:
         raise UnusableError(str(error)) from error
 

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from senet_jax.config import ModelConfig, to_dict
+from senet_jax.config import ModelConfig
 from senet_jax.models import Network
+from senet_jax.schema import to_dict
 from senet_jax.weights import caffe
 from senet_jax.weights.files import read_tensors, write_tensors
 from senet_jax.weights.names import namings, tensor_names

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from senet_jax.config import Experiment, ModelConfig, from_dict, to_dict
+from senet_jax.config import Experiment, ModelConfig
+from senet_jax.schema import from_dict, to_dict
 from senet_jax.weights import manifests
 from senet_jax.weights.preprocessing import Preprocessing
 from senet_jax.workdir import BEST, CHECKPOINTS, NETWORK
@@ -62,7 +63,7 @@ def read_description(workdir: Path) -> Description:
     try:
         said = json.loads(path.read_text())
         return Description(
-            from_dict(said["model"], ModelConfig),
+            from_dict(ModelConfig, said["model"]),
             tuple(said["class_names"]),
             Preprocessing.from_json(json.dumps(said["preprocessing"])),
             said.get("images"),

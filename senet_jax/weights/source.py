@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from senet_jax.config import ModelConfig, from_dict
+from senet_jax.config import ModelConfig
 from senet_jax.models import Network, list_models
+from senet_jax.schema import from_dict
 from senet_jax.weights import imagenet, runs
 from senet_jax.weights.configured import build_model
 from senet_jax.weights.load import Weights, classes, fit, from_variables, read
@@ -181,7 +182,7 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
         return ModelConfig(model)
     if file.header:
         fields = json.loads(file.header.get("fields", "{}"))
-        return from_dict({"name": file.header["model"], **fields}, ModelConfig)
+        return from_dict(ModelConfig, {"name": file.header["model"], **fields})
     said = hub_config(file.path)
     name = f"timm/{said.get('architecture')}"
     if name in list_models("timm/*"):

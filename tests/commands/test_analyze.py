@@ -15,7 +15,8 @@ from random_variables import random_variables
 from senet_jax import create_model
 from senet_jax.commands import analyze
 from senet_jax.commands.command_line import Request, main
-from senet_jax.config import DataConfig, Experiment, ModelConfig, to_dict
+from senet_jax.config import DataConfig, Experiment, ModelConfig
+from senet_jax.schema import to_dict
 from senet_jax.training import metrics
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.plan import open_plan

@@ -13,7 +13,8 @@ import pytest
 from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.options import COMMANDS
-from senet_jax.config import Experiment, ModelConfig, flatten, to_dict
+from senet_jax.config import Experiment, ModelConfig
+from senet_jax.schema import flatten, to_dict
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -154,7 +155,7 @@ def test_home_is_expanded(monkeypatch, tmp_path):
 @pytest.mark.parametrize("first", [True, False])
 def test_overrides(words, name, value, first):
     if name == "optimizer.decay_at":
-        words = [*words, "--config.optimizer.schedule=step"]
+        words = [*words, "--config.optimizer.schedule=step", "--config.duration=90 epochs"]
     words = [*words, "--config=large.py"] if first else ["--config=large.py", *words]
     config = parse(words).config
     assert config is not None
@@ -165,7 +166,7 @@ def test_overrides(words, name, value, first):
         assert list(map(type, found)) == list(map(type, value))
     before = flatten(parse(["--config=large.py"]).config)
     changed = {other for other, after in flatten(config).items() if after != before[other]}
-    assert changed <= {name, "optimizer.schedule"}
+    assert changed <= {name, "optimizer.schedule", "duration"}
 
 
 def test_a_file_does_not_inherit_from_the_last():
@@ -184,8 +185,8 @@ def test_a_file_does_not_inherit_from_the_last():
         ("--config.data.flip maybe", "unknown command 'maybe'; the commands are train, eval, "),
         ("--config", "--config has no value; give one, as in --config=VALUE"),
         ("--config.seed", "--config.seed has no value; give one, as in --config.seed=VALUE"),
-        ("--config=", "--config is empty; it must be a path"),
-        ("--workdir=gs://bucket/run", "--workdir is 'gs://bucket/run'; it must be a local path"),
+        ("--config=", "--config=: it must be a local path"),
+        ("--workdir=gs://bucket/run", "--workdir=gs://bucket/run: it must be a local path (a bucket can be mounted)"),
         ("list --workdir=x", "list takes no flags; --config, --config.FIELD and --workdir are for train and eval"),
         ("list --config.seed=1", "list takes no flags"),
         ("cost", "cost needs --model=NAME, the name of a network; the command list prints them"),
@@ -214,8 +215,8 @@ def test_a_file_does_not_inherit_from_the_last():
         ("--config.batch_size=1.5", "--config.batch_size=1.5: it must be a whole number"),
         ("--config.batch_size=none", "--config.batch_size=none: it must be a whole number"),
         ("--config.data.flip=maybe", "--config.data.flip=maybe: it must be true or false"),
-        ("--config.model.ratio=big", "--config.model.ratio=big: it must be a number or none"),
-        ("--config.data.mean=a,b", "--config.data.mean=a,b: it must be a tuple, each element a number"),
+        ("--config.model.ratio=big", "--config.model.ratio=big: it must be a positive number, or none"),
+        ("--config.data.mean=a,b", "--config.data.mean=a,b: it must be one or more finite numbers"),
         ("--config.duration=0", "config.duration is '0'; it must be a number and its unit, such as '30 epochs'"),
         ("--config.optimizer.learning_rate=-1", "config.optimizer.learning_rate is -1.0; it must be a positive number"),
         ("--config.optimizer.learning_rate=nan", "config.optimizer.learning_rate is nan; it must be a positive number"),
@@ -240,7 +241,7 @@ def test_a_file_does_not_inherit_from_the_last():
         ("--config=importing.py", "importing.py, line 2: ModuleNotFoundError: No module named 'absent_module'"),
         ("--config=key.py:x", "key.py: TypeError: get_config() takes 0 positional arguments but 1 was given"),
         ("--config=large.py:x", "large.py, line 3: ValueError: invalid literal for int() with base 10: 'x'"),
-        ("--config=impossible.py", "config.duration is '0 epochs'; it must be more than 0 epochs"),
+        ("--config=impossible.py", "config.duration is '0 epochs'; it must be a number and its unit"),
         ("--config=wrong_type.py", "config.batch_size is 'many'; it must be a whole number"),
         # Workdirs
         ("eval", "eval needs --workdir=DIRECTORY, the directory of a training run"),

@@ -57,7 +57,7 @@ def test_another_number_of_classes(weights):
         ("", "convert needs --weights=SOURCE, a workdir, a weight file, a folder in timm's format or a repository"),
         ("--weights=a.safetensors", "convert needs --output=FILE.safetensors|FOLDER, a new file, or a new f"),
         ("--weights=a.safetensors --output=b.pth", "--output is 'b.pth'; it must end in .safetensors, or in n"),
-        ("--weights=a.safetensors --output=gs://b/b.safetensors", "--output is 'gs://b/b.safetensors'; it must be a l"),
+        ("--weights=a.safetensors --output=gs://b/b.safetensors", "--output=gs://b/b.safetensors: it must be a l"),
         ("--weights=a.safetensors --output=a.safetensors", "--output is 'a.safetensors', which exists already; give"),
         ("--weights=a.safetensors --output=x/b.safetensors", "'x/b.safetensors', but there is no directory 'x'"),
         ("--weights=absent --output=b.safetensors", "there is no weight file 'absent'"),

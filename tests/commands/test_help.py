@@ -3,7 +3,8 @@
 import pytest
 
 from senet_jax.commands.command_line import COMMANDS, main
-from senet_jax.config import field_types
+from senet_jax.config import Experiment
+from senet_jax.schema import field_types
 
 
 @pytest.mark.parametrize("words", ["--help", "-h", "eval --help", "list --help --config.batch_size=8"])
@@ -11,7 +12,7 @@ def test_help(words, capsys):
     main(words.split())
     text = capsys.readouterr().out
     assert text.startswith(f"usage: launch.py [{'|'.join(COMMANDS)}] [--config=FILE]")
-    assert all(f"\n  {name}=" in text for name in field_types())
+    assert all(f"\n  {name}=" in text for name in field_types(Experiment))
     assert all(name in text for name in COMMANDS)
     assert all(f"\n  --{flag}=" in text for command in COMMANDS.values() for flag in command.options)
     assert "Reduction ratio of the squeeze-and-excitation blocks" in text

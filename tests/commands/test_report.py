@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from senet_jax.commands.command_line import main
-from senet_jax.config import DataConfig, Experiment, ModelConfig, to_dict
+from senet_jax.config import DataConfig, Experiment, ModelConfig
+from senet_jax.schema import to_dict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (

@@ -15,9 +15,10 @@ from senet_jax import create_model
 from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.config_files import EXPERIMENTS
-from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig, to_dict
+from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
 from senet_jax.runs.workers import train_all
+from senet_jax.schema import to_dict
 from senet_jax.sweep import resolve
 from senet_jax.training import loop
 from senet_jax.training.optimizer import make_schedule
@@ -91,7 +92,11 @@ def test_a_part_of_the_sweep(capsys):
     ("sweep", "words", "message"),
     [
         ("axis('model.ratoi', [2])", "", "no field 'model.ratoi'; did you mean 'model.ratio'"),
-        ("axis('model.ratio', ['2'])", "", "variant 'ratio=2': config.model.ratio is '2'; it must be a number or none"),
+        (
+            "axis('model.ratio', ['2'])",
+            "",
+            "variant 'ratio=2': config.model.ratio is '2'; it must be a positive number",
+        ),
         ("axis('model.attention_stages', [(5,)])", "", "attention_stages has 5; the stages of this network are 2, 3,"),
         ("3", "", "ratios.py: sweep() returned 3; it must be a senet_jax.sweep.Sweep"),
         ("None", "", "ratios.py has no sweep() that returns a senet_jax.sweep.Sweep; "),

@@ -9,8 +9,9 @@ from senet_jax import workdir as workdirs
 from senet_jax.commands import eval as evaluation
 from senet_jax.commands import train
 from senet_jax.commands.command_line import Request
-from senet_jax.config import DataConfig, Experiment, ModelConfig, to_dict
+from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.runs.run import shrink_warning
+from senet_jax.schema import to_dict
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.state import TrainState
 from senet_jax.weights import runs

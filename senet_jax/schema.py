@@ -1,0 +1,251 @@
+"""Dataclasses as schemas: the type of a field says which values it takes, the string below it says what it means.
+
+A field is a number, a text, a path, a boolean, one of some words (`Literal["mean", "max"]`), a tuple of any length,
+one of these or None, or a section: another such dataclass. `Annotated` adds a `Rule` or a `Relation` to the type.
+
+Standard library only, so that a wrong value is refused before anything slow is imported.
+"""
+
+import ast
+import dataclasses
+import difflib
+import functools
+import inspect
+import itertools
+import math
+import operator
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Bounds a type: `Positive = Annotated[float, Rule("a positive number", lambda value: value > 0)]`."""
+
+    words: str
+    """Description of all values that the type takes then; it follows "it must be"."""
+    holds: Callable[[Any], bool]
+    """Tests a value of the type."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Bounds a field by other fields; it is tested after the types and rules of all fields hold."""
+
+    words: str
+    """Description of the values that are possible; `{config.batch_size}` stands for the value of another field."""
+    holds: Callable[[Any, Any], bool]
+    """Tests the value of the field, given the whole configuration too."""
+
+
+@dataclass(frozen=True)
+class Formerly:
+    """Names a field as it was called in older files, for the message that refuses them."""
+
+    name: str
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names as the end of a message, "; did you mean 'x'?", or "" if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=2)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+@functools.cache
+def hints(kind: type) -> Mapping[str, Any]:
+    """The types of the fields of a dataclass, with their rules, by the names of the fields."""
+    found = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: found[field.name] for field in dataclasses.fields(kind)}
+
+
+def sections(kind: type) -> dict[str, type]:
+    """The fields of a dataclass that are dataclasses themselves, such as "model": ModelConfig."""
+    return {name: hint for name, hint in hints(kind).items() if _is_section(hint)}
+
+
+@functools.cache
+def field_types(kind: type) -> Mapping[str, Any]:
+    """The type of every leaf of a dataclass, with its rules, by dotted names such as "optimizer.learning_rate"."""
+    return dict(_leaves(kind, hints))
+
+
+@functools.cache
+def documentation(kind: type) -> Mapping[str, str]:
+    """The string below each leaf in the source of a dataclass, by its dotted name."""
+    return dict(_leaves(kind, _documented))
+
+
+def _leaves(kind: type, described: Callable[[type], Mapping[str, _T]]) -> Iterable[tuple[str, _T]]:
+    within = sections(kind)
+    for name in hints(kind):
+        if name in within:
+            yield from ((f"{name}.{leaf}", each) for leaf, each in _leaves(within[name], described))
+        else:
+            yield name, described(kind)[name]
+
+
+def _documented(kind: type) -> Mapping[str, str]:
+    found = dict.fromkeys(hints(kind), "")
+    for base in filter(_is_section, reversed(kind.__mro__)):
+        definition: Any = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        for statement, following in itertools.pairwise(definition.body):
+            match statement, following:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = " ".join(text.split())
+    return found
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """The value of every leaf of a configuration, by its dotted name."""
+    return {name: operator.attrgetter(name)(config) for name in field_types(type(config))}
+
+
+def assign(config: Any, values: Mapping[str, Any]) -> None:
+    """Sets leaves of a configuration, by their dotted names."""
+    for name, value in values.items():
+        section, _, leaf = name.rpartition(".")
+        setattr(operator.attrgetter(section)(config) if section else config, leaf, value)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The configuration as nested dictionaries that JSON can hold."""
+    return dataclasses.asdict(
+        config, dict_factory=lambda items: {name: list(x) if isinstance(x, tuple) else x for name, x in items}
+    )
+
+
+def from_dict(kind: type[_T], values: Any) -> _T:
+    """The configuration of this kind that `to_dict` made a dictionary of. Raises ValueError for an unknown field."""
+    known, within = hints(kind), sections(kind)
+    if not isinstance(values, dict):
+        raise ValueError(f"{kind.__name__} is {values!r}; it must be an object with the fields {', '.join(known)}")
+    former = {extra.name: name for name, hint in known.items() for extra in _extras(hint, Formerly)}
+    config = kind()
+    for name, value in values.items():
+        if name not in known:
+            near = f"; it is called {former[name]!r} now" if name in former else did_you_mean(name, known)
+            raise ValueError(f"{kind.__name__} has no field {name!r}{near}")
+        if name in within:
+            setattr(config, name, from_dict(within[name], value))
+        else:
+            setattr(config, name, tuple(value) if isinstance(value, list) else value)
+    return config
+
+
+def validate(config: Any, prefix: str = "config.") -> None:
+    """Raises ValueError for the first impossible value, with its field, the value and the values that are allowed."""
+    _check_sections(config, prefix)
+    kinds = field_types(type(config))
+    for name, value in flatten(config).items():
+        if not _fits(value, kinds[name]):
+            near = did_you_mean(value, words(kinds[name])) if isinstance(value, str) else ""
+            raise ValueError(f"{prefix}{name} is {value!r}; it must be {describe(kinds[name])}{near}")
+    for name, value in flatten(config).items():
+        for relation in _extras(kinds[name], Relation):
+            if not relation.holds(value, config):
+                allowed = relation.words.format(config=config)
+                raise ValueError(f"{prefix}{name} is {value!r}; it must be {allowed}")
+
+
+def _check_sections(config: Any, prefix: str) -> None:
+    for name, kind in sections(type(config)).items():
+        value = getattr(config, name)
+        if not isinstance(value, kind):
+            raise ValueError(f"{prefix}{name} is {value!r}; it must be a {kind.__name__}")
+        _check_sections(value, f"{prefix}{name}.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type and keeps its rules."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _fits(value, arguments[0]) and all(rule.holds(value) for rule in _extras(hint, Rule))
+    if origin in _UNIONS:
+        return any(_fits(value, member) for member in arguments)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
+    if origin is Literal:
+        return isinstance(value, str) and value in arguments
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def describe(hint: Any) -> str:
+    """Describes the values that a type with its rules takes: "a positive number, or none"."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return [describe(arguments[0]), *(rule.words for rule in _extras(hint, Rule))][-1]
+    if origin in _UNIONS:
+        return ", or ".join(map(describe, arguments))
+    if origin is tuple:
+        return f"a tuple, each element {describe(arguments[0])}"
+    if origin is Literal:
+        return f"one of {', '.join(arguments)}"
+    return _SIMPLE.get(hint, "none")
+
+
+def words(hint: Any) -> tuple[str, ...]:
+    """The words of a type that takes some words only; empty for other types."""
+    if typing.get_origin(hint) is Literal:
+        return typing.get_args(hint)
+    return tuple(word for member in typing.get_args(hint) for word in words(member))
+
+
+def read(text: str, hint: Any) -> Any:
+    """The value of a type that a text of the command line stands for. Raises ValueError if it stands for none."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return read(text, arguments[0])
+    if origin in _UNIONS:
+        return None if text.lower() == "none" else read(text, arguments[0])
+    if origin is tuple:
+        items = [item.strip(" '\"") for item in text.strip(" ()").split(",")]
+        return tuple(read(item, arguments[0]) for item in items if item)
+    if hint is bool:
+        if text.lower() not in _BOOLEANS:
+            raise ValueError(f"{text!r} is neither true nor false")
+        return _BOOLEANS[text.lower()]
+    if hint is Path and (not text or "://" in text):
+        raise ValueError(f"{text!r} is not a local path")
+    return Path(text).expanduser() if hint is Path else text if origin is Literal else hint(text)
+
+
+def written(value: Any) -> str:
+    """A value as the command line takes it, no longer than it needs to be."""
+    if isinstance(value, tuple):
+        return ",".join(map(written, value))
+    if isinstance(value, float) and math.isfinite(value) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def is_boolean(hint: Any) -> bool:
+    """Whether a type is true or false, whatever its rules."""
+    return (typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint) is bool
+
+
+def _is_section(hint: Any) -> bool:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
+
+
+def _extras(hint: Any, kind: type[_T]) -> list[_T]:
+    return [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
+
+
+_UNIONS = (typing.Union, types.UnionType)
+_SIMPLE = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "a local path (a bucket can be mounted)",
+}
+_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
