@@ -1,13 +1,13 @@
 """What squeeze-and-excitation adds to the bytes that a training step moves on a TPU, by the compiler's own count.
 
-    pip install libtpu && python -m benchmarks.tpu_bytes [--batch_size=128] [--topology=v5e:2x2] [--output=FILE.csv]
+    pip install 'senet-jax[plan]'
+    python -m benchmarks.tpu_bytes [--batch_size=128] [--topology=v5e:2x2] [--output=FILE.csv]
 
 No TPU is needed: the step is compiled for one chip of the topology, in bfloat16, and not run. One
 to two minutes a network on two cores.
 """
 
 import argparse
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jax.experimental import topologies
-from jax.sharding import SingleDeviceSharding
 
 from senet_jax.bench import report, stock_flax
 from senet_jax.config import Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
+from senet_jax.planning import topologies
+from senet_jax.planning.programs import Program, abstract_batch, compile_step
+from senet_jax.training import parallel
 from senet_jax.training.provenance import provenance
 from senet_jax.training.state import init_state
 from senet_jax.training.step import make_train_step
@@ -35,23 +36,13 @@ CONTESTANTS = {
 NETWORKS = ("timm/resnet50", "timm/seresnet50")
 
 
-def compiled_step(model: nn.Module, batch_size: int, topology: str) -> Any:
+def compiled_step(model: nn.Module, batch_size: int, topology: str) -> Program:
     """The training step on uint8 images of 224x224, SGD with momentum, compiled for one chip."""
-    chip = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
+    mesh = parallel.data_mesh(topologies.devices(topologies.parse(topology))[:1])
     optimizer = optax.sgd(0.1, momentum=0.9)
     state = jax.eval_shape(partial(init_state, model, optimizer, (224, 224, 3), seed=0, average=False))
-    batch = {
-        "image": jax.ShapeDtypeStruct((batch_size, 224, 224, 3), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),
-    }
-    sharding = SingleDeviceSharding(chip)
-    step = jax.jit(
-        make_train_step(model, optimizer, Experiment()),
-        in_shardings=sharding,
-        out_shardings=sharding,
-        donate_argnums=0,
-    )
-    return step.lower(state, batch).compile()
+    batch = abstract_batch(batch_size, (224, 224, 3), mesh)
+    return compile_step(make_train_step(model, optimizer, Experiment()), mesh, state, batch)
 
 
 def main() -> None:
@@ -61,14 +52,12 @@ def main() -> None:
     parser.add_argument("--topology", default="v5e:2x2")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    os.environ |= {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4"}  # Or it looks for them.
     settings = {"batch_size": arguments.batch_size, "topology": arguments.topology}
     rows: list[dict[str, Any]] = []
     for contestant, make in CONTESTANTS.items():
         for name in NETWORKS:
             step = compiled_step(make(name, dtype=jnp.bfloat16), **settings)
-            moved = step.cost_analysis()["bytes accessed"] / 1e9
-            held = step.memory_analysis().peak_memory_in_bytes / 1e9
+            moved, held = step.bytes_accessed / 1e9, step.peak_bytes / 1e9
             rows.append({"contestant": contestant, "network": name, "gb_accessed": moved, "peak_gb": held} | settings)
             print(f"{contestant:18} {name:18} {moved:8.2f} GB accessed  {held:6.2f} GB at most", flush=True)
         plain, se = rows[-2:]

@@ -74,6 +74,18 @@ COMMANDS = {
         },
         configured=True,
     ),
+    "plan": Command(
+        "compiles the training step of an experiment for a topology of TPUs that are not here, and prints whether it "
+        "fits, how fast it could be, what chips exchange and what hosts must read",
+        {
+            "topology": Option(
+                str, "CHIP:SHAPE", "as in v5e:16x16 or v4:8x8x8; cpu:8 measures a step on fake devices", required=True
+            ),
+            "largest_batch": Option(bool, "BOOLEAN", "find the largest batch that fits, by a few more compilations"),
+            "train_images": Option(int, "N", "number of training images, if the dataset is not prepared here", least=1),
+        },
+        configured=True,
+    ),
     "report": Command(
         "writes tables (CSV, Markdown, LaTeX), figures and an HTML page of the sweep or run in --workdir",
         {"output": Option(Path, "DIRECTORY", "directory for the report; by default report in --workdir")},

@@ -164,9 +164,13 @@ class _Decode:
         return pixels, labels, bad
 
 
+def is_kept(split: Split, config: DataConfig) -> bool:
+    """Whether the decoded images of a split are kept in memory, if they are not cropped at random."""
+    return len(split) * config.image_size**2 * split.channels <= config.memory_limit_gib * 2**30
+
+
 def _loader(split: Split, config: DataConfig, crop_seed: int | None) -> _Gather | _Decode:
-    size = len(split) * config.image_size**2 * split.channels
-    if crop_seed is None and size <= config.memory_limit_gib * 2**30:
+    if crop_seed is None and is_kept(split, config):
         return _Gather(split.decoded(config.image_size, config.center_crop))
     return _Decode(split, config.image_size, config.center_crop, crop_seed)
 

@@ -19,12 +19,11 @@ from senet_jax.data.bad_images import BadImages
 from senet_jax.training import logs, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.logs import Logs
-from senet_jax.training.plan import Plan, optimizer_at
-from senet_jax.training.state import TrainState, init_state
-from senet_jax.training.step import Batch, make_eval_step, make_train_step
+from senet_jax.training.plan import Plan, initial, train_step
+from senet_jax.training.state import TrainState
+from senet_jax.training.step import Batch, make_eval_step
 from senet_jax.training.stopping import Stop, StoppedError, stop_on_signals
 from senet_jax.training.watchdog import watched
-from senet_jax.typing import Array
 from senet_jax.weights import runs
 from senet_jax.weights.load import save_weights
 from senet_jax.workdir import BAD_IMAGES, BEST, write_init
@@ -41,7 +40,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state, start = initial_state(plan, checkpoints, mesh)
-    train_step = parallel.jit_step(partial(_train_step, plan), mesh)
+    step_on_devices = parallel.jit_step(partial(train_step, plan), mesh)
     numbers = config.seed, config.optimizer.learning_rate
     log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     bad = BadImages(config.data.bad_images, _bad_images_file(workdir), log.say)
@@ -71,7 +70,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             tests = _evaluates(plan, step)
             first = step == start + 1
             with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
-                state = train_step(state, next(batches), *numbers)
+                state = step_on_devices(state, next(batches), *numbers)
                 if record or tests or save or first:
                     jax.block_until_ready(state)
             log.advance()
@@ -164,24 +163,13 @@ def make_evaluate(
 
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
     """The state to go on from, on all devices, and the number of batches that it has seen."""
-    config, everywhere = plan.config, parallel.replicated(mesh)
-    image_shape = (config.data.image_size, config.data.image_size, plan.dataset.channels)
-
-    def init(seed: int | Array, variables: Any = None) -> TrainState:
-        average = config.optimizer.ema_decay is not None
-        return init_state(plan.model, plan.optimizer, image_shape, seed=seed, average=average, variables=variables)
-
+    config, everywhere, init = plan.config, parallel.replicated(mesh), partial(initial, plan)
     if checkpoints.latest is None:
         variables = None if plan.start is None else plan.start.variables
         return jax.jit(init, out_shardings=everywhere)(config.seed, variables), 0
     shapes = jax.eval_shape(init, config.seed)
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
     return checkpoints.restore(like, config)
-
-
-def _train_step(plan: Plan, state: TrainState, batch: Batch, seed: Array, learning_rate: Array) -> TrainState:
-    """Has as arguments the two numbers that runs of a sweep most often differ in, so that one program serves them."""
-    return make_train_step(plan.model, optimizer_at(plan, learning_rate), plan.config, seed)(state, batch)
 
 
 def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdir: Path) -> None:

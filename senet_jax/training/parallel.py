@@ -27,7 +27,7 @@ def divided(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def jit_step(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+def jit_step(step: Callable[..., Any], mesh: Mesh) -> jax.stages.Wrapped:
     """Compiles a training step: its first argument, the state, is donated, and the new state is replicated."""
     return jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
 

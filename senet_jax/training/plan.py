@@ -13,6 +13,8 @@ from senet_jax.data import Dataset, open_dataset
 from senet_jax.models import Network
 from senet_jax.training.optimizer import make_optimizer, make_schedule
 from senet_jax.training.starting import Start, read_start
+from senet_jax.training.state import TrainState, init_state
+from senet_jax.training.step import Batch, make_train_step
 from senet_jax.typing import Array
 from senet_jax.weights.configured import build_model
 
@@ -64,15 +66,23 @@ def make_plan(config: Experiment, dataset: Dataset) -> Plan:
     return Plan(config, model, dataset, steps_per_epoch, total_steps, schedule=schedule, optimizer=optimizer, **steps)
 
 
-def optimizer_at(plan: Plan, learning_rate: float | Array) -> optax.GradientTransformation:
-    """The plan's optimizer with this learning rate for its own."""
+def initial(plan: Plan, seed: int | Array, variables: Any = None) -> TrainState:
+    """The state before the first step, from these variables; None: from random ones."""
+    size, average = plan.config.data.image_size, plan.config.optimizer.ema_decay is not None
+    shape = (size, size, plan.dataset.channels)
+    return init_state(plan.model, plan.optimizer, shape, seed=seed, average=average, variables=variables)
+
+
+def train_step(plan: Plan, state: TrainState, batch: Batch, seed: Array, learning_rate: Array) -> TrainState:
+    """Has as arguments the two numbers that runs of a sweep most often differ in, so that one program serves them."""
     steps = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
-    return make_optimizer(plan.config.optimizer, make_schedule(plan.config.optimizer, learning_rate, **steps))
+    optimizer = make_optimizer(plan.config.optimizer, make_schedule(plan.config.optimizer, learning_rate, **steps))
+    return make_train_step(plan.model, optimizer, plan.config, seed)(state, batch)
 
 
-def check_devices(config: Experiment) -> None:
-    """Raises ValueError if the devices do not divide a training batch."""
-    size, devices = config.batch_size, jax.device_count()
+def check_devices(config: Experiment, devices: int | None = None) -> None:
+    """Raises ValueError if so many devices, by default all that jax has, do not divide a training batch."""
+    size, devices = config.batch_size, devices or jax.device_count()
     if size % devices:
         nearest = max(1, round(size / devices)) * devices
         raise ValueError(

@@ -1,0 +1,43 @@
+"""From what a compiled step does to how fast it could be: arithmetic on published peaks, and no measurement."""
+
+from dataclasses import dataclass
+
+from senet_jax.planning.programs import Program
+from senet_jax.planning.topologies import Topology
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Seconds that a step takes at least on each resource of a chip, if it is used at its peak all the time."""
+
+    arithmetic: float
+    memory: float
+    """For the bytes that the compiler counts as accessed. Some of them stay on the chip: this one can be too long."""
+    interconnect: float
+
+    @property
+    def step(self) -> float:
+        """Seconds of a step if the three overlap perfectly."""
+        return max(self.arithmetic, self.memory, self.interconnect)
+
+    @property
+    def by(self) -> str:
+        """The resource that bounds it."""
+        return max(("arithmetic", "memory", "interconnect"), key=lambda name: getattr(self, name))
+
+
+def bound(program: Program, topology: Topology) -> Bound | None:
+    """The bound of a program; None for devices without published peaks.
+
+    An all-reduce of b bytes over n chips sends 2 (n - 1) / n b from each chip, spread over all its links.
+    """
+    chip, n = topology.chip, topology.size
+    if chip is None:
+        return None
+    rate = topology.links * chip.link_bytes_per_second
+    sent = 2 * (n - 1) / n * program.collective_bytes
+    return Bound(
+        arithmetic=program.flops / chip.flops_per_second,
+        memory=program.bytes_accessed / chip.memory_bytes_per_second,
+        interconnect=sent / rate if rate else 0.0,
+    )

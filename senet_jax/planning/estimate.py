@@ -1,0 +1,157 @@
+"""An experiment on a topology: its training step, compiled, and all that follows from it."""
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from senet_jax.config import Experiment, validate
+from senet_jax.data import Dataset
+from senet_jax.planning import topologies
+from senet_jax.planning.bounds import Bound, bound
+from senet_jax.planning.programs import DoesNotFitError, Program, abstract_batch, compile_step
+from senet_jax.planning.topologies import Topology
+from senet_jax.training import parallel
+from senet_jax.training.plan import Plan, check_devices, initial, make_plan, train_step
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is known of an experiment on a topology before it runs there."""
+
+    plan: Plan
+    topology: Topology
+    hosts: int
+    state_bytes: dict[str, int]
+    """Of the parts of the training state, on each chip."""
+    program: Program | None
+    """None: it does not fit."""
+    needed_bytes: int | None
+    """The most memory that a chip needs at a time; None: the compiler does not say it."""
+    bound: Bound | None
+    """None if it does not fit, and for devices without published peaks."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a step, over all chips."""
+        return self.plan.config.batch_size
+
+    @property
+    def images_per_chip(self) -> int:
+        """Images in a step."""
+        return self.batch_size // self.topology.size
+
+
+def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estimate:
+    """Compiles the training step of an experiment for a topology.
+
+    Raises ValueError if the experiment or the topology is not possible, or if the chips do not divide a batch.
+    """
+    check_devices(config, topology.size)
+    plan = make_plan(config, dataset)
+    mesh = parallel.data_mesh(topologies.devices(topology))
+    state = jax.eval_shape(partial(initial, plan), config.seed)
+    parts = {
+        "parameters": state.variables["params"],
+        "running statistics": state.variables.get("batch_stats", {}),
+        "optimizer": state.optimizer_state,
+        "moving average": state.average,
+    }
+    sizes = {
+        name: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(part)) for name, part in parts.items()
+    }
+    size, channels = config.data.image_size, dataset.channels
+    batch = abstract_batch(config.batch_size, (size, size, channels), mesh)
+    try:
+        program = compile_step(partial(train_step, plan), mesh, state, batch, *_numbers(config))
+        needed, bounded = program.peak_bytes, bound(program, topology)
+    except DoesNotFitError as error:
+        program, needed, bounded = None, error.needed, None
+    hosts = len({device.process_index for device in mesh.devices.flat})
+    return Estimate(plan, topology, hosts, sizes, program, needed, bounded)
+
+
+def largest(first: Estimate) -> Estimate | None:
+    """The estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
+
+    `first` is that of the batch of the configuration. The images of a chip are 1 to 7, or 8 to 15 times a power of two,
+    without those that the statistics groups do not divide.
+    """
+    config, dataset, topology = first.plan.config, first.plan.dataset, first.topology
+    capacity = topology.chip.memory_bytes if topology.chip else math.inf
+    sizes = [*range(1, 8), *(m << e for e in range(12) for m in range(8, 16))]
+    sizes = [n for n in sizes if _possible(config, n * topology.size, dataset)]
+    tried: dict[int, Estimate] = {first.images_per_chip: first}
+
+    def fits(place: int) -> bool:
+        number = sizes[place]
+        if number not in tried:
+            tried[number] = estimate(_with_batch(config, number * topology.size), dataset, topology)
+        return tried[number].program is not None
+
+    fixed = sum(first.state_bytes.values())
+    if first.needed_bytes is not None and capacity < math.inf:  # Memory is about linear in the images.
+        share = (capacity - fixed) / max(1, first.needed_bytes - fixed)
+        likely = first.images_per_chip * share
+    else:
+        likely = first.images_per_chip
+    place = max((i for i, n in enumerate(sizes) if n <= likely), default=0)
+    if not sizes:
+        return None
+    while not fits(place):
+        if place == 0:
+            return None
+        place -= 1
+    while place + 1 < len(sizes) and fits(place + 1):
+        place += 1
+    return tried[sizes[place]]
+
+
+def measure(estimate: Estimate, steps: int = 3) -> float:
+    """Seconds of a step on the devices of this machine, with random images: the shortest of so many, after a first."""
+    plan, program = estimate.plan, estimate.program
+    if program is None:
+        raise ValueError("a step that does not fit cannot be measured")
+    config, mesh = plan.config, parallel.data_mesh(topologies.devices(estimate.topology))
+    everywhere = parallel.replicated(mesh)
+    state = jax.jit(partial(initial, plan), out_shardings=everywhere)(config.seed)
+    batch = _random_batch(plan, mesh)
+    numbers = [jax.device_put(jnp.asarray(number), everywhere) for number in _numbers(config)]
+    seconds = []
+    for _ in range(steps + 1):
+        began = time.perf_counter()
+        state = jax.block_until_ready(program.executable(state, batch, *numbers))
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
+
+
+def _numbers(config: Experiment) -> tuple[int, float]:
+    return config.seed, config.optimizer.learning_rate
+
+
+def _random_batch(plan: Plan, mesh: Mesh) -> Any:
+    rng, size, number = np.random.default_rng(0), plan.config.data.image_size, plan.config.batch_size
+    image = rng.integers(0, 256, (number, size, size, plan.dataset.channels), np.uint8)
+    label = rng.integers(0, plan.dataset.num_classes, number, np.int32)
+    return next(parallel.to_devices([{"image": image, "label": label}], mesh))
+
+
+def _with_batch(config: Experiment, batch_size: int) -> Experiment:
+    changed = copy.deepcopy(config)
+    changed.batch_size = batch_size
+    return changed
+
+
+def _possible(config: Experiment, batch_size: int, dataset: Dataset) -> bool:
+    try:
+        validate(_with_batch(config, batch_size))
+    except ValueError:
+        return False
+    return batch_size <= len(dataset.train)

@@ -1,0 +1,103 @@
+"""A training step compiled for devices that need not be here, and what the compiler says of it."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from senet_jax.planning import collectives
+from senet_jax.planning.collectives import Collective
+from senet_jax.training import parallel
+
+
+class DoesNotFitError(Exception):
+    """A program needs more memory than a device has."""
+
+    def __init__(self, needed: int | None):
+        super().__init__("the program does not fit into the memory of a device")
+        self.needed = needed
+        """Bytes, if the compiler says them."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one step of one device does, by the compiler's own count."""
+
+    executable: Any
+    """What `jax.stages.Lowered.compile` gave."""
+    flops: float
+    """Floating-point operations; a multiply-add counts as two."""
+    bytes_accessed: float
+    """Read and written by all operations, at whatever level of memory."""
+    argument_bytes: int
+    """Of the state and the batch, as they lie in memory."""
+    peak_bytes: int
+    """The most that is held at a time, arguments included."""
+    collectives: tuple[Collective, ...]
+    compile_seconds: float
+
+    @property
+    def temporary_bytes(self) -> int:
+        """Activations and temporaries, at the peak."""
+        return max(0, self.peak_bytes - self.argument_bytes)
+
+    @property
+    def collective_bytes(self) -> int:
+        """Of the results of all collectives."""
+        return sum(each.bytes for each in self.collectives)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The number of collectives of each kind."""
+        return Counter(each.kind for each in self.collectives)
+
+
+def abstract(tree: Any, sharding: Any) -> Any:
+    """Arrays, or their descriptions, as descriptions with this sharding."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+
+def abstract_batch(batch_size: int, image_shape: tuple[int, ...], mesh: Mesh) -> dict[str, Any]:
+    """A batch of training images (h, w, c) as descriptions, divided over the devices."""
+    batch = {
+        "image": jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),
+    }
+    return abstract(batch, parallel.divided(mesh))
+
+
+def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any, batch: Any, *numbers: Any) -> Program:
+    """Compiles (state, batch, *numbers) -> state as training does, for descriptions of its arguments.
+
+    Raises DoesNotFitError if a device has too little memory.
+    """
+    everywhere, jitted = parallel.replicated(mesh), parallel.jit_step(step, mesh)
+    began = time.perf_counter()
+    lowered = jitted.lower(
+        abstract(state, everywhere), batch, *(abstract(jnp.asarray(number), everywhere) for number in numbers)
+    )
+    try:
+        executable = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        used = re.search(r"Used ([\d.]+)([KMG]) of", str(error))
+        scale = {"K": 2**10, "M": 2**20, "G": 2**30}
+        raise DoesNotFitError(int(float(used[1]) * scale[used[2]]) if used else None) from error
+    memory: Any = executable.memory_analysis()
+    cost: Any = executable.cost_analysis()
+    return Program(
+        executable,
+        flops=cost.get("flops", 0.0),
+        bytes_accessed=cost.get("bytes accessed", 0.0),
+        argument_bytes=memory.argument_size_in_bytes,
+        peak_bytes=memory.peak_memory_in_bytes,
+        collectives=tuple(collectives.read(executable.as_text() or "")),
+        compile_seconds=time.perf_counter() - began,
+    )

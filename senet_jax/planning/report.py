@@ -1,0 +1,108 @@
+"""An estimate in words."""
+
+from senet_jax.planning.estimate import Estimate
+from senet_jax.planning.programs import Program
+
+NOTE = (
+    "These are bounds from published peaks and the compiler's own counts, not measurements: a real step takes longer, "
+    "and by how much only a run on the hardware tells."
+)
+_KNOWN_TYPES = {"bfloat16": "bfloat16", "float32": "float32, multiplied in bfloat16 as JAX does by default"}
+
+
+def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, str]:
+    """A name and a value for each line.
+
+    `decoding`: seconds of a core for an image, and how they were measured; None for images that are kept in memory.
+    """
+    plan, topology = estimate.plan, estimate.topology
+    config = plan.config
+    chips = f"{topology.size:,} chip{'s' if topology.size > 1 else ''}" if topology.chip else f"{topology.size} devices"
+    written = {
+        "network": f"{config.model.name}, {_KNOWN_TYPES[config.model.dtype] if topology.chip else config.model.dtype}",
+        "topology": f"{topology.name}: {chips}, {estimate.hosts:,} host{'s' if estimate.hosts > 1 else ''}",
+        "batch": f"{size(estimate)}; {groups(estimate)}",
+        "duration": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:,.1f} epochs of "
+        f"{len(plan.dataset.train):,} images",
+        "memory of a chip": memory(estimate),
+    } | {f"  {name}": _size(part) for name, part in estimate.state_bytes.items() if part}
+    program = estimate.program
+    if program is None:
+        return written
+    written |= {
+        "  activations and temporaries": _size(program.temporary_bytes),
+        "a step of a chip": f"{_count(program.flops)}, {_size(program.bytes_accessed)} accessed",
+        "collectives of a step": _collectives(program),
+        "compiled in": f"{program.compile_seconds:,.0f} s",
+    }
+    return written | _speed(estimate, decoding)
+
+
+def size(estimate: Estimate) -> str:
+    """The batch."""
+    return f"{estimate.batch_size:,} images, {estimate.images_per_chip:,} on each chip"
+
+
+def groups(estimate: Estimate) -> str:
+    """Whether the statistics groups of batch normalisation lie within chips."""
+    group, images = estimate.plan.config.model.statistics_group, estimate.images_per_chip
+    if group is None:
+        return "batch normalisation over the whole batch, and so with exchanges between chips"
+    if images % group == 0:
+        return f"statistics groups of {group} lie within a chip"
+    return f"statistics groups of {group} reach over chips, and so need exchanges between them"
+
+
+def memory(estimate: Estimate) -> str:
+    """What is needed of what a chip has."""
+    chip, needed = estimate.topology.chip, estimate.needed_bytes
+    said = "more than there is" if needed is None else _size(needed)
+    if chip is None:
+        return said
+    return f"{said} of {_size(chip.memory_bytes)}: {'it fits' if estimate.program else 'it does NOT fit'}"
+
+
+def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, str]:
+    if estimate.bound is None:
+        return {}
+    bound, images, chip = estimate.bound, estimate.batch_size, estimate.topology.chip
+    rate = images / bound.step
+    per_host = rate / estimate.hosts
+    cores = "few: the images are kept in memory"
+    if decoding is not None:
+        seconds, measured = decoding
+        cores = (
+            f"{per_host * seconds:,.1f} of this machine's ({1 / seconds:,.0f} images/s each, measured on {measured})"
+        )
+    source = "" if chip is None else chip.source
+    return {
+        "a step takes at least": f"{1e3 * bound.step:,.3f} ms, bound by {bound.by}",
+        "  arithmetic": f"{1e3 * bound.arithmetic:,.3f} ms",
+        "  memory": f"{1e3 * bound.memory:,.3f} ms",
+        "  interconnect": f"{1e3 * bound.interconnect:,.3f} ms over {estimate.topology.links} links of a chip",
+        "images per second": f"at most {rate:,.0f}",
+        "the whole experiment": f"at least {hours(estimate):,.2f} hours, without evaluation and checkpoints",
+        "input of a host": f"{per_host:,.0f} images/s to keep up with that",
+        "  cores for it": cores,
+        "peaks": source,
+    }
+
+
+def hours(estimate: Estimate) -> float:
+    """Hours of all steps under the bound; infinite if there is none."""
+    return float("inf") if estimate.bound is None else estimate.plan.total_steps * estimate.bound.step / 3600
+
+
+def _collectives(program: Program) -> str:
+    if not program.collectives:
+        return "none"
+    counts = ", ".join(f"{number} {kind}" for kind, number in sorted(program.counts.items()))
+    return f"{counts}; {_size(program.collective_bytes)}"
+
+
+def _size(number: float) -> str:
+    return f"{number / 2**30:,.2f} GiB" if number >= 2**30 else f"{number / 2**20:,.2f} MiB"
+
+
+def _count(number: float) -> str:
+    return f"{number / 1e12:,.3f} TFLOP" if number >= 1e11 else f"{number / 1e9:,.3f} GFLOP"

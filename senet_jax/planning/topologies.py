@@ -1,0 +1,97 @@
+"""Topologies by their names, such as "v5e:16x16", "v4:8x8x8" or, of this machine, "cpu:8"."""
+
+import contextlib
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from senet_jax.config import did_you_mean
+from senet_jax.planning.chips import CHIPS, Chip
+
+_FORM = "a chip and the number of chips along each axis, as in v5e:16x16 or v4:8x8x8, or cpu:8 for fake devices"
+_ALONE = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_ID": "0"}
+"""Variables of the environment without which libtpu looks for TPUs first, and complains of having found none."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Chips and how they are connected."""
+
+    name: str
+    chip: Chip | None
+    """None: fake devices of this machine's CPU."""
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of chips."""
+        return math.prod(self.shape)
+
+    @property
+    def links(self) -> int:
+        """Links that the chip with the fewest has to others: two on an axis that is a ring, one at the end of a line.
+
+        An axis of one chip has none.
+        """
+        if self.chip is None:
+            return 0
+        at = self.chip.wraps_at
+        whole = len(self.shape) == 2 or all(length % at == 0 for length in self.shape)
+        return sum(2 if whole and length % at == 0 else int(length > 1) for length in self.shape)
+
+
+def parse(name: str) -> Topology:
+    """The topology of a name. Raises ValueError, before jax is loaded, if there can be none."""
+    chip_name, _, shape = name.partition(":")
+    lengths = shape.split("x")
+    if not all(length.isdecimal() and int(length) for length in lengths):
+        raise ValueError(f"--topology is {name!r}; it must be {_FORM}")
+    axes = tuple(map(int, lengths))
+    if chip_name == "cpu":
+        if len(axes) > 1:
+            raise ValueError(f"--topology is {name!r}; a CPU has one axis, as in cpu:{math.prod(axes)}")
+        return Topology(name, None, axes)
+    if chip_name not in CHIPS:
+        near = did_you_mean(chip_name, [*CHIPS, "cpu"])
+        raise ValueError(f"--topology is {name!r}; the chips are {', '.join(CHIPS)} and cpu{near}")
+    chip = CHIPS[chip_name]
+    pod = "x".join(map(str, chip.pod))
+    if len(axes) != len(chip.pod):
+        raise ValueError(f"--topology is {name!r}; {chip_name} has {len(chip.pod)} axes, up to {chip_name}:{pod}")
+    if any(a > b for a, b in zip(sorted(axes), sorted(chip.pod), strict=True)):
+        raise ValueError(f"--topology is {name!r}; the largest of {chip_name} is {chip_name}:{pod}")
+    return Topology(name, chip, axes)
+
+
+def devices(topology: Topology) -> list[Any]:
+    """The devices to compile for; those of a TPU are descriptions, on which nothing runs.
+
+    Fake CPU devices must be asked for before jax is first used. Raises ValueError if libtpu is not installed or does
+    not know the topology, or if jax has fewer CPU devices already.
+    """
+    import jax
+    from jax.experimental import topologies
+
+    with contextlib.suppress(RuntimeError):  # It is in use already.
+        jax.config.update("jax_platforms", "cpu")  # Nothing else need be there, and nothing else is looked for.
+        if topology.chip is None:
+            jax.config.update("jax_num_cpu_devices", topology.size)
+    if topology.chip is None:
+        found = jax.devices("cpu")[: topology.size]
+        if len(found) < topology.size:
+            raise ValueError(f"--topology is {topology.name!r}, but jax has {len(found)} CPU devices already")
+        return found
+    for name, value in _ALONE.items():
+        os.environ.setdefault(name, value)
+    # v4's two cores are one device, and slices smaller than a host's four chips are slices of a host.
+    settings: dict[str, Any] = {"chip_config_name": "megacore"} if topology.chip.name == "v4" else {}
+    if topology.size < 4:
+        settings["chips_per_host_bounds"] = (*topology.shape, 1)[:3]
+    try:
+        return topologies.get_topology_desc(topology.name, platform="tpu", **settings).devices
+    except (RuntimeError, ModuleNotFoundError) as error:
+        if "support not installed" in str(error) or isinstance(error, ModuleNotFoundError):
+            raise ValueError("plan compiles for TPUs with libtpu; pip install 'senet-jax[plan]' installs it") from error
+        said = str(error).partition("\n")[0]
+        raise ValueError(f"--topology is {topology.name!r}, which libtpu does not make: {said}") from error

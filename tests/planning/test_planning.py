@@ -1,0 +1,152 @@
+from dataclasses import replace
+from functools import partial
+
+import jax
+import pytest
+
+from senet_jax import create_model
+from senet_jax.commands.command_line import main
+from senet_jax.config import DataConfig, Experiment, ModelConfig
+from senet_jax.modules import BatchNorm
+from senet_jax.planning import bounds, collectives, datasets, estimate, report, topologies
+from senet_jax.planning.collectives import Collective
+from senet_jax.planning.estimate import Estimate
+from senet_jax.planning.programs import Program
+from senet_jax.training import plan as training_plan
+from senet_jax.training.plan import make_plan
+
+HLO = """
+  %all-reduce.1 = (s32[]{:T(128)}, bf16[3,3,16,32]{3,2,1,0:T(8,128)(2,1)S(1)}, /*index=2*/f32[16]{0}) all-reduce(%a, %b)
+  %all-gather-start = (f32[8]{0}, f32[32]{0}) all-gather-start(f32[8]{0} %c), dimensions={0}
+  %all-gather-done = f32[32]{0} all-gather-done(%all-gather-start)
+  ROOT all-reduce.7 = f32[10]{0} all-reduce-start(%d)
+  %fusion = f32[99]{0} fusion(%all-reduce.1), calls=%all-reduce
+"""
+PROGRAM = Program(None, flops=1.97e12, bytes_accessed=819e9 / 50, argument_bytes=2, peak_bytes=5,
+                  collectives=(Collective("all-reduce", 10**8),), compile_seconds=0.0)  # fmt: skip
+
+
+def test_the_collectives_of_a_program_and_their_bytes():
+    assert list(collectives.read(HLO)) == [
+        Collective("all-reduce", 4 + 2 * 3 * 3 * 16 * 32 + 4 * 16),
+        Collective("all-gather", 4 * 32),
+        Collective("all-reduce", 40),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "links"),
+    [
+        ("v5e:1x1", 1, 0), ("v5e:2x2", 4, 2), ("v5e:4x16", 64, 3), ("v5e:16x16", 256, 4), ("v6e:16x16", 256, 4),
+        ("v4:2x2x1", 4, 2), ("v4:2x4x4", 32, 3), ("v4:4x4x4", 64, 6), ("v5p:16x16x24", 6144, 6), ("cpu:8", 8, 0),
+    ],
+)  # fmt: skip
+def test_a_topology_has_chips_and_links(name, size, links):
+    topology = topologies.parse(name)
+    assert (topology.size, topology.links) == (size, links)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("v5e", "'v5e'; it must be a chip and the number of chips along each axis, as in v5e:16x16"),
+        ("v5:2x2", "the chips are v4, v5e, v5p, v6e and cpu; did you mean 'v5p' or 'v5e'"),
+        ("v4:2x2", "v4 has 3 axes, up to v4:16x16x16"),
+        ("v5e:32x16", "the largest of v5e is v5e:16x16"),
+        ("cpu:2x4", "a CPU has one axis, as in cpu:8"),
+        ("v5e:0x4", "it must be a chip"),
+    ],
+)
+def test_a_topology_that_cannot_be_is_refused_in_one_line(name, message, capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", f"--topology={name}"])
+    assert message in capsys.readouterr().err
+
+
+def test_the_bound_is_of_the_slowest_resource():
+    bound = bounds.bound(PROGRAM, topologies.parse("v5e:16x16"))
+    assert bound is not None
+    assert bound.arithmetic == pytest.approx(0.01)
+    assert bound.memory == pytest.approx(0.02)
+    assert bound.interconnect == pytest.approx(2 * 255 / 256 * 1e8 / 200e9)
+    assert (bound.step, bound.by) == (bound.memory, "memory")
+    alone = bounds.bound(PROGRAM, topologies.parse("v5e:1x1"))
+    assert alone is not None
+    assert alone.interconnect == 0
+    assert bounds.bound(PROGRAM, topologies.parse("cpu:2")) is None
+
+
+@pytest.fixture
+def experiment():
+    return Experiment(
+        model=ModelConfig("se_resnet20_cifar", statistics_group=16),
+        data=DataConfig("imagenet2012", test_split="validation", image_size=8),
+        batch_size=32,
+        duration="2 epochs",
+    )
+
+
+def test_an_absent_dataset_has_its_numbers(experiment):
+    dataset = datasets.described(experiment.data)
+    assert (dataset.num_classes, dataset.channels, len(dataset.train), len(dataset.test)) == (1000, 3, 1281167, 50000)
+    assert datasets.decoding_seconds(dataset, experiment.data) is None  # So small, they are kept in memory.
+    experiment.data.random_resized_crop = True
+    seconds, said = datasets.decoding_seconds(dataset, experiment.data, number=2) or (0, "")
+    assert 0 < seconds < 1
+    assert said == "2 synthetic JPEGs of 500 x 375 pixels"
+    assert len(datasets.described(experiment.data, train_images=7).train) == 7
+
+
+@pytest.mark.parametrize(("most", "expected"), [(100, 96), (1e9, 30720), (15, None), (16, 16), (256, 256)])
+def test_the_largest_batch_is_found_whatever_the_first_was(most, expected, experiment, monkeypatch):
+    topology = topologies.parse("v5e:1x1")
+    dataset = datasets.described(experiment.data)
+    tried = []
+
+    def compile_by_formula(config, dataset, topology):
+        tried.append(config.batch_size)
+        needed = int(2**34 * (0.1 + 0.9 * config.batch_size / most))
+        program = PROGRAM if config.batch_size <= most else None
+        plan = make_plan(config, dataset)
+        return Estimate(plan, topology, 1, {"parameters": int(0.1 * 2**34)}, program, needed, None)
+
+    monkeypatch.setattr(estimate, "estimate", compile_by_formula)
+    found = estimate.largest(compile_by_formula(experiment, dataset, topology))
+    assert (found and found.batch_size) == expected
+    assert len(tried) == len(set(tried)) <= 4
+
+
+@pytest.mark.slow
+def test_a_step_on_fake_devices_is_planned_and_measured(capsys, tmp_path, monkeypatch):
+    small = {"stage_sizes": (1, 1, 1), "widths": (8, 8, 8), "stem_width": 8, "norm": partial(BatchNorm, group=8)}
+    monkeypatch.setattr(
+        training_plan, "build_model", lambda config, num_classes: create_model(config.name, 10, **small)
+    )
+    assert jax.device_count() == 4
+    flags = ["--config.model.statistics_group=8", "--config.batch_size=16", f"--config.data.data_dir={tmp_path}"]
+    main(["plan", "--topology=cpu:2", *flags])
+    output = capsys.readouterr().out
+    assert "16 images, 8 on each chip; statistics groups of 8 lie within a chip" in output
+    assert "2 all-reduce" in output
+    assert "s a step" in output
+    with pytest.raises(SystemExit):
+        main(["plan", "--topology=cpu:3", *flags])
+    assert "which 3 devices do not divide" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_step_is_planned_for_a_pod_that_is_not_here(capsys, tmp_path):
+    pytest.importorskip("libtpu")
+    small = ["--config.model.statistics_group=8", "--config.batch_size=256", f"--config.data.data_dir={tmp_path}"]
+    main(["plan", "--topology=v5e:4x8", *small])
+    output = capsys.readouterr().out
+    assert "v5e:4x8: 32 chips, 8 hosts" in output
+    assert "it fits" in output
+    assert "bounds from published peaks" in output
+
+
+def test_what_does_not_fit_is_said(experiment):
+    plan = make_plan(experiment, datasets.described(experiment.data))
+    found = Estimate(plan, topologies.parse("v5e:1x1"), 1, {"parameters": 2**30}, None, 20 * 2**30, None)
+    assert report.rows(found, None)["memory of a chip"] == "20.00 GiB of 16.00 GiB: it does NOT fit"
+    assert "within a chip" in report.rows(replace(found, program=PROGRAM), None)["batch"]
