@@ -62,7 +62,7 @@ class Case:
         images = random.integers(0, 256, (BATCH_SIZE, self.pixels, self.pixels, 3), np.uint8)
         labels = random.integers(0, 10, BATCH_SIZE, np.int32)
         (batch,) = parallel.to_devices([{"image": images, "label": labels}], mesh)
-        step = parallel.jit_step(make_train_step(model, _OPTIMIZER, config, 0), mesh)
+        step = parallel.jit_step(make_train_step(model, _OPTIMIZER, config), mesh)
         state = jax.device_put(_random_state(model, images.shape[1:]), parallel.replicated(mesh))
         momentum = jax.device_get(step(state, batch).optimizer_state)
         return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(momentum)}

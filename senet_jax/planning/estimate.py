@@ -19,7 +19,7 @@ from senet_jax.planning.bounds import Bound, bound
 from senet_jax.planning.programs import DoesNotFitError, Program, abstract_batch, compile_step
 from senet_jax.planning.topologies import Topology
 from senet_jax.training import parallel
-from senet_jax.training.plan import Plan, check_devices, initial, make_plan, train_step
+from senet_jax.training.plan import Plan, check_devices, initial, make_plan
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estima
     size, channels = config.data.image_size, dataset.channels
     batch = abstract_batch(config.batch_size, (size, size, channels), mesh)
     try:
-        program = compile_step(partial(train_step, plan), mesh, state, batch, *_numbers(config))
+        program = compile_step(plan.train_step(), mesh, state, batch, *_numbers(config))
         needed, bounded = program.peak_bytes, bound(program, topology)
     except DoesNotFitError as error:
         program, needed, bounded = None, error.needed, None

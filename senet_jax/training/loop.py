@@ -19,7 +19,7 @@ from senet_jax.data.bad_images import BadImages
 from senet_jax.training import logs, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.logs import Logs
-from senet_jax.training.plan import Plan, initial, train_step
+from senet_jax.training.plan import Plan, initial
 from senet_jax.training.state import TrainState
 from senet_jax.training.step import Batch, make_eval_step
 from senet_jax.training.stopping import Stop, StoppedError, stop_on_signals
@@ -40,8 +40,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state, start = initial_state(plan, checkpoints, mesh)
-    step_on_devices = parallel.jit_step(partial(train_step, plan), mesh)
-    numbers = config.seed, config.optimizer.learning_rate
+    train_step = parallel.jit_step(plan.train_step(), mesh)
     log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     bad = BadImages(config.data.bad_images, _bad_images_file(workdir), log.say)
     evaluate = make_evaluate(plan.model, plan.dataset, config, mesh, bad)
@@ -70,14 +69,14 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             tests = _evaluates(plan, step)
             first = step == start + 1
             with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
-                state = step_on_devices(state, next(batches), *numbers)
+                state = train_step(state, next(batches), config.seed, config.optimizer.learning_rate)
                 if record or tests or save or first:
                     jax.block_until_ready(state)
             log.advance()
             if record or tests or save:
                 _check_finite(state, step, checkpoints)
             if record:
-                values = metrics.means([state.sums]) | {"learning_rate": float(plan.schedule(step - 1))}
+                values = metrics.means([state.sums]) | {"learning_rate": plan.learning_rate(step - 1)}
                 log.write("train", step, values | speed.take())
                 state = state.replace(sums=jax.device_put(metrics.zeros(), parallel.replicated(mesh)))
             if tests:

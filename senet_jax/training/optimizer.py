@@ -3,32 +3,26 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from senet_jax.config import OptimizerConfig, to_steps
 from senet_jax.typing import Array
 
 
-def make_schedule(
-    config: OptimizerConfig,
-    learning_rate: float | Array | None = None,
-    *,
-    total_steps: int,
-    steps_per_epoch: float,
-) -> optax.Schedule:
-    """Learning rate of each step, counted from 0: linear warm-up, then constant, cosine to zero, or steps.
+def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch: float) -> optax.Schedule:
+    """Makes the schedule: the share of the peak learning rate, from 0 to 1, at each step, counted from 0.
 
-    `learning_rate` stands for the configuration's where it is given.
+    A linear warm-up comes first, then a constant, a cosine to zero, or steps.
 
     Raises ValueError if the warm-up is not shorter than the training, or if a decay is not before its end.
     """
     warmup = to_steps(config.warmup, steps_per_epoch)
     if warmup >= total_steps:
         raise ValueError(f"config.optimizer.warmup is {warmup} steps of {total_steps} in all; make it shorter")
-    peak = config.learning_rate if learning_rate is None else learning_rate
     match config.schedule:
         case "cosine":
-            schedule = optax.cosine_decay_schedule(peak, total_steps - warmup)
+            schedule = optax.cosine_decay_schedule(1.0, total_steps - warmup)
         case "step":
             if late := [time for time in config.decay_at if to_steps(time, steps_per_epoch) >= total_steps]:
                 raise ValueError(
@@ -37,21 +31,49 @@ def make_schedule(
                 )
             times = [to_steps(time, steps_per_epoch) - warmup for time in config.decay_at]
             factors = {time: config.decay_factor ** times.count(time) for time in times}
-            schedule = optax.piecewise_constant_schedule(peak, factors)
+            schedule = optax.piecewise_constant_schedule(1.0, factors)
         case _:
-            schedule = optax.constant_schedule(peak)
+            schedule = optax.constant_schedule(1.0)
     if not warmup:
         return schedule
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
+    return optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup), schedule], [warmup])
 
 
-def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Clipping, L2 decay of the kernels, momentum: in this order the decay passes through the momentum, as in Caffe."""
+def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
+    """Makes stochastic gradient descent whose `update` takes the peak learning rate as its argument `learning_rate`.
+
+    It clips, adds the L2 decay of the kernels, then takes the momentum: in this order the decay passes through the
+    momentum, as in Caffe.
+    """
     return optax.chain(
         optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm),
         optax.add_decayed_weights(config.weight_decay, mask=kernels),
-        optax.sgd(schedule, momentum=config.momentum, nesterov=config.nesterov),
+        optax.chain(optax.trace(config.momentum, nesterov=config.nesterov), scale_by_learning_rate(schedule)),
     )
+
+
+def scale_by_learning_rate(schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
+    """Multiplies updates by minus the learning rate: the argument `learning_rate` of `update` times the schedule.
+
+    `optax.scale_by_learning_rate` has the rate as a constant; as an argument, one compiled program serves every rate.
+    """
+
+    def init(params: optax.Params) -> optax.ScaleByScheduleState:
+        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        *,
+        learning_rate: float | Array,
+        **others: Any,
+    ) -> tuple[optax.Updates, optax.ScaleByScheduleState]:
+        factor = -(learning_rate * schedule(state.count))
+        updates = jax.tree.map(lambda update: jnp.asarray(factor, update.dtype) * update, updates)
+        return updates, optax.ScaleByScheduleState(count=optax.safe_increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]  # No extra ones.
 
 
 def kernels(params: Any) -> Any:

@@ -14,7 +14,7 @@ from senet_jax.models import Network
 from senet_jax.training.optimizer import make_optimizer, make_schedule
 from senet_jax.training.starting import Start, read_start
 from senet_jax.training.state import TrainState, init_state
-from senet_jax.training.step import Batch, make_train_step
+from senet_jax.training.step import make_train_step
 from senet_jax.typing import Array
 from senet_jax.weights.configured import build_model
 
@@ -32,13 +32,25 @@ class Plan:
     eval_every: int
     checkpoint_every: int
     schedule: Callable[[int], Any]
-    """Learning rate of a step, counted from 0."""
-    optimizer: optax.GradientTransformation
+    """Share of the peak learning rate at a step, counted from 0."""
+    optimizer: optax.GradientTransformationExtraArgs
+    """Takes the peak learning rate as an argument of `update`."""
 
     @cached_property
     def start(self) -> Start | None:
         """The trained variables that a new run starts from; None: random values. Raises as `read_start` does."""
         return read_start(self.config, self.model, self.dataset)
+
+    def learning_rate(self, step: int) -> float:
+        """Returns the learning rate of a step, counted from 0."""
+        return self.config.optimizer.learning_rate * float(self.schedule(step))
+
+    def train_step(self) -> Callable[..., TrainState]:
+        """Makes (state, batch, seed, learning_rate) -> state, as `make_train_step` does.
+
+        The last two differ most often between the runs of a sweep; as arguments, they leave them one compiled program.
+        """
+        return make_train_step(self.model, self.optimizer, self.config)
 
 
 def open_plan(config: Experiment) -> Plan:
@@ -71,13 +83,6 @@ def initial(plan: Plan, seed: int | Array, variables: Any = None) -> TrainState:
     size, average = plan.config.data.image_size, plan.config.optimizer.ema_decay is not None
     shape = (size, size, plan.dataset.channels)
     return init_state(plan.model, plan.optimizer, shape, seed=seed, average=average, variables=variables)
-
-
-def train_step(plan: Plan, state: TrainState, batch: Batch, seed: Array, learning_rate: Array) -> TrainState:
-    """Has as arguments the two numbers that runs of a sweep most often differ in, so that one program serves them."""
-    steps = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
-    optimizer = make_optimizer(plan.config.optimizer, make_schedule(plan.config.optimizer, learning_rate, **steps))
-    return make_train_step(plan.model, optimizer, plan.config, seed)(state, batch)
 
 
 def check_devices(config: Experiment, devices: int | None = None) -> None:

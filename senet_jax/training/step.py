@@ -18,16 +18,22 @@ Batch = dict[str, Array]
 
 
 def make_train_step(
-    model: nn.Module, optimizer: optax.GradientTransformation, config: Experiment, seed: int | Array | None = None
-) -> Callable[[TrainState, Batch], TrainState]:
-    """(state, batch) -> state: augmentation, gradient, update, moving average, metrics.
+    model: nn.Module, optimizer: optax.GradientTransformation, config: Experiment
+) -> Callable[..., TrainState]:
+    """Makes (state, batch, seed, learning_rate) -> state: augmentation, gradient, update, moving average, metrics.
 
-    `seed` stands for the configuration's where it is given.
+    The last two arguments are the configuration's seed and peak learning rate by default. An optimizer that takes no
+    argument `learning_rate` has a learning rate of its own.
     """
     data, decay = config.data, config.optimizer.ema_decay
-    seed = config.seed if seed is None else seed
+    update = optax.with_extra_args_support(optimizer).update
 
-    def train_step(state: TrainState, batch: Batch) -> TrainState:
+    def train_step(
+        state: TrainState,
+        batch: Batch,
+        seed: int | Array = config.seed,
+        learning_rate: float | Array = config.optimizer.learning_rate,
+    ) -> TrainState:
         images = _augment(batch["image"], data, seed, state.step)
         images = augmentation.normalise(images, data.mean, data.std)
         if data.cutout:
@@ -42,7 +48,7 @@ def make_train_step(
 
         params = state.variables["params"]
         gradient, (updated, sums) = jax.grad(loss, has_aux=True)(params)
-        updates, optimizer_state = optimizer.update(gradient, state.optimizer_state, params)
+        updates, optimizer_state = update(gradient, state.optimizer_state, params, learning_rate=learning_rate)
         variables = {"params": optax.apply_updates(params, updates), **updated}
         average = None if decay is None else _move(state.average, variables, decay, state.step)
         return TrainState(state.step + 1, variables, optimizer_state, average, metrics.add(state.sums, sums))

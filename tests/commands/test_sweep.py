@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from senet_jax import create_model
@@ -20,8 +19,6 @@ from senet_jax.data import open_dataset
 from senet_jax.runs.workers import train_all
 from senet_jax.schema import to_dict
 from senet_jax.sweep import resolve
-from senet_jax.training import loop
-from senet_jax.training.optimizer import make_schedule
 from senet_jax.training.plan import make_plan
 from senet_jax.training.state import init_state
 from senet_jax.weights.configured import build_model
@@ -131,14 +128,6 @@ def test_every_ablation_is_possible_on_every_dataset(path, dataset):
             build_model(config.model, num_classes=10)
 
 
-@pytest.mark.parametrize(("schedule", "decay_at"), [("cosine", ()), ("step", ("4 steps",)), ("constant", ())])
-def test_a_learning_rate_can_be_an_argument_of_the_program(schedule, decay_at):
-    config = OptimizerConfig(0.3, schedule=schedule, decay_at=decay_at, warmup="2 steps")
-    rates = partial(make_schedule, config, total_steps=9, steps_per_epoch=3.0)
-    varied = jax.jit(lambda rate: [rates(rate)(step) for step in range(9)])
-    np.testing.assert_allclose(varied(0.3), [rates()(step) for step in range(9)], rtol=1e-6)
-
-
 def test_runs_that_differ_in_seed_and_learning_rate_share_their_program(tmp_path):
     data = DataConfig(data_dir=str(tmp_path / "data"), crop_padding=1, flip=True, cutout=2)
     dataset = open_dataset(data)
@@ -149,7 +138,7 @@ def test_runs_that_differ_in_seed_and_learning_rate_share_their_program(tmp_path
         plan = replace(make_plan(config, dataset), model=TINY)
         state = jax.eval_shape(partial(init_state, TINY, plan.optimizer, (8, 8, 1), average=False), seed=seed)
         batch = {"image": jnp.zeros((8, 8, 8, 1), jnp.uint8), "label": jnp.zeros(8, jnp.int32)}
-        return jax.jit(partial(loop._train_step, plan)).lower(state, batch, seed, learning_rate).as_text()
+        return jax.jit(plan.train_step()).lower(state, batch, seed, learning_rate).as_text()
 
     assert program(0, 0.1) == program(1, 0.5)
 

@@ -29,7 +29,7 @@ def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
     optimizer = optax.sgd(0.1, momentum=0.9)
     momentum = optimizer.init(variables["params"])
     state = TrainState(jnp.zeros((), jnp.int32), variables, momentum, average=None, sums=metrics.zeros())
-    step = parallel.jit_step(make_train_step(model, optimizer, Experiment(data=data), 0), mesh)
+    step = parallel.jit_step(make_train_step(model, optimizer, Experiment(data=data)), mesh)
     (batch,) = parallel.to_devices([{"image": images, "label": np.array(rule.LABELS, np.int32)}], mesh)
     new = step(jax.device_put(state, parallel.replicated(mesh)), batch)
     gradients, updated = new.optimizer_state[0].trace, {"batch_stats": new.variables["batch_stats"]}

@@ -1,5 +1,7 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from senet_jax.config import OptimizerConfig
@@ -8,7 +10,7 @@ from senet_jax.training.optimizer import kernels, make_optimizer, make_schedule
 
 def rates(config, steps, total=100):
     schedule = make_schedule(config, total_steps=total, steps_per_epoch=10)
-    return [float(schedule(step)) for step in steps]
+    return [config.learning_rate * float(schedule(step)) for step in steps]
 
 
 def test_the_papers_schedule_divides_by_ten_every_30_epochs():
@@ -55,11 +57,11 @@ def test_only_kernels_decay():
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_two_steps_by_hand(nesterov):
     config = OptimizerConfig(learning_rate=0.1, momentum=0.9, nesterov=nesterov, weight_decay=0.01, schedule="constant")
-    optimizer = make_optimizer(config, lambda step: 0.1)
+    optimizer = make_optimizer(config, lambda step: 0.5)
     state, params = optimizer.init(PARAMS), PARAMS
     theta, velocity = np.array([2.0, -1.0]), np.zeros(2)
     for _ in range(2):
-        updates, state = optimizer.update(GRADIENT, state, params)
+        updates, state = optimizer.update(GRADIENT, state, params, learning_rate=0.2)
         params = {k: {n: params[k][n] + updates[k][n] for n in params[k]} for k in params}
         gradient = np.array([0.5, 0.25]) + 0.01 * theta
         velocity = 0.9 * velocity + gradient
@@ -67,9 +69,21 @@ def test_two_steps_by_hand(nesterov):
     np.testing.assert_allclose(params["conv"]["kernel"], theta, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("schedule", "decay_at"), [("cosine", ()), ("step", ("4 steps",)), ("constant", ())])
+def test_the_learning_rate_is_an_argument_of_the_update(schedule, decay_at):
+    config = OptimizerConfig(0.3, 0.9, weight_decay=0.0, schedule=schedule, decay_at=decay_at, warmup="2 steps")
+    share = make_schedule(config, total_steps=9, steps_per_epoch=3.0)
+    optimizer, peer = make_optimizer(config, share), optax.sgd(lambda step: 0.3 * share(step), 0.9, nesterov=True)
+    update, state, expected_state = jax.jit(optimizer.update), optimizer.init(PARAMS), peer.init(PARAMS)
+    for _ in range(9):
+        updates, state = update(GRADIENT, state, PARAMS, learning_rate=0.3)
+        expected, expected_state = peer.update(GRADIENT, expected_state, PARAMS)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
+
+
 def test_clipping_bounds_the_global_norm():
     config = OptimizerConfig(learning_rate=1.0, momentum=0.0, nesterov=False, weight_decay=0.0, clip_norm=0.5)
     optimizer = make_optimizer(config, lambda step: 1.0)
-    updates, _ = optimizer.update(GRADIENT, optimizer.init(PARAMS), PARAMS)
+    updates, _ = optimizer.update(GRADIENT, optimizer.init(PARAMS), PARAMS, learning_rate=1.0)
     flat = np.concatenate([updates["conv"]["kernel"], updates["norm"]["scale"], updates["norm"]["bias"]])
     assert np.linalg.norm(flat) == pytest.approx(0.5)

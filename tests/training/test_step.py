@@ -95,8 +95,7 @@ def test_augmentation_depends_on_the_step_and_the_seed(state, batch):
 
     @jax.jit
     def loss(seed, step):
-        train_step = make_train_step(MODEL, SGD, config, seed)
-        return train_step(state.replace(step=step), batch).sums["loss"]
+        return make_train_step(MODEL, SGD, config)(state.replace(step=step), batch, seed).sums["loss"]
 
     first, second, again, other = (float(loss(*numbers)) for numbers in ((0, 0), (0, 1), (0, 0), (1, 0)))
     assert first == again
