@@ -3,7 +3,6 @@
 All is counted from shapes, in the traced program: nothing is computed and nothing is compiled.
 """
 
-import inspect
 import math
 import operator
 import re
@@ -22,6 +21,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.conv import with_xla_convolutions
+from senet_jax.modules.with_se import takes_train
 
 _MOVES_DATA = {
     "bitcast_convert_type", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "device_put",
@@ -98,15 +98,18 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
       **arguments: all else that the module is called with; `train=False` is added where it takes `train`.
 
     A loop counts as often as it runs, a condition as its branch with the most multiply-adds, and what a platform
-    computes in its own way as the others compute it. Raises ValueError for an impossible size, and where the program
-    does not tell its work: in a while loop, whose length is not known before it runs, and in kernels.
+    computes in its own way as the others compute it. Raises ValueError if the size is impossible, if `model` is not a
+    linen module, or if the program does not tell its work: in a while loop, whose length is not known before it runs,
+    and in kernels.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"cost is given a {type(model).__name__}; it counts the modules of flax.linen alone")
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if min(height, width, channels) < 1:
         raise ValueError(
             f"image_size is {image_size} and channels is {channels}; an image has at least 1 pixel and 1 channel"
         )
-    if "train" in inspect.signature(model.__call__).parameters:
+    if takes_train(model):
         arguments = {"train": False} | arguments
     images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
     variables = abstract_variables(model, images, **arguments)

@@ -1,6 +1,5 @@
 """Observes the gates of the attention modules of any network, and puts others in their place."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from flax.linen.module import InterceptorContext
 from senet_jax import ops
 from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.squeeze_excite import Attention
+from senet_jax.modules.with_se import takes_train
 from senet_jax.typing import Array
 
 _COLLECTION = "excitations"
@@ -31,7 +31,7 @@ class ObservedNetwork:
 
     def __init__(self, model: nn.Module, arguments: dict[str, Any]):
         """The arguments are all else that the network is called with; train=False is added where it takes `train`."""
-        if "train" in inspect.signature(model.__call__).parameters:
+        if takes_train(model):
             arguments = {"train": False} | arguments
         self._network = type(model).__name__
         self._apply = partial(model.apply, mutable=[_COLLECTION], **arguments)

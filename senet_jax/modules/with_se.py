@@ -1,5 +1,6 @@
 """Squeeze-and-excitation in a network that knows nothing of it."""
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
@@ -37,7 +38,14 @@ class WithSE(nn.Module):
     """Makes the module after each match, such as `partial(SqueezeExcite, ratio=8)`."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where `where` is empty or has an empty pattern."""
+        """Raises ValueError if `inner` is not a Flax linen module, or if `where` is empty or has an empty pattern."""
+        if not isinstance(self.inner, nn.Module):
+            kind = type(self.inner).__name__
+            given = f"the class {self.inner.__name__}" if isinstance(self.inner, type) else f"of type {kind}"
+            raise ValueError(
+                f"WithSE's inner is {given}; it must be an instance of a flax.linen module; an NNX network calls "
+                "senet_jax.nnx.SqueezeExcite in its own code"
+            )
         if not (self.where and all(self.where)):
             raise ValueError(f"WithSE's where is {self.where!r}; it must be one pattern or several: 'ResNetBlock_*'")
         super().__post_init__()
@@ -66,6 +74,13 @@ class WithSE(nn.Module):
                 f"the classes and paths that give maps (n, h, w, c) are:{choice or ' none'}"
             )
         return outputs
+
+
+def takes_train(network: nn.Module) -> bool:
+    """Returns whether calls of the network, or of the network in a `WithSE`, take the argument `train`."""
+    while isinstance(network, WithSE):
+        network = network.inner
+    return "train" in inspect.signature(network.__call__).parameters
 
 
 class _Recalibrate:

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import linen as nn
+from flax import nnx
 
-from senet_jax import SqueezeExcite, create_model
+from senet_jax import SqueezeExcite, WithSE, create_model
 from senet_jax.analysis.cost import Cost, cost
 from senet_jax.modules.conv import conv
 
@@ -134,6 +135,12 @@ def test_any_module_that_takes_images():
     assert cost(Small(), (12, 8), train=True).total.multiply_adds > cost(Small(), (12, 8)).total.multiply_adds
 
 
+def test_a_network_with_blocks_put_in_costs_its_own_and_theirs():
+    whole = cost(WithSE(WithSE(Small(), "conv", partial(SqueezeExcite, ratio=4)), "grouped", SqueezeExcite), (12, 8))
+    assert whole.total - (whole.squeeze_excite - cost(Small(), (12, 8)).squeeze_excite) == cost(Small(), (12, 8)).total
+    assert whole.modules["conv/se"].parameters == 2 * 16 + 10
+
+
 class Endless(nn.Module):
     """Loops as long as its values say."""
 
@@ -147,3 +154,5 @@ def test_what_cannot_be_counted_is_an_error():
         cost(nn.Sequential([Endless()]), 4)
     with pytest.raises(ValueError, match=r"image_size is \(0, 4\) and channels is 3; an image has at least 1 pixel"):
         cost(Small(), (0, 4))
+    with pytest.raises(ValueError, match=r"cost is given a Linear; it counts the modules of flax.linen alone"):
+        cost(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), 4)  # pyright: ignore[reportArgumentType]

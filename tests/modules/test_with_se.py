@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from flax import nnx
 from flax.traverse_util import flatten_dict
 from random_variables import initial_variables
 
@@ -233,3 +234,9 @@ def test_a_pattern_that_matches_nothing_is_an_error_at_apply():
 def test_no_pattern_is_an_error_at_once(where):
     with pytest.raises(ValueError, match="it must be one pattern or several"):
         WithSE(ResNet(), where)
+
+
+@pytest.mark.parametrize("network", [nnx.Linear(3, 4, rngs=nnx.Rngs(0)), ResNet])
+def test_a_network_that_is_no_instance_of_a_linen_module_is_an_error_at_once(network):
+    with pytest.raises(ValueError, match=r"it must be an instance of a flax.linen module; an NNX network calls senet_"):
+        WithSE(network, "Conv_*")
