@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from senet_jax.terminal.progress import progress, say
+
 _ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds senet_jax: contestants run there, so that `-m` finds it in a checkout too."""
 _END = 2000
@@ -101,20 +103,21 @@ def contest(entries: Sequence[Entry], rounds: int, environment: Mapping[str, str
     results: list[Result] = []
     with ExitStack() as stack:
         processes: list[_Process] = []
-        for entry in entries:
+        for entry in progress(entries, len(entries), "starting", "contestants"):
             messages = stack.enter_context(tempfile.TemporaryFile())
             processes.append(stack.enter_context(_Process(entry, environment, messages)))
             results.append(Result(entry, processes[-1].reply()))
             by = results[-1].facts.get("convolutions")
-            print(f"  ready: {entry}" + (f", convolutions by {by}" if by else ""), flush=True)
+            say(f"  ready: {entry}" + (f", convolutions by {by}" if by else ""))
         platforms = {str(result.entry): result.facts["platform"] for result in results}
         if len(set(platforms.values())) > 1:
             raise RuntimeError(f"the contestants do not compute on the same platform: {platforms}")
-        for number in range(rounds):
-            for process, result in zip(processes, results, strict=True):
-                result.add(process.measure())
-            seconds = ", ".join(f"{result.seconds[-1]:.3g}" for result in results)
-            print(f"  round {number + 1} of {rounds}: {seconds} s a step", flush=True)
+        turns = [turn for _ in range(rounds) for turn in zip(processes, results, strict=True)]
+        for process, result in progress(turns, len(turns), "measuring", "turns"):
+            result.add(process.measure())
+            if result is results[-1]:
+                seconds = ", ".join(f"{each.seconds[-1]:.3g}" for each in results)
+                say(f"  round {len(result.seconds)} of {rounds}: {seconds} s a step")
     return results
 
 

@@ -14,6 +14,7 @@ from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.commands.command_line import Request
 from senet_jax.data import evaluation_batches
 from senet_jax.schema import did_you_mean
+from senet_jax.terminal.progress import progress
 from senet_jax.terminal.tables import aligned
 from senet_jax.training import parallel
 from senet_jax.training.augmentation import normalise
@@ -61,12 +62,14 @@ def prepare(request: Request) -> Callable[[], None]:
 
     def run() -> None:
         keep_programs()
-        found = excitations(plan.model, state.evaluated, _batches(plan, mesh))
-        groups = found.stages | {"all blocks": list(found.blocks)}
-        left = accuracy_without(plan.model, state.evaluated, _batches(plan, mesh), found, groups)
         title = f"{plan.config.model.name} on {plan.dataset.name}, step {step}"
+        print(f"{title}, {len(plan.dataset.test):,} test images\n", flush=True)
+        found = excitations(plan.model, state.evaluated, _batches(plan, mesh, "observing gates"))
+        groups = found.stages | {"all blocks": list(found.blocks)}
+        batches = _batches(plan, mesh, "replacing gates")
+        left = accuracy_without(plan.model, state.evaluated, batches, found, groups)
         _save(output, title, plan.dataset.class_names, classes, found, left)
-        print(f"{title}, {found.images.sum():,} test images\n", *_lines(_blocks(found)), sep="\n")
+        print(*_lines(_blocks(found)), sep="\n")
         chance = (np.count_nonzero(found.images) - 1) / (found.images.sum() - 1)
         print(_EXPLANATION.format(near=NEAR, constant=CONSTANT, chance=chance))
         print(*_lines(_replaced(found, left)), f"\npictures, tables and arrays are in {output}", sep="\n")
@@ -93,11 +96,11 @@ def _choose(names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
     return {name: known[name] for name in wanted}
 
 
-def _batches(plan: Plan, mesh: Mesh) -> Iterator[tuple[jax.Array, np.ndarray]]:
-    """The test images as the network takes them, and their classes, -1 for padding."""
-    data = plan.config.data
-    batches = evaluation_batches(plan.dataset.test, data, batch_size=plan.config.eval_batch_size)
-    for batch in parallel.to_devices(batches, mesh):
+def _batches(plan: Plan, mesh: Mesh, task: str) -> Iterator[tuple[jax.Array, np.ndarray]]:
+    """The test images as the network takes them, and their classes, -1 for padding; shows the progress of the task."""
+    data, size = plan.config.data, plan.config.eval_batch_size
+    batches = parallel.to_devices(evaluation_batches(plan.dataset.test, data, batch_size=size), mesh)
+    for batch in progress(batches, -(-len(plan.dataset.test) // size), task, "batches"):
         yield normalise(batch["image"], data.mean, data.std), np.where(batch["mask"], batch["label"], -1)
 
 

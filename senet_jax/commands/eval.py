@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from senet_jax.commands.command_line import Request
 from senet_jax.data.bad_images import TooManyBadImagesError
 from senet_jax.terminal import program
+from senet_jax.terminal.progress import progress
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training import parallel
 from senet_jax.training.checkpoints import Checkpoints
@@ -31,8 +33,9 @@ def prepare(request: Request) -> Callable[[], None]:
 
     def run() -> None:
         keep_programs()
+        watch = partial(progress, task="evaluating", unit="batches")
         try:
-            results = make_evaluate(plan.model, plan.dataset, plan.config, mesh)(state.evaluated)
+            results = make_evaluate(plan.model, plan.dataset, plan.config, mesh, watch=watch)(state.evaluated)
         except TooManyBadImagesError as error:
             sys.exit(f"{program.name()}: error: {error}")
         images, bad = len(plan.dataset.test), results.get("bad_images", 0)

@@ -11,6 +11,7 @@ from senet_jax.commands.command_line import Request
 from senet_jax.commands.places import check_directory
 from senet_jax.config import ModelConfig
 from senet_jax.models import native
+from senet_jax.terminal.progress import progress
 from senet_jax.weights.configured import build_model
 
 
@@ -21,7 +22,8 @@ def prepare(request: Request) -> Callable[[], None]:
         check_directory(output)
 
     def run() -> None:
-        rows = [_row(published) for published in (*NETWORKS, *ABLATIONS)]
+        published = (*NETWORKS, *ABLATIONS)
+        rows = [_row(network) for network in progress(published, len(published), "counting", "networks")]
         if output is not None:
             with output.open("w", newline="") as file:
                 writer = csv.DictWriter(file, TITLES, lineterminator="\n")

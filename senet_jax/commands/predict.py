@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.places import check_directory, load_source
 from senet_jax.data import images
+from senet_jax.terminal.progress import progress
 from senet_jax.terminal.tables import aligned
 from senet_jax.weights.source import Loaded
 
@@ -39,11 +39,9 @@ def prepare(request: Request) -> Callable[[], None]:
 
     def run() -> None:
         found, bad = {}, {}
-        bar = tqdm(total=len(files), unit=" images", leave=False, disable=None)
-        for file, result in _predictions(loaded, files, options.get("batch_size", _BATCH), options.get("top", 5)):
+        predictions = _predictions(loaded, files, options.get("batch_size", _BATCH), options.get("top", 5))
+        for file, result in progress(predictions, len(files), "predicting", "images"):
             (bad if isinstance(result, str) else found)[file] = result
-            bar.update()
-        bar.close()
         if output is None:
             print(*_table(found), sep="\n")
         else:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from senet_jax.data import images
+from senet_jax.terminal.progress import progress
 
 Classes = dict[str, list[os.DirEntry[str]]]
 
@@ -154,8 +154,7 @@ def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig
     files = [file.path for classes in config.splits.values() for entries in classes.values() for file in entries]
     with ThreadPool() as pool:
         checked = pool.imap(_check_image, files, chunksize=64)
-        bar = tqdm(checked, desc=f"Checking {root.name}", total=len(files), unit=" images", leave=False, disable=None)
-        results = list(bar)
+        results = list(progress(checked, len(files), f"checking {root.name}", "images"))
     faults = {path: fault for path, (_, fault, _) in zip(files, results, strict=True) if fault}
     bad = f"{len(faults)} of the {len(files)} files in {root} cannot be used: " + _some(
         [f"{path} ({fault})" for path, fault in faults.items()]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -128,27 +128,34 @@ def _is_evaluated(workdir: Path, step: int) -> bool:
 
 
 def make_evaluate(
-    model: nn.Module, dataset: Dataset, config: Experiment, mesh: Mesh, bad: BadImages | None = None
+    model: nn.Module,
+    dataset: Dataset,
+    config: Experiment,
+    mesh: Mesh,
+    bad: BadImages | None = None,
+    watch: Callable[[Iterable[Batch], int], Iterable[Batch]] = lambda batches, _: batches,
 ) -> Callable[..., dict[str, float]]:
-    """Variables -> loss, accuracy and top-5 accuracy on every test example, each counted once.
+    """Makes variables -> loss, accuracy and top-5 accuracy on every test example, each counted once.
 
     Images that cannot be read are left out and noted in `bad`; "bad_images" is their number, if there are any.
-    With a `Stop` for its second argument the evaluation returns {} if it is told to stop.
+    With a `Stop` for its second argument the evaluation returns {} if it is told to stop. `watch` takes the batches and
+    their number, and yields them.
     """
     eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
+    size = -(-config.eval_batch_size // mesh.size) * mesh.size  # Padding is masked, so more is harmless.
 
     def evaluate(variables: dict[str, Any], stop: Stop | None = None) -> dict[str, float]:
         batches = evaluation_batches(
             dataset.test,
             config.data,
-            batch_size=-(-config.eval_batch_size // mesh.size) * mesh.size,  # Padding is masked, so more is harmless.
+            batch_size=size,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             bad=bad,
         )
         sums = []
         with watched(config.stuck_after) as gets_on:
-            for batch in parallel.to_devices(batches, mesh):
+            for batch in watch(parallel.to_devices(batches, mesh), -(-len(dataset.test) // size)):
                 if stop is not None and stop.signum is not None:
                     return {}
                 sums.append(eval_step(variables, batch))
