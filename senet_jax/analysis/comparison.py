@@ -65,8 +65,6 @@ class Summary:
     """In which the difference lies with 95 % confidence (Welch's t-test)."""
     parameters: int
     multiply_adds: int
-    images_per_second: float | None
-    seconds: float | None
 
 
 def summarise(runs: Sequence[Run]) -> list[Summary]:
@@ -101,8 +99,6 @@ def _summary(runs: Sequence[Run], baseline: Sequence[float]) -> Summary:
         interval,
         first.parameters,
         first.multiply_adds,
-        _mean(_values(runs, "images_per_second")),
-        _mean(_values(runs, "seconds")),
     )
 
 
@@ -110,12 +106,12 @@ def _values(runs: Sequence[Run], name: str) -> list[float]:
     return [run.results[name] for run in runs if run.results.get(name) is not None]
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return statistics.fmean(values) if values else None
-
-
 def cells(summaries: Sequence[Summary]) -> list[dict[str, str]]:
-    """The rows of the table as text by their titles, without columns that are empty in all of them."""
+    """The rows of the table as text by their titles, without columns that are empty in all of them.
+
+    Images per second are not among them: runs of a sweep share their machine with other work, so that differences say
+    nothing about networks. `runs.csv` has those of each run; `bench` measures speed, in turns.
+    """
     rows = []
     for summary in summaries:
         std = "" if summary.std is None else f" ± {100 * summary.std:.2f}"
@@ -130,7 +126,6 @@ def cells(summaries: Sequence[Summary]) -> list[dict[str, str]]:
                 "95 % interval": "" if interval is None else f"{_points(interval[0])} to {_points(interval[1])}",
                 "parameters": f"{summary.parameters:,}",
                 "GFLOPs": f"{summary.multiply_adds / 1e9:.4g}",
-                "images/s": _text(summary.images_per_second, lambda x: f"{x:,.0f}"),
             }
         )
     return [{title: row[title] for title in row if any(other[title] for other in rows)} for row in rows]
