@@ -16,6 +16,18 @@ def command() -> str:
     return f"python {name()}" if name().endswith(".py") else name()
 
 
+def invocation() -> str:
+    """Returns the command line that started this process, to be pasted into a shell, without the path of the program.
+
+    It begins with "senet-jax", "python launch.py" or "python -m senet_jax"; another script keeps its path.
+    """
+    script, *rest = sys.orig_argv[1:] or [""]
+    called = Path(script).name
+    if called == "senet-jax":  # Pip installs it as a Python file, which the kernel passes to Python by its path.
+        return shlex.join([called, *rest])
+    return shlex.join(["python", called if called == "launch.py" else script, *rest])
+
+
 def command_line(command_name: str, workdir: Path) -> str:
     """Returns a command line for the workdir, to be pasted into a shell."""
     return f"{command()} {command_name} {shlex.quote(f'--workdir={workdir}')}"

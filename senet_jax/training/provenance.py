@@ -4,9 +4,7 @@ import datetime
 import os
 import platform
 import re
-import shlex
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import jax
 
 from senet_jax import __version__
+from senet_jax.terminal import program
 
 _LIBRARIES = ("jax", "flax", "optax")
 
@@ -23,7 +22,7 @@ def provenance() -> dict[str, Any]:
     versions = {"python": platform.python_version(), "senet_jax": __version__}
     return {
         "commit": _commit(),
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": program.invocation(),
         "hardware": _hardware(),
         "versions": versions | {name: metadata.version(name) for name in _LIBRARIES},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,8 @@
+import shlex
 import subprocess
+import sys
+
+import pytest
 
 from senet_jax.training import provenance
 
@@ -12,3 +16,24 @@ def test_a_package_in_the_checkout_of_another_project_does_not_name_its_commit(t
     package.touch()
     monkeypatch.setattr(provenance, "__file__", str(package))
     assert provenance.provenance()["commit"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (["/venv/bin/senet-jax"], ["senet-jax"]),
+        (["/a checkout/launch.py"], ["python", "launch.py"]),
+        (["launch.py"], ["python", "launch.py"]),
+        (["-m", "senet_jax"], ["python", "-m", "senet_jax"]),
+        (["-m", "benchmarks.tpu_bytes"], ["python", "-m", "benchmarks.tpu_bytes"]),
+    ],
+)
+def test_the_recorded_command_can_be_pasted(words, begins, monkeypatch):
+    flags = [
+        "sweep",
+        "--config=own.py:large",
+        "--config.duration=4 epochs",
+        "--config.optimizer.decay_at=('1 epochs',)",
+    ]
+    monkeypatch.setattr(sys, "orig_argv", ["/venv/bin/python3.11", *words, *flags])
+    assert shlex.split(provenance.provenance()["command"]) == [*begins, *flags]
