@@ -157,8 +157,17 @@ def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable
 
 
 def _beside(block: ResidualBlock, owner: Path, parameters: dict[Path, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Patterns of the layers that are doubled, and of their parameters, for a residual block."""
-    inputs, inner, outputs = next(layers for kind, layers in _LAYERS.items() if isinstance(block, kind))
+    """Patterns of the layers that are doubled, and of their parameters, for a residual block.
+
+    Raises ValueError if the block is of an unknown class, or if no layer can make up for the half at its placement.
+    """
+    known = next((layers for kind, layers in _LAYERS.items() if isinstance(block, kind)), None)
+    if known is None:
+        raise ValueError(
+            f"{'/'.join(owner)} is a {type(block).__name__}, of which insert_se does not know the layers; it knows "
+            + ", ".join(kind.__name__ for kind in _LAYERS)
+        )
+    inputs, inner, outputs = known
     if block.placement == "standard":
         if isinstance(block, LegacyBasicBlock):
             _check_homogeneous(block, owner)

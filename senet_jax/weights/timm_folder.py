@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,18 @@ PREFIX = "timm/"
 
 def check(config: ModelConfig) -> None:
     """Raises ValueError if timm has no such network."""
-    if not config.name.startswith(PREFIX) or config != ModelConfig(config.name):
-        changed = "" if config.name.startswith(PREFIX) else f", whose networks are called {PREFIX}..."
+    if not config.name.startswith(PREFIX):
         raise ValueError(
-            f"the network is {config.name} by its configuration, and a folder is of one as timm builds it{changed}; "
-            "take --output=FILE.safetensors"
+            f"a folder in timm's format holds a network of timm, named {PREFIX}..., and this one is {config.name}; "
+            "write --output=FILE.safetensors instead"
+        )
+    default = ModelConfig(config.name)
+    if changed := [
+        field.name for field in fields(config) if getattr(config, field.name) != getattr(default, field.name)
+    ]:
+        raise ValueError(
+            f"a folder in timm's format holds {config.name} as timm builds it, and this one has another "
+            f"config.model.{changed[0]}; write --output=FILE.safetensors instead"
         )
 
 

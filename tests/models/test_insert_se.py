@@ -13,6 +13,7 @@ from random_variables import random_variables
 from benchmarks.gradient_check import CASES
 from senet_jax import WithSE, create_model, insert_se
 from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.modules.residual import ResidualBlock
 
 NAMES = [name for name in CASES if name not in ("se_resnet18", "se_wrn16_8_cifar", "timm/seresnetaa50d")]
 """Every family; those left out have blocks of others."""
@@ -121,6 +122,21 @@ def test_an_activation_that_is_not_homogeneous_is_refused_where_it_stands_betwee
     plain = create_model("bn_inception", 5, activation=nn.silu)
     variables = jax.eval_shape(partial(plain.init, train=False), jax.random.key(0), jnp.ones((1, 32, 32, 3)))
     with pytest.raises(ValueError, match="inception_3a has the activation silu before its SE block"):
+        insert_se(plain, variables)
+
+
+class OneConv(ResidualBlock):
+    """A block that insert_se has not seen."""
+
+    def branch(self, x, *, train):
+        return self.last_conv_norm(x, 1, self.width, 3, stride=self.stride, train=train)
+
+
+def test_an_unknown_block_is_refused():
+    plain = create_model("resnet20_cifar", 5, stage_sizes=(1,), widths=(16,), block=OneConv)
+    variables = jax.eval_shape(partial(plain.init, train=False), jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+    message = "stage2_block1 is a OneConv, of which insert_se does not know the layers; it knows BasicBlock, Bottleneck"
+    with pytest.raises(ValueError, match=message):
         insert_se(plain, variables)
 
 
