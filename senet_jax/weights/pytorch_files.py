@@ -1,15 +1,14 @@
 """PyTorch's weight files, read without PyTorch and without running anything that stands in them.
 
 Such a file is a pickle, with the storages (flat arrays) beside it in a zip archive, or behind it before PyTorch 1.6. A
-pickle is a program for a machine with a stack, and Python's own machine calls what the program names. The one below
-follows the few instructions that a state dict needs, on plain values, where a function or class remains a name: the
-names of tensors and their containers have a meaning here, those that training checkpoints often have beside them mean
-None, and every other one refuses the file, wherever in it it stands.
+pickle is a program that calls the functions it names. Here it has the instructions of a state dict alone, and its names
+mean objects of this file: those of tensors and their containers have a meaning, those that training checkpoints often
+have beside them are ignored, and every other name refuses the file, wherever in it the name stands.
 """
 
 import io
 import mmap
-import operator
+import pickle
 import pickletools
 import warnings
 from collections.abc import Callable, Iterator
@@ -105,6 +104,7 @@ def read_legacy(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
 def _refuses_damage() -> Iterator[None]:
     """Makes a ValueError of whatever the reader of a damaged file runs into."""
     damage = ArithmeticError, AttributeError, BadZipFile, EOFError, LookupError, OSError, RuntimeError, TypeError
+    damage = *damage, MemoryError, pickle.UnpicklingError
     try:
         yield
     except damage as error:
@@ -112,56 +112,75 @@ def _refuses_damage() -> Iterator[None]:
 
 
 def _unpickle(file: Any, storages: dict[str, _Storage]) -> Any:
-    """The value of the next pickle in a file; the storages that it names are noted by their keys."""
-    stack: list[Any] = []
-    below: list[list[Any]] = []
-    memo: dict[Any, Any] = {}
-    for instruction, argument, _ in pickletools.genops(file):
-        match instruction.name:
-            case "PROTO" | "FRAME":
-                pass
-            case "STOP":
-                break
-            case "MARK":
-                below.append(stack)
-                stack = []
-            case "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
-                memo[len(memo) if argument is None else argument] = stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
-            case "GLOBAL":
-                stack.append(_known(str(argument).replace(" ", ".")))
-            case "BINPERSID":
-                storage = _storage(stack.pop())
-                storages[storage.key] = storage
-                stack.append(storage)
-            case name if name in _LITERALS:
-                stack.append(argument)
-            case name if name in _OPERATIONS:
-                if name in _GATHERING:
-                    items, stack = stack, below.pop()
-                    stack.append(items)
-                operands, operation = _OPERATIONS[name]
-                place = slice(len(stack) - operands, None)
-                stack[place] = [operation(*stack[place])]
-            case name:
-                raise ValueError(f"it has the pickle instruction {name}, which no state dict needs")
-    return stack.pop()
+    """Returns the value of the next pickle in a file, and notes the storages that it names by their keys."""
+    start = file.tell()
+    for number, (instruction, argument, _) in enumerate(pickletools.genops(file)):
+        if instruction.name not in _INSTRUCTIONS:
+            raise ValueError(f"it has the pickle instruction {instruction.name}, which no state dict needs")
+        if instruction.name == "LONG_BINPUT" and (argument or 0) > number:  # Python would make room for all below.
+            raise ValueError(f"it is damaged: instruction {number} of its pickle has the number {argument}")
+    end = file.tell()
+    file.seek(start)
+    return _Unpickler(file.read(end - start), storages).load()
 
 
-def _known(name: str) -> str:
-    if name not in _DTYPES and name not in _MEANINGS:
-        raise ValueError(
-            f"it calls {name}; a weight file holds tensors only, as torch.save(model.state_dict(), ...) writes them"
-        )
-    return name
+class _Unpickler(pickle.Unpickler):
+    """Knows the names of `_MEANINGS` and of storages, and nothing else."""
+
+    def __init__(self, content: bytes, storages: dict[str, _Storage]):
+        super().__init__(io.BytesIO(content), encoding="latin1")
+        self.storages = storages
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        name = f"{module_name}.{global_name}"
+        if name in _DTYPES:
+            return name
+        if name not in _MEANINGS:
+            raise ValueError(
+                f"it calls {name}; a weight file holds tensors only, as torch.save(model.state_dict(), ...) writes them"
+            )
+        return _MEANINGS[name]
+
+    def persistent_load(self, pid: Any, /) -> _Storage:
+        match pid:
+            case ["storage", str(name), str(key), _, int(elements), *views] if views in ([], [None]):
+                self.storages[key] = _Storage(key, _DTYPES[name], elements)
+                return self.storages[key]
+        raise ValueError("it has a storage that is described in an unknown way")
 
 
-def _storage(identifier: Any) -> _Storage:
-    match identifier:
-        case ["storage", str(name), str(key), _, int(elements), *views] if views in ([], [None]):
-            return _Storage(key, _DTYPES[name], elements)
-    raise ValueError("it has a storage that is described in an unknown way")
+class _Ignored:
+    """An object beside the state dict, of which nothing is kept."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: Any) -> "_Ignored":
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        """Takes the attributes that a pickle gives; without this method, Python would set them."""
+
+
+class _Dict(dict[Any, Any]):
+    """An ordered dictionary, whose attributes in a pickle are ignored."""
+
+    __slots__ = ()
+    __setstate__ = _Ignored.__setstate__
+
+
+class _Function:
+    """A function that a pickle can call and cannot change: those of Python take attributes."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise ValueError("it gives attributes to a function")
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Tensor:
@@ -172,53 +191,29 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Tens
     return _Tensor(storage, offset, size, stride)
 
 
-def _none(*_: Any) -> None:
-    return None
-
-
-def _call(name: str, arguments: Any) -> Any:
-    return _MEANINGS[name](*arguments)
-
-
 _MEANINGS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": dict,
-    "torch.Size": tuple,
-    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
+    "collections.OrderedDict": _Dict,
+    "torch.Size": _Function(tuple),
+    "torch._utils._rebuild_parameter": _Function(lambda tensor, *_: tensor),
+    "torch._utils._rebuild_tensor": _Function(_tensor),
+    "torch._utils._rebuild_tensor_v2": _Function(_tensor),
     # Beside the state dict:
-    "_codecs.encode": _none,
-    "argparse.Namespace": _none,
-    "numpy._core.multiarray.scalar": _none,
-    "numpy.core.multiarray.scalar": _none,
-    "numpy.dtype": _none,
-    "torch.device": _none,
+    "_codecs.encode": _Ignored,
+    "argparse.Namespace": _Ignored,
+    "numpy._core.multiarray.scalar": _Ignored,
+    "numpy.core.multiarray.scalar": _Ignored,
+    "numpy.dtype": _Ignored,
+    "torch.device": _Ignored,
 }
-_LITERALS = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINBYTES", "SHORT_BINBYTES"),
-    *("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE"),
+_INSTRUCTIONS = {
+    *("PROTO", "FRAME", "STOP", "MARK", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET"),
+    *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE"),
+    *("EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("APPEND", "APPENDS", "SETITEM", "SETITEMS"),
+    *("GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "NEWOBJ", "BUILD"),
 }
-_OPERATIONS: dict[str, tuple[int, Callable[..., Any]]] = {  # The number of operands, and what is made of them.
-    "NONE": (0, _none),
-    "NEWTRUE": (0, lambda: True),
-    "NEWFALSE": (0, lambda: False),
-    "EMPTY_DICT": (0, dict),
-    "EMPTY_LIST": (0, list),
-    "EMPTY_TUPLE": (0, tuple),
-    "TUPLE": (1, tuple),
-    "TUPLE1": (1, lambda *items: items),
-    "TUPLE2": (2, lambda *items: items),
-    "TUPLE3": (3, lambda *items: items),
-    "APPEND": (2, lambda items, item: operator.iadd(items, [item])),
-    "APPENDS": (2, operator.iadd),
-    "SETITEM": (3, lambda items, key, value: operator.ior(items, {key: value})),
-    "SETITEMS": (2, lambda items, more: operator.ior(items, zip(more[::2], more[1::2], strict=True))),
-    "STACK_GLOBAL": (2, lambda *names: _known(".".join(names))),
-    "REDUCE": (2, _call),
-    "NEWOBJ": (2, _call),
-    "BUILD": (2, lambda value, attributes: value),
-}
-_GATHERING = {"APPENDS", "SETITEMS", "TUPLE"}  # Their last operand is all that stands behind the last mark.
+"""Instructions of a state dict. Others look past `find_class`: EXT1 takes objects that another reader has looked up."""
 
 
 def _state_dict(value: Any, average: bool) -> dict[str, _Tensor]:

@@ -17,6 +17,7 @@ own, average = ({"_orig_mod.module.a": torch.full((2,), value)} for value in (1.
 torch.save({"state_dict": own, "state_dict_ema": average}, "average.pth")
 """
 
+import copyreg
 import io
 import os
 import pickle
@@ -29,7 +30,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from weights.writers import blob, field, legacy, pickled_tensors
+from weights.writers import blob, field, legacy, pickled_tensors, text
 
 from senet_jax.weights.files import read_tensors, write_tensors
 
@@ -109,6 +110,56 @@ def test_a_pickle_that_calls_is_refused_and_does_not_run(wrap, protocol, tmp_pat
             assert not canary.exists()
         pickle.loads(pickled)
         canary.unlink()  # So the call was a real one.
+
+
+SYSTEM, DICT = b"cposix\nsystem\n", b"ccollections\nOrderedDict\n"
+REBUILD, IGNORED = b"ctorch._utils\n_rebuild_tensor_v2\n", b"cargparse\nNamespace\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (b"(" + text("CANARY") + b"iposix\nsystem\n", "the pickle instruction INST"),
+        (b"(" + SYSTEM + text("CANARY") + b"o", "the pickle instruction OBJ"),
+        (SYSTEM + text("CANARY") + b"\x85}\x92", "the pickle instruction NEWOBJ_EX|it calls posix.system"),
+        (b"\x82\xf0" + text("CANARY") + b"\x85R", "the pickle instruction EXT1"),
+        (b"\x83\xf0\0" + text("CANARY") + b"\x85R", "the pickle instruction EXT2"),
+        (b"\x84\xf0\0\0\0" + text("CANARY") + b"\x85R", "the pickle instruction EXT4"),
+        (text("posix") + text("system") + b"\x93" + text("CANARY") + b"\x85R", "it calls posix.system"),
+        (text("torch") + text("Size.__call__") + b"\x93", r"it calls torch\.Size\.__call__"),
+        (text("torch._utils") + text("_rebuild_tensor.__globals__") + b"\x93", "it calls .*__globals__"),
+        (DICT + b"}" + text("__setstate__") + SYSTEM + b"sb", "it calls posix.system"),
+        (DICT + b"N}" + text("a") + text("b") + b"s\x86b", "TypeError"),  # Attributes of a class of ours.
+        (IGNORED + b"N}" + text("a") + text("b") + b"s\x86b", "TypeError"),
+        (REBUILD + b"N}" + text("__doc__") + text("b") + b"s\x86b", "it gives attributes to a function"),
+        (b"]N}" + text("a") + text("b") + b"s\x86b", "AttributeError"),
+        (text("torch.Size") + b")R", "TypeError"),
+        (b"ctorch\nFloatStorage\n)R", "TypeError"),
+        (DICT + b")R" + text("__class__") + SYSTEM + b"s", "it calls posix.system"),
+        (b"r\xff\xff\xff\xff", "instruction 2 of its pickle has the number 4294967295"),
+        (b"\x8d" + b"\xff" * 7 + b"\x7f", "but only"),
+    ],
+)
+def test_no_instruction_of_a_pickle_reaches_beyond_the_list(program, message, tmp_path, extension):
+    canary, path = tmp_path / "canary", tmp_path / "model.pth"
+    command = f"touch {canary}"
+    pickled = b"\x80\x04}" + program.replace(text("CANARY"), text(command)) + b"."
+    for content in (legacy(pickled), zipped(pickled)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            read_tensors(path)
+    assert not canary.exists()
+    assert_equal(read_tensors(FIXTURES / "legacy.pth")[0], STATE)
+
+
+@pytest.fixture
+def extension():
+    """Registers os.system under a number, and has it in the cache of Python's own readers, which ask nobody then."""
+    copyreg.add_extension("posix", "system", 240)
+    assert pickle.loads(b"\x80\x02\x82\xf0.") is os.system
+    yield
+    copyreg.remove_extension("posix", "system", 240)
+    copyreg.clear_extension_cache()
 
 
 @pytest.mark.parametrize("name", ["zip.pth", "legacy.pth", "protocol4.pth", "model.safetensors"])
