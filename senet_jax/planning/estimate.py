@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from senet_jax.config import Experiment, validate
+from senet_jax.config import Experiment
 from senet_jax.data import Dataset
 from senet_jax.planning import topologies
 from senet_jax.planning.bounds import Bound, bound
 from senet_jax.planning.programs import DoesNotFitError, Program, abstract_batch, compile_step
 from senet_jax.planning.topologies import Topology
+from senet_jax.schema import validate
 from senet_jax.training import parallel
 from senet_jax.training.plan import Plan, check_devices, initial, make_plan
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from senet_jax.config import did_you_mean
+from senet_jax.schema import did_you_mean
 from senet_jax.planning.chips import CHIPS, Chip
 
 _FORM = "a chip and the number of chips along each axis, as in v5e:16x16 or v4:8x8x8, or cpu:8 for fake devices"
