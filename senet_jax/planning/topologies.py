@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from senet_jax.schema import did_you_mean
 from senet_jax.planning.chips import CHIPS, Chip
+from senet_jax.schema import did_you_mean
 
 _FORM = "a chip and the number of chips along each axis, as in v5e:16x16 or v4:8x8x8, or cpu:8 for fake devices"
 _ALONE = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_ID": "0"}
