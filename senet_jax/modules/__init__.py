@@ -1,4 +1,4 @@
-"""`flax.linen` modules: the squeeze-and-excitation block, its descendants, and what the networks are built of."""
+"""`flax.linen` modules: the squeeze-and-excitation block, its descendants, and parts of the networks."""
 
 from senet_jax.modules.batch_norm import BatchNorm, unfused
 from senet_jax.modules.conv_norm import ConvNorm

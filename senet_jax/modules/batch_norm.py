@@ -13,27 +13,31 @@ from senet_jax.typing import Array, Float
 
 
 class BatchNorm(nn.Module):
-    """Normalises each channel by the statistics of its group of examples, or, when not training, by running ones.
+    """Batch normalisation by the statistics of groups of examples (ghost batch normalisation, arXiv 1705.08741).
 
-    Parameters `scale` and `bias` (c,), in `batch_stats` `mean` and `var` (c,), as in `flax.linen.BatchNorm`. The
-    running variance is the unbiased one, as in Caffe, with which the authors trained, and in PyTorch.
+    Outside of training the running statistics are used.
+
+    Parameters: `scale` and `bias` (c,); in `batch_stats`, `mean` and `var` (c,), as in `flax.linen.BatchNorm`. The
+    running variance is the unbiased one, as in PyTorch and in Caffe, with which the authors trained.
     """
 
     group: int | None = None
-    """Successive examples of the batch that share statistics; None: the whole batch, over all devices."""
+    """Number of successive examples that share statistics; None: the whole batch, over all devices."""
     momentum: float = 0.9
     """Share of the running statistics that one step keeps (0.9 here is 0.1 in PyTorch)."""
     epsilon: float = 1e-5
+    """Term added to the variance."""
     param_dtype: Any = jnp.float32
+    """Dtype of the parameters and of the running statistics."""
     fused: bool = True
-    """Whether blocks compute the output together with what follows it (`ops.Normalised`): the same numbers from fewer
-    passes, differentiable once, in reverse. `capture_intermediates` and `nn.intercept_methods` then miss calls of the
-    normalisation; `with modules.unfused():` around `apply` shows them every layer, whatever this field is."""
+    """Whether blocks compute the output together with the operations that follow it (`ops.Normalised`): the same
+    numbers from fewer passes, differentiable once, in reverse. `capture_intermediates` and `nn.intercept_methods` then
+    miss calls of the normalisation; `with modules.unfused():` around `apply` shows them every layer."""
 
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w c"]:
-        """The output has the type of x; the statistics are taken in float32 at least.
+        """Returns the normalised x in its dtype; the statistics are computed in float32 at least.
 
-        Raises ValueError where the group does not divide the batch.
+        Raises ValueError if the group does not divide the batch.
         """
         if train and self.fuses():
             return self.lazily(x, train=True).compute()
@@ -47,7 +51,7 @@ class BatchNorm(nn.Module):
     def lazily(
         self, x: Float[Array, "n h w c"], *, train: bool, x_mean: Float[Array, "n c"] | None = None
     ) -> ops.Normalised:
-        """The output, not computed yet; `x_mean` is the mean of x over its positions, where it is known beforehand."""
+        """Returns the output, not computed yet; `x_mean`: mean of x over its positions, if it is known already."""
         scale, bias, mean, var = self._values(x.shape[-1])
         if not train:
             x_mean = ops.squeeze(x) if x_mean is None else x_mean
@@ -57,12 +61,12 @@ class BatchNorm(nn.Module):
         return normalised
 
     def fuses(self) -> bool:
-        """Returns the field. A method, which `unfused` can intercept."""
+        """Returns the field `fused`; `unfused` intercepts this method."""
         return self.fused
 
     @nn.compact
     def _values(self, channels: int) -> tuple[Array, Array, Array, Array]:
-        """Scale, bias and the running mean and variance."""
+        """Returns scale, bias and the running mean and variance."""
         return (
             self.param("scale", nn.initializers.ones, (channels,), self.param_dtype),
             self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype),
@@ -71,7 +75,7 @@ class BatchNorm(nn.Module):
         )
 
     def _follow(self, mean: Array, var: Array, values: int) -> None:
-        """Moves the running statistics towards the mean of those of the groups, each of so many values."""
+        """Updates the running mean and variance; `values` is the number of elements of a channel in each group."""
         if self.is_initializing():
             return
         for name, moment in (("mean", mean), ("var", var * (values / max(1, values - 1)))):
@@ -81,7 +85,7 @@ class BatchNorm(nn.Module):
 
 
 def normalised(norm: nn.Module, x: Float[Array, "n h w c"], *, train: bool) -> Array | ops.Normalised:
-    """What a normalisation makes of x: not computed yet where it is a BatchNorm in training that fuses."""
+    """Returns the normalised x, not computed yet if `norm` is a BatchNorm that fuses, in training."""
     if train and isinstance(norm, BatchNorm) and norm.fuses():
         return norm.lazily(x, train=True)
     return norm(x, train=train)

@@ -14,7 +14,7 @@ from senet_jax.typing import Array, Float
 class Convolution(nn.Module):
     """Convolution of maps, He initialised.
 
-    Parameters: `kernel` (kh, kw, c / groups, features), and `bias` (features,) where it has one.
+    Parameters: `kernel` (kh, kw, c / groups, features), and `bias` (features,) if `use_bias`.
     """
 
     features: int
@@ -26,14 +26,17 @@ class Convolution(nn.Module):
     groups: int
     use_bias: bool
     dtype: Any
-    """Of the computation; None: that to which input and parameters promote."""
+    """Dtype of the computation; None: that to which input and parameters promote."""
     param_dtype: Any
     lowering: str
-    """As `ops.convolution` has it."""
+    """Lowering of `ops.convolution`: "platform", "portable" or "xla"."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The maps (n, oh, ow, features) of x, (n, h, w, c); raises ValueError where the groups do not divide c."""
+        """Returns the convolution (n, oh, ow, features) of x, (n, h, w, c).
+
+        Raises ValueError if the groups do not divide c.
+        """
         if x.shape[-1] % self.groups:
             raise ValueError(f"groups is {self.groups}; it must divide the input's {x.shape[-1]} channels")
         shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
@@ -59,7 +62,7 @@ def conv(
     param_dtype: Any = jnp.float32,
     lowering: str = "platform",
 ) -> Convolution:
-    """A convolution, by default padded alike on all sides ("SAME" is not, at stride 2)."""
+    """Makes a convolution, padded equally on all sides by default; "SAME" pads unequally at stride 2."""
     sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
     rows, columns = (dilation * (size // 2) for size in sizes)
     return Convolution(
@@ -78,8 +81,8 @@ def conv(
 
 
 def with_xla_convolutions(model: nn.Module) -> nn.Module:
-    """The same network with XLA's convolutions on every platform: equal shapes and costs, half the time to trace.
+    """Returns the network with XLA's convolutions on every platform: equal shapes and costs, half the time to trace.
 
-    A module without the field `conv`, or with another convolution in it, is returned as it is.
+    A module whose field `conv` is missing or has another convolution is returned as it is.
     """
     return model.clone(conv=partial(conv, lowering="xla")) if getattr(model, "conv", None) is conv else model

@@ -1,4 +1,4 @@
-"""A convolution with what customarily follows it."""
+"""A convolution with normalisation and activation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ class ConvNorm(nn.Module):
     dilation: int = 1
     groups: int = 1
     padding: str | None = None
-    """Such as "VALID"; None: alike on all sides."""
+    """Padding, such as "VALID"; None: equal on all sides."""
     use_bias: bool = False
     conv: Callable[..., Any] = conv
     norm: Callable[..., Any] = BatchNorm

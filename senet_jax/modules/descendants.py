@@ -1,4 +1,4 @@
-"""Descendants of squeeze-and-excitation: they are built, called and named as it is, and can take its place."""
+"""Attention modules that are built, called and named as squeeze-and-excitation is, and can take its place."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -20,10 +20,11 @@ class EffectiveSqueezeExcite(Attention):
     """
 
     gate: Function = "hard_sigmoid"
+    """Function that makes the gates, or its name in `ops.GATES`."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
+        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions."""
         dense = nn.Dense(x.shape[-1], dtype=self.gates_dtype(x), param_dtype=self.param_dtype, name="dense")
         return ops.scale(x, self.gates(dense(ops.squeeze(x))))
 
@@ -35,7 +36,7 @@ class EfficientChannelAttention(Attention):
     """
 
     kernel_size: int | None = None
-    """Channels that a gate depends on, an odd number; None: the one nearest to (log2 c + 1) / 2."""
+    """Number of channels that a gate depends on, odd; None: the odd number nearest to (log2 c + 1) / 2."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a kernel size that is not odd and positive."""
@@ -45,7 +46,7 @@ class EfficientChannelAttention(Attention):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
+        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions."""
         dtype = self.gates_dtype(x)
         kernel_size = self.kernel_size or int((math.log2(x.shape[-1]) + 1) / 2) | 1
         conv = nn.Conv(1, kernel_size, use_bias=False, dtype=dtype, param_dtype=self.param_dtype, name="conv")
@@ -53,21 +54,21 @@ class EfficientChannelAttention(Attention):
 
 
 class SpatialChannelSqueezeExcite(ReducingAttention):
-    """SqueezeExcite, and beside it a gate for each position, from its channels alone (scSE, arXiv 1803.02579).
+    """SqueezeExcite and, in parallel, a gate for each position from its channels alone (scSE, arXiv 1803.02579).
 
     Parameters: those of SqueezeExcite, `spatial/kernel` (c, 1) and `spatial/bias` (1,). The paper's ratio is 2.
     """
 
     combine: Function = "maximum"
-    """Of x times the channels' gates and x times the positions' gates: "maximum" as in the authors' code, "sum" as in
-    the paper, "product", or a function (arXiv 1808.08127 compares them)."""
+    """Function of x times the channels' gates and x times the positions' gates: "maximum" as in the authors' code,
+    "sum" as in the paper, "product", or a function (arXiv 1808.08127 compares them)."""
     choices = ReducingAttention.choices | {
         "combine": {"maximum": jnp.maximum, "sum": jnp.add, "product": jnp.multiply},
     }
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
+        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions."""
         dtype, gate = self.gates_dtype(x), self.gates
         spatial = nn.Dense(1, use_bias=self.use_bias, dtype=dtype, param_dtype=self.param_dtype, name="spatial")
         by_channels = ops.scale(x, self.excite(ops.squeeze(x), dtype, gate=gate))
@@ -75,7 +76,7 @@ class SpatialChannelSqueezeExcite(ReducingAttention):
 
 
 class CBAM(ReducingAttention):
-    """Gates of the channels, then gates of the positions of what these leave (arXiv 1807.06521, equations 1 to 3).
+    """Gates of the channels, then gates of the positions of the result (arXiv 1807.06521, equations 1 to 3).
 
     The dense layers see the channels' means and maxima, and the sum of both answers makes the channels' gates. A
     convolution of the mean and the maximum over channels makes the positions', as in equation 3: the batch
@@ -84,7 +85,7 @@ class CBAM(ReducingAttention):
     """
 
     use_bias: bool = False
-    """Biases in both dense layers, as in the authors' code; equation 2 does without."""
+    """Whether both dense layers have biases, as in the authors' code; equation 2 has none."""
     kernel_size: int = 7
     """Height and width of the convolution, an odd number."""
 
@@ -96,7 +97,7 @@ class CBAM(ReducingAttention):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
+        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions."""
         dtype, gate = self.gates_dtype(x), self.gates
         squeezed = jnp.stack([ops.squeeze(x), ops.squeeze_max(x)])
         x = ops.scale(x, gate(self.excite(squeezed, dtype, gate=_identity).sum(axis=0)))
@@ -109,26 +110,26 @@ class CBAM(ReducingAttention):
 class GatherExcite(ReducingAttention):
     """Gates of the channels at each position, from their means in its neighbourhood (GE, arXiv 1810.12348).
 
-    Without a ratio there are no parameters (the paper's GE-θ-); with one they are those of SqueezeExcite, which it is
-    where the extent is 0. Gathering by depthwise convolutions (GE-θ, GE-θ+) is left out: the batch normalisation after
+    Without a ratio it has no parameters (the paper's GE-θ-). With a ratio it has those of SqueezeExcite, and equals it
+    if the extent is 0. Gathering by depthwise convolutions (GE-θ, GE-θ+) is left out: the batch normalisation after
     them would need `train`.
     """
 
     ratio: float | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # None: no call of `excite`.
     """Reduction ratio of two dense layers between the means and the gates; None, without `hidden`: no layers."""
     extent: int = 0
-    """Means are taken e positions apart, over windows of 2e - 1, and their gates serve the nearest positions; 2, 4 or 8
-    in the paper. 0: the whole map is one window."""
+    """Step e between the windows of 2e - 1 positions whose means are taken; the gates serve the nearest positions. 2, 4
+    or 8 in the paper; 0: the whole map is one window."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an extent that is no whole number, or negative."""
+        """Raises ValueError if the extent is not a whole number, or is negative."""
         if not (isinstance(self.extent, Integral) and int(self.extent) >= 0):
             self.refuse("extent", "a positive whole number, or 0 for the whole map")
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
+        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions."""
         dtype, gate = self.gates_dtype(x), self.gates
         z = ops.gather(x.astype(dtype), self.extent) if self.extent else ops.squeeze(x)
         gates = gate(z) if self.ratio is None and self.hidden is None else self.excite(z, dtype, gate=gate)
@@ -136,7 +137,7 @@ class GatherExcite(ReducingAttention):
 
 
 class GlobalContext(ReducingAttention):
-    """Adds to all positions what two dense layers make of a weighted mean over them (GC, arXiv 1904.11492).
+    """Adds to all positions a function, two dense layers, of a weighted mean over them (GC, arXiv 1904.11492).
 
     The weights are the softmax, over positions, of one linear function of the channels, whose bias in the authors' code
     would cancel. Parameters: those of SqueezeExcite, `context/kernel` (c, 1), `norm/scale` and `norm/bias` (hidden,).
@@ -144,16 +145,16 @@ class GlobalContext(ReducingAttention):
     """
 
     fuse: Function = "add"
-    """"add" as in the paper; "scale" by gates of the channels, as in timm: only then is `gate` used; or a function."""
+    """"add" as in the paper; "scale", by gates of the channels, as in timm; or a function. Only "scale" uses `gate`."""
     epsilon: float = 1e-5
-    """Added to the variance in the normalisation of the hidden channels; timm has 1e-6."""
+    """Term added to the variance in the normalisation of the hidden channels; timm has 1e-6."""
     choices = ReducingAttention.choices | {
         "fuse": {"add": lambda x, y: x + y[..., None, None, :].astype(x.dtype), "scale": ops.scale},
     }
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError where x has fewer than three dimensions."""
+        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions."""
         types: Any = {"dtype": self.gates_dtype(x), "param_dtype": self.param_dtype}
         context = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.he_normal(), **types, name="context")
         norm = nn.LayerNorm(self.epsilon, use_fast_variance=False, **types, name="norm")
@@ -178,7 +179,7 @@ ATTENTIONS: Mapping[words.Attention, Callable[..., nn.Module]] = {
     "gather_excite": GatherExcite,
     "global_context": GlobalContext,
 }
-"""Every module that recalibrates, by the name that an experiment gives it."""
+"""Attention modules by their names in `config.model.attention`."""
 
 
 def _identity(x: Array) -> Array:

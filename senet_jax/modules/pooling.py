@@ -11,10 +11,10 @@ from senet_jax.typing import Array, Float
 def max_pool(
     x: Float[Array, "n h w c"], size: int = 3, stride: int = 2, padding: tuple[int, int] = (0, 1)
 ) -> Float[Array, "n oh ow c"]:
-    """The maximum of each window.
+    """Returns the maximum of each window.
 
-    The padding (before, after) of the authors' networks is Caffe's 0 with the output's size rounded up; PyTorch's
-    networks have (1, 1): other numbers, and for odd sizes maps of another size.
+    The padding (before, after) of the authors' networks is Caffe's 0 with the output's size rounded up. PyTorch's
+    networks have (1, 1), which gives other numbers and, for odd sizes, maps of another size.
     """
     return ops.max_pool(x, size, stride, padding)
 
@@ -26,7 +26,7 @@ def average_pool(
     padding: str | tuple[int, int] = "VALID",
     count_padding: bool = True,
 ) -> Float[Array, "n oh ow c"]:
-    """The mean of each window, with or without the zeros of the padding in its count."""
+    """Returns the mean of each window; `count_padding`: whether the zeros of the padding count as positions."""
     both = padding if isinstance(padding, str) else _both(padding)
     return nn.avg_pool(x, (size, size), strides=(stride, stride), padding=both, count_include_pad=count_padding)
 

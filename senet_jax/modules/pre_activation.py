@@ -9,14 +9,14 @@ from senet_jax.typing import Array, Float
 
 
 class PreActivationBlock(ResidualBlock):
-    """What these blocks have in common: nothing follows the sum, and where shapes differ, a convolution alone projects.
+    """Base class of blocks whose sum nothing follows, and whose shortcut is projected by a convolution alone.
 
-    Of the places of the attention, "pre" is after the first activation, "standard" after the branch's last convolution.
+    The attention's place "pre" is after the first activation, "standard" after the branch's last convolution.
     """
 
     first: bool = False
-    """Whether the shortcut begins after the first activation even where it needs no projection, as in the first block
-    of a network (appendix)."""
+    """Whether the shortcut begins after the first activation even without a projection, as in the first block of a
+    network (appendix)."""
     dropout: float = 0.0
     """Rate of dropout between the convolutions (arXiv 1605.07146); training then needs the random numbers "dropout"."""
 
@@ -35,7 +35,7 @@ class PreActivationBlock(ResidualBlock):
     def next_conv(
         self, x: Array, index: int, features: int, size: int, *, train: bool, after_3x3: bool = False
     ) -> Array:
-        """The block's convolution of that number after normalisation, activation and dropout."""
+        """Returns the convolution `index` of x, after normalisation, activation and dropout."""
         x = self.activation(self.norm(name=f"norm{index}")(x, train=train))
         x = self.recalibrate(x, "inner") if after_3x3 else x
         x = nn.Dropout(self.dropout, deterministic=not train)(x)

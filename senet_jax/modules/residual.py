@@ -20,32 +20,31 @@ PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 
 
 class ResidualBlock(nn.Module):
-    """The sum of a residual branch, which a subclass computes, and a shortcut, which is projected where shapes differ.
-
-    Of the two dilations the first is that of the convolution which could have a stride, the second that of later ones.
-    """
+    """The sum of a residual branch, which a subclass computes, and a shortcut, which is projected if shapes differ."""
 
     width: int
     """Channels of a plain block's 3x3 convolutions."""
     stride: int = 1
+    """Stride of the block."""
     dilations: tuple[int, int] = (1, 1)
+    """Dilation of the convolution that can have the stride, and of later ones."""
     conv: ModuleDef = conv
     norm: ModuleDef = BatchNorm
     attention: ModuleDef | None = None
-    """Makes the module that recalibrates, named "se"; None: a plain block."""
+    """Function that makes the attention module, named "se"; None: a plain block."""
     placement: str = "standard"
-    """Where it stands (section 6.5, figure 5): on the residual branch after its last normalisation ("standard"), before
-    its first layer ("pre") or after its 3x3 convolution and what activates that ("inner"); on the shortcut
+    """Place of the attention module (section 6.5, figure 5): on the residual branch after its last normalisation
+    ("standard"), before its first layer ("pre") or after its 3x3 convolution and activation ("inner"); on the shortcut
     ("identity"), after its projection; after the sum and its activation ("post")."""
     drop_path: float = 0.0
     """Rate at which training leaves out the branch of an example (arXiv 1603.09382); needs random numbers "dropout"."""
     activation: Callable[[Array], Array] = nn.relu
     strided_shortcut_kernel: int = 1
-    """Kernel size of the projection where the block has a stride; SENet-154 has 3."""
+    """Kernel size of the projection if the block has a stride; SENet-154 has 3."""
     average_shortcut: bool = False
-    """Whether the shortcut takes its stride by the mean of 2x2 positions before the projection (arXiv 1812.01187)."""
+    """Whether the mean of 2x2 positions before the projection takes the shortcut's stride (arXiv 1812.01187)."""
     anti_alias: Callable[[Array], Array] | None = None
-    """Takes the stride instead of the 3x3 convolution, after its activation (arXiv 1904.11486); None: nothing does."""
+    """Pooling that takes the stride instead of the 3x3 convolution, after its activation (arXiv 1904.11486)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown placement."""
@@ -66,17 +65,17 @@ class ResidualBlock(nn.Module):
         return self.recalibrate(ops.activate(self.final_activation, branch, shortcut), "post")
 
     def branch(self, x: Array, *, train: bool) -> Map:
-        """The residual branch, up to its last normalisation, which need not be computed yet."""
+        """Returns the residual branch up to its last normalisation, which need not be computed yet."""
         raise NotImplementedError
 
     def shortcut(self, x: Array, features: int, *, train: bool) -> Map:
-        """The block's input in the shape of its output."""
+        """Returns the block's input in the shape of its output."""
         if self.stride == 1 and x.shape[-1] == features:
             return x
         strided, stride = self.stride > 1 or self.dilations[1] > 1, self.stride
         kernel_size = self.strided_shortcut_kernel if strided else 1
         if self.average_shortcut and strided:
-            # Where dilation stands for the stride, timm's networks have windows that overlap and count a zero border.
+            # If dilation replaces the stride, timm's networks have windows that overlap and count a zero border.
             x = average_pool(x, stride=stride, padding="SAME", count_padding=stride == 1)
             stride = 1
         x = self.conv(features, kernel_size, stride=stride, dilation=self.dilations[0], name="shortcut_conv")(x)
@@ -84,11 +83,11 @@ class ResidualBlock(nn.Module):
 
     @property
     def final_activation(self) -> Callable[[Array], Array]:
-        """What follows the sum."""
+        """Activation after the sum."""
         return self.activation
 
     def recalibrate(self, x: Any, placement: str) -> Any:
-        """The attention module on x, where this is its place."""
+        """Returns x after the attention module, if `placement` is its place."""
         if self.attention is None or placement != self.placement:
             return x
         attention = self.attention(name="se")
@@ -96,26 +95,26 @@ class ResidualBlock(nn.Module):
         return attention(x.compute() if lazy else x)
 
     def middle_conv(self, x: Array, index: int, features: int, stride: int, *, train: bool, groups: int = 1) -> Array:
-        """The 3x3 convolution that may have the stride, and has the first dilation; normalised and activated."""
+        """Returns the 3x3 convolution of x, normalised and activated; it has the stride and the first dilation."""
         pooled = self.anti_alias is not None and stride > 1
         settings = {"stride": 1 if pooled else stride, "dilation": self.dilations[0], "groups": groups}
         x = self.conv_norm_activation(x, index, features, 3, train=train, **settings)
         return self.recalibrate(self.anti_alias(x) if self.anti_alias is not None and pooled else x, "inner")
 
     def conv_norm(self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any) -> Array:
-        """The block's convolution of that number and its normalisation."""
+        """Returns the convolution `index` of x, normalised."""
         x = self.conv(features, size, **settings, name=f"conv{index}")(x)
         return self.norm(name=f"norm{index}")(x, train=train)
 
     def conv_norm_activation(
         self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any
     ) -> Array:
-        """These two and the activation."""
+        """Returns the convolution `index` of x, normalised and activated."""
         x = self.conv(features, size, **settings, name=f"conv{index}")(x)
         return ops.activate(self.activation, normalised(self.norm(name=f"norm{index}"), x, train=train))
 
     def last_conv_norm(self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any) -> Map:
-        """As `conv_norm`, but where it serves what follows, the normalisation is not computed yet."""
+        """Returns the convolution `index` of x, normalised; a lazy map if the block can fuse the normalisation."""
         conv, norm = self.conv(features, size, **settings, name=f"conv{index}"), self.norm(name=f"norm{index}")
         y = conv(x)
         attends = self.attention is not None and self.placement == "standard"
@@ -131,7 +130,7 @@ class BasicBlock(ResidualBlock):
     expansion: ClassVar[int] = 1
 
     def branch(self, x: Array, *, train: bool) -> Map:
-        """The residual branch, up to its last normalisation."""
+        """Returns the residual branch up to its last normalisation."""
         x = self.middle_conv(x, 1, self.width, self.stride, train=train)
         return self.last_conv_norm(x, 2, self.width, 3, dilation=self.dilations[1], train=train)
 
@@ -140,17 +139,17 @@ class Bottleneck(ResidualBlock):
     """1x1, 3x3 and 1x1 convolutions, the last to 4 `width` channels."""
 
     inner_widths: tuple[int, int] = (1, 1)
-    """Channels of the 1x1 and of the 3x3 convolution, in multiples of `width`; (2, 2) in ResNeXt 32x4d."""
+    """Channels of the first 1x1 and of the 3x3 convolution, in multiples of `width`; (2, 2) in ResNeXt 32x4d."""
     groups: int = 1
-    """Of the 3x3 convolution."""
+    """Groups of the 3x3 convolution."""
     group_width: int | None = None
-    """Channels of each group, whatever their number; None: by `groups`."""
+    """Channels of each group, which then give the number of groups; None: by `groups`."""
     stride_on_3x3: bool = False
-    """Whether the stride is on the 3x3 convolution, or on the first 1x1, as in the authors' SE-ResNets."""
+    """Whether the 3x3 convolution has the stride, or the first 1x1, as in the authors' SE-ResNets."""
     expansion: ClassVar[int] = 4
 
     def branch(self, x: Array, *, train: bool) -> Map:
-        """The residual branch, up to its last normalisation."""
+        """Returns the residual branch up to its last normalisation."""
         first, second = (multiple * self.width for multiple in self.inner_widths)
         groups = self.groups if self.group_width is None else second // self.group_width
         strides = (1, self.stride) if self.stride_on_3x3 else (self.stride, 1)

@@ -14,23 +14,23 @@ from senet_jax.typing import Array
 
 
 class ShakeBlock(ResidualBlock):
-    """What these blocks have in common: the residual branch is the mean of two, in training weighted at random.
+    """Base class of blocks whose residual branch is the mean of two, weighted at random in training.
 
     Every example has its own weights. They come from the random numbers "dropout". The attention's place "standard" is
-    after the mean; "inner" there is not, as there are two 3x3 convolutions.
+    after the mean; "inner" does not exist, because there are two 3x3 convolutions.
     """
 
     even_backward: bool = False
-    """Whether the gradient goes to both branches alike (Shake-Even), and not by weights of its own (Shake-Shake)."""
+    """Whether the gradient is the same for both branches (Shake-Even), or has weights of its own (Shake-Shake)."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an impossible placement."""
+        """Raises ValueError if the placement is "inner" or unknown."""
         if self.placement == "inner":
-            raise ValueError("placement is 'inner', which a block of two branches has not; take another")
+            raise ValueError("placement is 'inner', which a block of two branches does not have; take another")
         super().__post_init__()
 
     def branch(self, x: Array, *, train: bool) -> Array:
-        """Both branches, mixed."""
+        """Returns the mean of both branches, weighted at random in training."""
         first, second = (self.one_branch(x, number, train=train) for number in (1, 2))
         if not train:
             return (first + second) / 2
@@ -38,11 +38,11 @@ class ShakeBlock(ResidualBlock):
         return shake(first, second, forward, jnp.full_like(backward, 0.5) if self.even_backward else backward)
 
     def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
-        """The first or the second branch, up to its last normalisation."""
+        """Returns the branch `number`, 1 or 2, up to its last normalisation."""
         raise NotImplementedError
 
     def layer(self, name: str, features: int, kernel_size: int, *, last: bool = False, **settings: Any) -> ConvNorm:
-        """A convolution, its normalisation and, unless it is the branch's last, its activation."""
+        """Returns a convolution with its normalisation and, unless it is the branch's last, its activation."""
         make = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=None if last else self.activation)
         return make(features, kernel_size, **settings, name=name)
 
@@ -57,14 +57,14 @@ class ShakeBasicBlock(ShakeBlock):
     expansion: ClassVar[int] = 1
 
     def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
-        """The first or the second branch, up to its last normalisation."""
+        """Returns the branch `number`, 1 or 2, up to its last normalisation."""
         before, after = self.dilations
         first = self.layer(f"branch{number}_conv1", self.width, 3, stride=self.stride, dilation=before)
         second = self.layer(f"branch{number}_conv2", self.width, 3, last=True, dilation=after)
         return second(first(self.activation(x), train=train), train=train)
 
     def shortcut(self, x: Array, features: int, *, train: bool) -> Array:
-        """The block's input in the shape of its output."""
+        """Returns the block's input in the shape of its output."""
         if self.stride == 1 and x.shape[-1] == features:
             return x
         x = self.activation(x)
@@ -75,7 +75,7 @@ class ShakeBasicBlock(ShakeBlock):
 
     @property
     def final_activation(self) -> Callable[[Array], Array]:
-        """Nothing: the next block's branches begin with the activation."""
+        """The identity, because the next block's branches begin with the activation."""
         return lambda x: x
 
 
@@ -83,11 +83,11 @@ class ShakeBottleneck(ShakeBlock):
     """In each branch 1x1, grouped 3x3 and 1x1 convolutions, the last to 4 `width` channels; a plain block otherwise."""
 
     groups: int = 4
-    """Of the 3x3 convolution, each of `width` channels."""
+    """Groups of the 3x3 convolution, each of `width` channels."""
     expansion: ClassVar[int] = 4
 
     def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
-        """The first or the second branch, up to its last normalisation."""
+        """Returns the branch `number`, 1 or 2, up to its last normalisation."""
         inner, name = self.groups * self.width, f"branch{number}_conv"
         x = self.layer(f"{name}1", inner, 1)(x, train=train)
         before, groups = self.dilations[0], self.groups

@@ -1,4 +1,4 @@
-"""The squeeze-and-excitation block (Hu et al., arXiv 1709.01507, section 3), and what its descendants share with it."""
+"""The squeeze-and-excitation block (Hu et al., arXiv 1709.01507, section 3), and base classes of its descendants."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -17,25 +17,26 @@ _LECUN_NORMAL = nn.initializers.lecun_normal()
 
 
 class Attention(nn.Module, kw_only=True):
-    """What all modules that recalibrate have in common: (..., h, w, c) in, the same shape and type out."""
+    """Base class of the modules that recalibrate maps (..., h, w, c) and keep their shape and dtype."""
 
     gate: Function = "sigmoid"
-    """Makes the gates: a name in `ops.GATES`, or a function."""
+    """Function that makes the gates, or its name in `ops.GATES`."""
     dtype: Any = None
-    """Of everything up to the gates; None: float32, or float64 for float64 inputs."""
+    """Dtype of the computation up to the gates; None: float32, or float64 for float64 inputs."""
     param_dtype: Any = jnp.float32
+    """Dtype of the parameters."""
     choices: ClassVar[dict[str, Mapping[Any, Callable[..., Array]]]] = {"gate": ops.GATES}
-    """Fields that take a function by its name, and the names."""
+    """Names of functions, by the field that takes them."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a field names a function that there is not."""
+        """Raises ValueError if a field names an unknown function."""
         for field in self.choices:
             self.chosen(field)
         super().__post_init__()
 
     @nn.nowrap
     def chosen(self, field: str) -> Callable[..., Any]:
-        """The function that a field is or names."""
+        """Returns the function that a field is or names."""
         value, functions = getattr(self, field), self.choices[field]
         if callable(value):
             return value
@@ -51,12 +52,12 @@ class Attention(nn.Module, kw_only=True):
 
     @nn.nowrap
     def refuse(self, field: str, allowed: str) -> NoReturn:
-        """Raises ValueError: the field is not what is allowed."""
+        """Raises ValueError with the value of the field and the allowed values."""
         raise ValueError(f"{type(self).__name__}'s {field} is {getattr(self, field)!r}; it must be {allowed}")
 
     @nn.nowrap
     def gates_dtype(self, x: Array) -> Any:
-        """In which type the gates for x are computed; raises ValueError where x has fewer than three dimensions."""
+        """Returns the dtype of the gates for x; raises ValueError if x has fewer than three dimensions."""
         if x.ndim < 3:
             name = type(self).__name__
             raise ValueError(f"{name} takes inputs (..., height, width, channels); given one of shape {x.shape}")
@@ -64,7 +65,7 @@ class Attention(nn.Module, kw_only=True):
 
 
 class ReducingAttention(Attention):
-    """What those have in common that excite by two dense layers with a bottleneck between them.
+    """Base class of the modules that excite by two dense layers with a bottleneck between them.
 
     Parameters: `reduce/kernel` (c, hidden), `reduce/bias` (hidden,), `expand/kernel` (hidden, c), `expand/bias` (c,).
     """
@@ -72,17 +73,17 @@ class ReducingAttention(Attention):
     ratio: float = 16
     """Reduction ratio r: the c channels are reduced to hidden = max(1, floor(c / r)) (section 6.1)."""
     activation: Function = "relu"
-    """Between the two dense layers: a name in `ops.ACTIVATIONS`, or a function."""
+    """Activation between the two dense layers: a name in `ops.ACTIVATIONS`, or a function."""
     use_bias: bool = True
-    """Biases in both dense layers, as in the authors' released networks; section 6 does without."""
+    """Whether both dense layers have biases, as in the authors' released networks; section 6 has none."""
     hidden: int | None = None
-    """Hidden channels, whatever the ratio; None: by the ratio."""
+    """Number of hidden channels, whatever the ratio; None: by the ratio."""
     divisor: int = 1
-    """Rounds the hidden channels that the ratio gives to the nearest multiple of this, and up to at least this."""
+    """Number whose nearest multiple replaces the hidden channels of the ratio; there are at least so many."""
     choices = Attention.choices | {"activation": ops.ACTIVATIONS}
 
     def __post_init__(self) -> None:
-        """Raises ValueError where ratio, hidden or divisor is no positive number."""
+        """Raises ValueError if ratio, hidden or divisor is not positive."""
         for field, kind in (("ratio", Real), ("hidden", Integral), ("divisor", Integral)):
             value = getattr(self, field)
             by_default_none = value is None and getattr(type(self), field) is None
@@ -100,7 +101,7 @@ class ReducingAttention(Attention):
         activation: Callable[[Array], Array] | None = None,
         expand_init: nn.initializers.Initializer = _LECUN_NORMAL,
     ) -> Array:
-        """The gates of z, (..., c), by the two dense layers in that type; None: the field's activation."""
+        """Returns the gates of z, (..., c), by the two dense layers in `dtype`; activation None: that of the field."""
         channels = z.shape[-1]
         hidden = self.hidden_channels(channels)
         reduce = _DenseParameters(hidden, self.use_bias, nn.initializers.he_normal(), self.param_dtype, name="reduce")
@@ -109,6 +110,7 @@ class ReducingAttention(Attention):
         return ops.excite(z, *weights, activation=activation or self.chosen("activation"), gate=gate)
 
     def hidden_channels(self, channels: int) -> int:
+        """Returns the number of hidden channels for that number of channels."""
         if self.hidden is not None:
             return self.hidden
         return max(1, self.divisor, int(channels / self.ratio + self.divisor // 2) // self.divisor * self.divisor)
@@ -122,16 +124,16 @@ class SqueezeExcite(ReducingAttention):
     """
 
     squeeze: Function = "mean"
-    """Describes the channels: a name in `ops.SQUEEZES`, or a function from (..., h, w, c) to (..., c), or to
+    """Function that describes the channels, or its name in `ops.SQUEEZES`: from (..., h, w, c) to (..., c), or to
     (..., h, w, c) for gates at every position ("none"), which costs h w times the multiply-adds."""
     choices = ReducingAttention.choices | {"squeeze": ops.SQUEEZES}
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."] | ops.Normalised) -> Float[Array, "..."] | ops.Normalised:
-        """Recalibrates the channels of x, (..., h, w, c). The output has the shape and the type of x.
+        """Recalibrates the channels of x, (..., h, w, c). The output has the shape and the dtype of x.
 
-        Of a map that is normalised but not computed yet the mean is known, so that it need not be computed here.
-        Raises ValueError where x has fewer than three dimensions.
+        A normalised map that is not computed yet remains so, because its mean is known. Raises ValueError if x has
+        fewer than three dimensions.
         """
         if isinstance(x, ops.Normalised) and self.chosen("squeeze") is ops.squeeze:
             return x.scale(self.excite(x.squeeze, self.gates_dtype(x.y), gate=self.gates))

@@ -13,7 +13,7 @@ from senet_jax.typing import Array, Float
 
 
 class Stem(nn.Module):
-    """What the stems have in common."""
+    """Base class of the stems."""
 
     width: int
     """Channels of the first convolution."""
@@ -22,10 +22,10 @@ class Stem(nn.Module):
     activation: Callable[[Array], Array] = nn.relu
 
     stride: ClassVar[int] = 4
-    """Of the maps that it puts out."""
+    """Stride of the stem's output."""
 
     def norm_activation(self, x: Array, name: str = "norm", *, train: bool) -> Array:
-        """The normalisation of that name, and the activation."""
+        """Returns x after the normalisation of that name and the activation."""
         return ops.activate(self.activation, normalised(self.norm(name=name), x, train=train))
 
 
@@ -33,6 +33,7 @@ class ImageNetStem(Stem):
     """7x7 convolution with stride 2, then 3x3 maximum with stride 2: 224x224 images to 56x56 maps."""
 
     pool: Callable[[Array], Array] = max_pool
+    """Pooling with stride 2."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
@@ -44,9 +45,9 @@ class DeepStem(Stem):
     """Three 3x3 convolutions, the first with stride 2, the last twice as wide, then 3x3 maximum with stride 2."""
 
     tiered: bool = False
-    """Whether the first convolution has three quarters of `width`."""
+    """Whether the first convolution has three quarters of `width` channels."""
     pool: Callable[[Array], Array] | None = max_pool
-    """None: the last convolution has the stride instead."""
+    """Pooling with stride 2; None: the last convolution has the stride instead."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation in a network that knows nothing of it."""
+"""Squeeze-and-excitation in a network whose code has none."""
 
 import inspect
 import re
@@ -27,15 +27,15 @@ class WithSE(nn.Module):
     """
 
     inner: nn.Module
-    """The network; the modules in its fields are its own, not those of a network around it."""
+    """Network that gets the blocks; modules in its fields are its own, not those of a network around it."""
     where: str | Sequence[str]
-    """Shell patterns for the ends of paths, "ResNetBlock_*" or "layer_?/Conv_1", or for class names.
+    """Shell patterns of the modules that get a block: ends of paths, such as "layer_?/Conv_1", or class names.
 
     Paths are those of the parameter tree, and `*` does not cross a slash; with a slash in front a pattern stands for
     the whole path, and "/" for the network itself.
     """
     attention: ModuleDef = SqueezeExcite
-    """Makes the module after each match, such as `partial(SqueezeExcite, ratio=8)`."""
+    """Function that makes the module after each match, such as `partial(SqueezeExcite, ratio=8)`."""
 
     def __post_init__(self) -> None:
         """Raises ValueError if `inner` is not a Flax linen module, or if `where` is empty or has an empty pattern."""
@@ -52,9 +52,9 @@ class WithSE(nn.Module):
 
     @nn.compact
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What the network gives for these arguments.
+        """Returns the network's output for these arguments.
 
-        Raises ValueError where a pattern matches nothing, and where what matches gives no floating-point array
+        Raises ValueError if a pattern matches nothing, or if a matching module does not return a floating-point array
         (..., n, h, w, c), has a sub-module "se" already or is in `nn.jit`.
         """
         network = self.inner
@@ -70,8 +70,8 @@ class WithSE(nn.Module):
         if unmatched:
             choice = "".join(f"\n{kind}: {', '.join(paths)}" for kind, paths in recalibrate.candidates.items())
             raise ValueError(
-                f"WithSE's where has {unmatched}, which nothing in {type(network).__name__} matches; "
-                f"the classes and paths that give maps (n, h, w, c) are:{choice or ' none'}"
+                f"WithSE's where has {unmatched}, which no module of {type(network).__name__} matches; "
+                f"the classes and paths that return maps (n, h, w, c) are:{choice or ' none'}"
             )
         return outputs
 
@@ -84,19 +84,19 @@ def takes_train(network: nn.Module) -> bool:
 
 
 class _Recalibrate:
-    """Interceptor of the methods that one call of a network calls; applies the attention to what matches give."""
+    """Intercepts the methods of one call of a network, and applies the attention to the output of each match."""
 
     def __init__(self, root: tuple[str, ...], patterns: Sequence[str], attention: ModuleDef) -> None:
         self.root = root
         self.patterns = patterns
         self.attention = attention
         self.matched: set[str] = set()
-        """Patterns."""
+        """Patterns that have matched a module."""
         self.candidates: dict[str, dict[str, None]] = {}
-        """Class name -> paths of what gives maps; patterns, to be short: the numbers of parents are stars."""
+        """Paths of the modules that return maps, by class name; the numbers of parents are stars, to be short."""
         self.called: set[PurePosixPath] = set()
         self.running: set[PurePosixPath] = set()
-        """Matches that have been called and have not returned yet."""
+        """Paths of the matches whose call has not returned yet."""
         self.in_attention = False
 
     def __call__(self, method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
@@ -107,7 +107,7 @@ class _Recalibrate:
         self.called.add(path)
         matching = {pattern for pattern in self.patterns if path.match(pattern) or fnmatchcase(kind, pattern)}
         self.matched |= matching
-        is_match = bool(matching) and path not in self.running  # It is running where __call__ calls super().__call__.
+        is_match = bool(matching) and path not in self.running  # It is running if __call__ calls super().__call__.
         if is_match:
             self.running.add(path)
         y = method(*args, **kwargs)
@@ -119,7 +119,7 @@ class _Recalibrate:
         self.running.remove(path)
         if not is_maps:
             given = f"shape {y.shape}, {y.dtype}" if hasattr(y, "shape") else f"a {type(y).__name__}"
-            raise ValueError(f"WithSE needs maps (n, h, w, c); {path} ({kind}) matches and gives {given}")
+            raise ValueError(f"WithSE needs maps (n, h, w, c); {path} ({kind}) matches and returns {given}")
         if path / "se" in self.called:
             raise ValueError(f'{path} ({kind}) matches WithSE\'s where and has a sub-module "se" already')
         if "jit(" in scope.path_text:  # Its trace may come from, or go to, a sub-module that does not match.

@@ -211,10 +211,10 @@ def test_within_a_network():
 @pytest.mark.parametrize(
     ("network", "where", "message"),
     [
-        (ResNet(), ["ResNetBlock", "Blok_*"], r"has \['Blok_\*'\], which nothing in ResNet matches"),
+        (ResNet(), ["ResNetBlock", "Blok_*"], r"has \['Blok_\*'\], which no module of ResNet matches"),
         (ResNet(), "Blok_*", r"\nBatchNorm: /ResNetBlock_\*/BatchNorm_0, .*\nResNetBlock: /ResNetBlock_0, /ResNet"),
-        (ResNet(), "*", r"needs maps \(n, h, w, c\); /Dense_0 \(Dense\) matches and gives shape \(2, 3\), float32"),
-        (Scanned(), "Step", r"/steps \(Step\) matches and gives a tuple"),
+        (ResNet(), "*", r"needs maps \(n, h, w, c\); /Dense_0 \(Dense\) matches and returns shape \(2, 3\), float32"),
+        (Scanned(), "Step", r"/steps \(Step\) matches and returns a tuple"),
         (HasSE(), "HasSE", r'/ \(HasSE\) matches .* has a sub-module "se" already'),
         (WithSE(ResNet(), "conv_init"), "conv_init", r'/conv_init \(Conv\) .* has a sub-module "se" already'),
         (ResNet(nn.jit(ResNetBlock)), "ResNetBlock", r"/JitResNetBlock_0 \(ResNetBlock\) .* use jax.jit around"),
@@ -226,7 +226,7 @@ def test_what_cannot_be_recalibrated_is_an_error(network, where, message):
 
 
 def test_a_pattern_that_matches_nothing_is_an_error_at_apply():
-    with pytest.raises(ValueError, match="nothing in ResNet matches"):
+    with pytest.raises(ValueError, match="no module of ResNet matches"):
         WithSE(ResNet(), "Blok_*").apply(initial_variables(ResNet(), IMAGES), IMAGES, train=False)
 
 
