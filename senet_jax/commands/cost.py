@@ -6,7 +6,7 @@ from dataclasses import astuple
 from senet_jax import create_model
 from senet_jax.analysis.cost import Cost, NetworkCost, cost
 from senet_jax.commands.command_line import Request
-from senet_jax.models import native
+from senet_jax.models import default_input
 from senet_jax.terminal.tables import aligned
 
 _COUNTS = ["parameters", "multiply-adds", "activations", "elementwise"]
@@ -21,7 +21,7 @@ def prepare(request: Request) -> Callable[[], None]:
     options = request.options
     name = options["model"]
     model = create_model(name, options.get("num_classes"), ratio=options.get("ratio"))
-    size = options.get("image_size", native(name)[1])
+    size = options.get("image_size", default_input(name)[1])
 
     def run() -> None:
         print(f"{name}, images of {size} x {size} pixels\n")

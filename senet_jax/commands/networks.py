@@ -10,7 +10,7 @@ from senet_jax.analysis.published import ABLATIONS, NETWORKS, TITLES, Published,
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.places import check_directory
 from senet_jax.config import ModelConfig
-from senet_jax.models import native
+from senet_jax.models import default_input
 from senet_jax.terminal.progress import progress
 from senet_jax.weights.configured import build_model
 
@@ -35,7 +35,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _row(published: Published) -> dict[str, str]:
-    classes, size = native(published.model)
+    classes, size = default_input(published.model)
     model = build_model(ModelConfig(published.model, **published.fields), classes)
     counted = cost(model, size).total
     words = [f"{name}={value}" for name, value in published.fields.items() if name != "use_bias"]

@@ -65,7 +65,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return fnmatch.filter(_NETWORKS, pattern)
 
 
-def native(name: str) -> tuple[int, int]:
+def default_input(name: str) -> tuple[int, int]:
     """Classes, and height and width of the images in pixels, of the dataset that a network was made for."""
     if name.endswith("_cifar"):
         return 10, 32
@@ -101,7 +101,7 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
         if override not in _fields(network):
             raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(sorted(_fields(network)))}")
     if num_classes is None:
-        num_classes = native(name)[0]
+        num_classes = default_input(name)[0]
     return network(num_classes=num_classes, attention=attention, **overrides)
 
 

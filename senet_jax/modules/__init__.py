@@ -1,8 +1,6 @@
 """`flax.linen` modules: the squeeze-and-excitation block, its descendants, and parts of the networks."""
 
-from senet_jax.modules.batch_norm import BatchNorm, unfused
-from senet_jax.modules.conv_norm import ConvNorm
-from senet_jax.modules.descendants import (
+from senet_jax.modules.attention import (
     ATTENTIONS,
     CBAM,
     EffectiveSqueezeExcite,
@@ -11,6 +9,8 @@ from senet_jax.modules.descendants import (
     GlobalContext,
     SpatialChannelSqueezeExcite,
 )
+from senet_jax.modules.batch_norm import BatchNorm, unfused
+from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.residual import PLACEMENTS, BasicBlock, Bottleneck, ResidualBlock
 from senet_jax.modules.squeeze_excite import SqueezeExcite
 from senet_jax.modules.stems import CifarStem, DeepStem, ImageNetStem

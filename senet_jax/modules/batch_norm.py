@@ -40,7 +40,7 @@ class BatchNorm(nn.Module):
         Raises ValueError if the group does not divide the batch.
         """
         if train and self.fuses():
-            return self.lazily(x, train=True).compute()
+            return self.normalise_lazily(x, train=True).compute()
         scale, bias, mean, var = self._values(x.shape[-1])
         if not train:
             return ops.normalise(x, mean[None], var[None], scale, bias, self.epsilon)
@@ -48,7 +48,7 @@ class BatchNorm(nn.Module):
         self._follow(mean, var, x.size // var.size)
         return ops.normalise(x, mean, var, scale, bias, self.epsilon)
 
-    def lazily(
+    def normalise_lazily(
         self, x: Float[Array, "n h w c"], *, train: bool, x_mean: Float[Array, "n c"] | None = None
     ) -> ops.Normalised:
         """Returns the output, not computed yet; `x_mean`: mean of x over its positions, if it is known already."""
@@ -87,7 +87,7 @@ class BatchNorm(nn.Module):
 def normalised(norm: nn.Module, x: Float[Array, "n h w c"], *, train: bool) -> Array | ops.Normalised:
     """Returns the normalised x, not computed yet if `norm` is a BatchNorm that fuses, in training."""
     if train and isinstance(norm, BatchNorm) and norm.fuses():
-        return norm.lazily(x, train=True)
+        return norm.normalise_lazily(x, train=True)
     return norm(x, train=train)
 
 

@@ -121,7 +121,7 @@ class ResidualBlock(nn.Module):
         if train or size > 1 or not attends or not isinstance(norm, BatchNorm) or not norm.fuses():
             return normalised(norm, y, train=train)
         # A 1x1 convolution commutes with the mean, and there are fewer channels before it.
-        return norm.lazily(y, train=False, x_mean=conv(ops.squeeze(x)[:, None, None])[:, 0, 0])
+        return norm.normalise_lazily(y, train=False, x_mean=conv(ops.squeeze(x)[:, None, None])[:, 0, 0])
 
 
 class BasicBlock(ResidualBlock):

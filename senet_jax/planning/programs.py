@@ -69,7 +69,7 @@ def abstract_batch(batch_size: int, image_shape: tuple[int, ...], mesh: Mesh) ->
         "image": jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.uint8),
         "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),
     }
-    return abstract(batch, parallel.divided(mesh))
+    return abstract(batch, parallel.sharded(mesh))
 
 
 def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any, batch: Any, *numbers: Any) -> Program:

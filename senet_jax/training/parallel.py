@@ -22,7 +22,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def divided(mesh: Mesh) -> NamedSharding:
+def sharded(mesh: Mesh) -> NamedSharding:
     """The first dimension is divided over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
@@ -34,7 +34,7 @@ def jit_step(step: Callable[..., Any], mesh: Mesh) -> jax.stages.Wrapped:
 
 def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:
     """Each process's part of every batch as global arrays, on their way to the devices that many batches ahead."""
-    sharding = divided(mesh)
+    sharding = sharded(mesh)
     waiting: deque[Batch] = deque()
     for batch in batches:
         waiting.append({name: jax.make_array_from_process_local_data(sharding, part) for name, part in batch.items()})

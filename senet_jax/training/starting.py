@@ -10,7 +10,7 @@ from senet_jax.data import Dataset
 from senet_jax.models import Network
 from senet_jax.models.insert_se import insert_se
 from senet_jax.training import random
-from senet_jax.weights.load import classes, fit
+from senet_jax.weights.load import classes, to_variables
 from senet_jax.weights.source import read_source
 
 
@@ -44,7 +44,7 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
             )
         keeps = same and init.head != "new"
         key = random.stream(config.seed, "init")
-        variables = fit(plain, file, head=keeps, key=key, channels=dataset.channels)
+        variables = to_variables(plain, file, head=keeps, key=key, channels=dataset.channels)
         said += ", its last layer included" if keeps else ", with a new last layer"
         if init.insert_se:
             size = config.data.image_size

@@ -52,7 +52,7 @@ def load_weights(
 
     Raises ValueError that lists what is missing, surplus or of another shape, where the file is not this network's.
     """
-    return fit(model, read(file), head=head, key=key, channels=channels)
+    return to_variables(model, read(file), head=head, key=key, channels=channels)
 
 
 def save_weights(
@@ -113,7 +113,7 @@ def classes(model: Network, weights: Weights) -> int:
     return next((weights.tensors[name].size for name in biases if name in weights.tensors), 0)
 
 
-def fit(
+def to_variables(
     model: Network, weights: Weights, *, head: bool, key: jax.Array | None = None, channels: int = 3
 ) -> dict[str, Any]:
     """The variables of the network, as `load_weights` gives them."""

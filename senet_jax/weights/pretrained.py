@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, overload
 
 from senet_jax import models
 from senet_jax.models import Network
-from senet_jax.weights.load import Weights, classes, fit, read
+from senet_jax.weights.load import Weights, classes, read, to_variables
 from senet_jax.weights.preprocessing import CAFFE, Preprocessing
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -59,7 +59,7 @@ def create_model(
     trained = classes(model, file)
     if num_classes is None:
         model = model.clone(num_classes=trained)
-    variables = fit(model, file, head=model.num_classes == trained)
+    variables = to_variables(model, file, head=model.num_classes == trained)
     source = file.header.get("source") or f"{called}, SHA-256 {digest(path)}"
     return Pretrained(model, variables, preprocessing_of(name, file), source)
 
@@ -161,7 +161,7 @@ def preprocessing_of(name: str, file: Weights) -> Preprocessing:
 
 def _usual(name: str) -> Preprocessing:
     """Of most of a network's released weights: those of Caffe's kin and torchvision bilinear, timm's own bicubic."""
-    size = models.native(name)[1]
+    size = models.default_input(name)[1]
     if name in ("timm/inception_resnet_v2", "timm/mobilenetv1_100", "timm/mobilenetv1_125"):
         return Preprocessing(size, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
     by_timm = re.match("timm/(?!legacy|vgg)|timm/legacy_(seresnet18|seresnext26)", name)

@@ -16,7 +16,7 @@ from senet_jax.models import Network, list_models
 from senet_jax.schema import from_dict
 from senet_jax.weights import imagenet, runs
 from senet_jax.weights.configured import build_model
-from senet_jax.weights.load import Weights, classes, fit, from_variables, read
+from senet_jax.weights.load import Weights, classes, from_variables, read, to_variables
 from senet_jax.weights.preprocessing import Preprocessing
 from senet_jax.weights.pretrained import digest, hub_config, located, preprocessing_of
 from senet_jax.workdir import CHECKPOINTS, NETWORK
@@ -171,7 +171,7 @@ def _fitted(
     if not class_names and trained == 1000:
         class_names = imagenet.class_names()
     kernels = own_channels if channels is None else channels
-    variables = fit(network, file, head=whole, key=key, channels=kernels)
+    variables = to_variables(network, file, head=whole, key=key, channels=kernels)
     images = preprocessing().of_channels(kernels)  # It may warn, which comes after errors.
     return Loaded(network, variables, images, class_names if whole else (), config, source)
 

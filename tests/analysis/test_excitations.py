@@ -13,7 +13,7 @@ from senet_jax import SqueezeExcite, WithSE, analysis, create_model, ops
 from senet_jax.analysis.excitations import Excitations, Gates, accuracy_without, count_gates, excitations
 from senet_jax.analysis.gates import ObservedNetwork
 from senet_jax.analysis.parameters import abstract_variables
-from senet_jax.models import native
+from senet_jax.models import default_input
 from senet_jax.modules import ATTENTIONS
 from senet_jax.modules.conv import with_xla_convolutions
 
@@ -191,7 +191,7 @@ STAGES = {
 @pytest.mark.parametrize("name", STAGES)
 def test_every_family_is_observed(name):
     model = create_model(name)
-    size = native(name)[1]
+    size = default_input(name)[1]
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     counts = count_gates(with_xla_convolutions(model), abstract_variables(model, images, train=False), images)
     found = Excitations({path: Gates(np.zeros(channels), 1) for path, channels in counts.items()}, 0.0)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from senet_jax.analysis.parameters import abstract_variables
-from senet_jax.models import create_model, native
+from senet_jax.models import create_model, default_input
 from senet_jax.modules.conv import with_xla_convolutions
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parent / "golden"
 @functools.cache
 def tree(name, num_classes=None, **fields):
     """The variables of a network, as shapes and types."""
-    size = native(name)[1]
+    size = default_input(name)[1]
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     return abstract_variables(create_model(name, num_classes, **fields), images, train=False)
 

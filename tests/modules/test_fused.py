@@ -91,8 +91,8 @@ def test_groups_that_fit_in_a_device_need_no_word_from_another():
         gradient, updated = jax.grad(loss, has_aux=True)(variables["params"])
         return {"params": jax.tree.map(lambda p, g: p - g, variables["params"], gradient), **updated}
 
-    replicated, divided = parallel.replicated(mesh), parallel.divided(mesh)
-    compiled = jax.jit(step, in_shardings=(replicated, divided), out_shardings=replicated)
+    replicated, sharded = parallel.replicated(mesh), parallel.sharded(mesh)
+    compiled = jax.jit(step, in_shardings=(replicated, sharded), out_shardings=replicated)
     program: Any = compiled.lower(variables, jnp.asarray(IMAGES, jnp.float32)).compile().as_text()
     assert not re.search(r"all-gather|all-to-all|collective-permute|reduce-scatter", program)
     results = re.findall(r"= (.*?) all-reduce(?:-start)?\(", program)

@@ -131,7 +131,7 @@ def test_preprocessing_of_a_file(tmp_path):
 
 def test_preprocessing_of_the_authors(tmp_path, monkeypatch):
     (tmp_path / "x.caffemodel").write_bytes(caffe_model({"classifier": [np.zeros((3, 4), "<f4"), np.zeros(3, "<f4")]}))
-    monkeypatch.setattr(pretrained, "fit", lambda model, file, head: {})
+    monkeypatch.setattr(pretrained, "to_variables", lambda model, file, head: {})
     found = small(weights=tmp_path / "x.caffemodel")
     assert found.preprocessing == CAFFE
     assert found.model.num_classes == 3

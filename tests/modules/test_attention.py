@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from senet_jax import SqueezeExcite
-from senet_jax.modules.descendants import (
+from senet_jax.modules.attention import (
     ATTENTIONS,
     CBAM,
     EfficientChannelAttention,
