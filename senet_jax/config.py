@@ -164,6 +164,8 @@ class DataConfig:
     (arXiv 1708.04552); 0: off."""
     center_crop: Share = 1.0
     """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    """Interpolation where an image is resized for the central crop."""
     workers: CountOrZero = 0
     """Worker processes that decode images; 0: threads of the main process. Unused for a dataset kept in memory."""
     memory_limit_gib: NotNegative = 1.0

@@ -82,7 +82,8 @@ def check_same(held: Experiment, config: Experiment, holder: str) -> None:
         differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in names]
         raise ValueError(
             f"{holder} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
-            "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir"
+            "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir, "
+            "from the weights of this one if --config.init.weights is its directory"
         )
 
 

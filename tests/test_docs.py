@@ -92,8 +92,9 @@ def test_commands_are_understood(page, tmp_path, monkeypatch):
 def understand(words):
     match words:
         case ["python", "launch.py", *rest]:
-            if rest[:1] in (["eval"], ["analyze"]):  # Its run has been trained before.
-                workdir = Path(next(word for word in rest if word.startswith("--workdir=")).partition("=")[2])
+            runs = [word for word in rest if re.match("--workdir=|--config=.*/config.json", word)]
+            if rest[:1] in (["eval"], ["analyze"]) or "config.json" in "".join(runs):  # It has been trained before.
+                workdir = Path(re.sub("^--.*?=|/config.json$", "", [*runs, "--workdir=none"][0]))
                 workdir.mkdir(parents=True, exist_ok=True)
                 (workdir / "config.json").write_text(json.dumps(to_dict(Experiment())))
             parse(rest)

@@ -35,6 +35,8 @@ class Request:
     """One of COMMANDS, or "help"."""
     config: Experiment = field(default_factory=Experiment)
     """Validated, with its overrides; of use to the commands that take one."""
+    overrides: frozenset[str] = frozenset()
+    """The fields of the configuration that the command line itself sets."""
     config_path: Path | None = None
     """The file that the configuration was read from: an experiment's, or a workdir's config.json."""
     name: str = ""
@@ -104,28 +106,55 @@ def parse(argv: Sequence[str]) -> Request:
     if command in COMMANDS:
         of_run, of_workdir = COMMANDS[command].of_run, COMMANDS[command].of_workdir
     workdir: Path | None = given.workdir
+    weights = options.get("weights") if of_run else None
+    if weights is not None:
+        workdir = _run_of(weights, workdir, given.config is not None or any(map(_is_data, overrides)))
     surplus = given.config is not None or overrides or (workdir is not None and not of_workdir)
     if surplus and not configured:
         own = [*(["workdir"] if of_workdir else []), *COMMANDS[command].options]
         taken = ", ".join(f"--{option}" for option in own) or "no flags"
         others = "--config and --config.FIELD" if of_workdir else "--config, --config.FIELD and --workdir"
         raise ValueError(f"{command} takes {taken}; {others} are for {' and '.join(CONFIGURED)}")
-    if (of_run or of_workdir) and workdir is None:
+    if (of_run or of_workdir) and workdir is None and weights is None:
         kind = "a training run" if of_run else "a sweep or of a training run"
         raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {kind}")
     if not configured:
         return Request(command, workdir=workdir, options=options, words=rest)
     resumes = command == "train" and workdir is not None and (workdir / workdirs.CONFIG).exists()
-    if (of_run or resumes) and workdir is not None and given.config is None:
+    if weights is not None and workdir is None and given.config is None:
+        config, config_path, name = Experiment(), None, ""
+    elif (of_run or resumes) and workdir is not None and given.config is None:
         config, config_path, name = workdirs.read_config(workdir), workdir / workdirs.CONFIG, workdir.resolve().name
     else:
         file, _, argument = (str(EXPERIMENTS / "digits.py") if given.config is None else given.config).partition(":")
         config_path = find(_config_path(file))
         config, name = load(config_path, argument), "-".join(filter(None, [config_path.stem, argument]))
-    sweep = load_sweep(config_path, overrides) if command == "sweep" else None
+    sweep = load_sweep(config_path, overrides) if command == "sweep" and config_path else None
     assign(config, overrides)
     validate(config)
-    return Request(command, config, config_path, name, workdir, options, sweep)
+    return Request(command, config, frozenset(overrides), config_path, name, workdir, options, sweep)
+
+
+def _run_of(weights: str, workdir: Path | None, has_images: bool) -> Path | None:
+    """The workdir that --weights names; None if it is another source.
+
+    Raises ValueError if --workdir is given too, or if nothing says which images to evaluate.
+    """
+    if workdir is not None:
+        raise ValueError(f"--workdir={workdir} and --weights={weights} are both networks to evaluate; give one")
+    source = Path(weights).expanduser()
+    if (source / workdirs.CONFIG).is_file():
+        return source
+    if not has_images:
+        raise ValueError(
+            f"--weights={weights} does not say which images to evaluate: add --config=FILE, or --config.data.name=NAME "
+            "(for class folders --config.data.name=folder --config.data.path=DIRECTORY)"
+        )
+    return None
+
+
+def _is_data(field: str) -> bool:
+    return field in ("data.name", "data.path")
 
 
 def _define_flags() -> flags.FlagValues:

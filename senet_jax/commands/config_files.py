@@ -12,6 +12,7 @@ from typing import Any
 from senet_jax.config import Experiment
 from senet_jax.schema import did_you_mean, hints, sections
 from senet_jax.sweep import Sweep
+from senet_jax.workdir import CONFIG, read_config
 
 EXPERIMENTS = Path(__file__).parents[1].joinpath("experiments").resolve()
 """The experiments of the package. In a checkout, `senet_jax/experiments` is a link to the folder at the top."""
@@ -31,9 +32,14 @@ def shown(path: Path) -> str:
 
 
 def load(path: Path, argument: str) -> Experiment:
-    """What get_config() of a file returns. Raises ValueError, with the file's line, for whatever it raises."""
+    """What get_config() of a file returns, or what a run left in the config.json of its workdir.
+
+    Raises ValueError, with the file's line, for whatever it raises.
+    """
     if not path.is_file():
         raise ValueError(f"there is no configuration file {str(path)!r}{_near_file(path)}")
+    if path.name == CONFIG:
+        return read_config(path.parent)
     names = _run(path)
     if "get_config" not in names:
         raise ValueError(f"{path} has no get_config(), which returns an Experiment{did_you_mean('get_config', names)}")

@@ -9,7 +9,7 @@ from senet_jax import load
 from senet_jax.commands.command_line import Request
 from senet_jax.commands.places import check_new
 from senet_jax.terminal.tables import print_table
-from senet_jax.weights import Preprocessing, save_weights, timm_folder
+from senet_jax.weights import save_weights, timm_folder
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -41,16 +41,10 @@ def prepare(request: Request) -> Callable[[], None]:
             {
                 "network": f"{pretrained.config.name}, {pretrained.network.num_classes:,} classes",
                 "weights": f"{len(leaves):,} tensors, {parameters:,} parameters",
-                "images": _described(pretrained.preprocessing),
+                "images": str(pretrained.preprocessing),
                 "source": pretrained.source,
                 "written": str(output),
             }
         )
 
     return run
-
-
-def _described(images: Preprocessing) -> str:
-    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (images.mean, images.std))
-    size = f"{images.image_size} x {images.image_size} pixels"
-    return f"{size}, crop {images.crop:g}, {images.interpolation}, mean {mean}, std {std}"

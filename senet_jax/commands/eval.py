@@ -1,46 +1,212 @@
-"""`launch.py eval`: evaluates the newest checkpoint of a workdir."""
+"""`launch.py eval`: evaluates a trained network on the images of a dataset."""
 
+import csv
+import dataclasses
+import json
+import math
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any
 
+import numpy as np
+
+from senet_jax import workdir as workdirs
+from senet_jax.analysis.evaluation import BINS, Evaluation
 from senet_jax.commands.command_line import Request
+from senet_jax.commands.places import load_source
+from senet_jax.config import DataConfig, Experiment
+from senet_jax.data import Dataset, open_dataset
 from senet_jax.data.bad_images import TooManyBadImagesError
+from senet_jax.data.split import Split
+from senet_jax.files import replace_text
 from senet_jax.terminal import program
 from senet_jax.terminal.progress import progress
-from senet_jax.terminal.tables import accuracy_rows, print_table
+from senet_jax.terminal.tables import accuracy_rows, aligned, print_table
 from senet_jax.training import parallel
-from senet_jax.training.checkpoints import Checkpoints
+from senet_jax.training.answers import Answers, answers
 from senet_jax.training.compilation import keep_programs
-from senet_jax.training.loop import initial_state, make_evaluate
-from senet_jax.training.plan import open_plan
-from senet_jax.weights import runs
+from senet_jax.training.provenance import provenance
+from senet_jax.weights import imagenet, runs
+from senet_jax.weights.class_names import matched
+from senet_jax.weights.preprocessing import Preprocessing
+from senet_jax.weights.source import Loaded
+
+_MOST_PRINTED = 20
+_PREPROCESSING = ("data.image_size", "data.center_crop", "data.interpolation", "data.mean", "data.std")
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Checks all that can be refused. Raises ValueError where there is no checkpoint, or not of this configuration."""
-    workdir = cast(Path, request.workdir)
-    checkpoints = Checkpoints(workdir, read_only=True)
-    if checkpoints.latest is None:
-        raise ValueError(f"--workdir={workdir} has no complete checkpoint; train first, or give another workdir")
-    plan = open_plan(request.config)
-    runs.check_data(workdir, plan.dataset.class_names)
+    """Checks all that can be refused.
 
-    mesh = parallel.data_mesh()
-    state, step = initial_state(plan, checkpoints, mesh)
+    Raises ValueError or OSError if there are no such weights, if they have no last layer or other classes than the
+    images, if the command line changes the network, and if --output is a file.
+    """
+    output: Path | None = request.options.get("output")
+    if output is not None and output.exists() and not output.is_dir():
+        raise ValueError(f"--output is {str(output)!r}, which is a file; give a directory")
+    if changed := sorted(name for name in request.overrides if name.startswith("model.")):
+        raise ValueError(f"--config.{changed[0]} is given, but the weights say which network it is; leave it out")
+    loaded = load_source({"weights": request.workdir, **request.options})
+    if not loaded.network.num_classes:
+        raise ValueError(f"{loaded.source} has no last layer, so that there is nothing to evaluate")
+    run_config = None if request.workdir is None else workdirs.read_config(request.workdir)
+    images = _preprocessing(loaded.preprocessing, request)
+    dataset = open_dataset(_data(request.config.data, run_config))
+    split = dataclasses.replace(dataset.test, channels=images.channels)
+    numbers = _numbers(loaded, dataset)
+    data = dataclasses.replace(request.config.data, **runs.data_fields(images))
+    config = dataclasses.replace(request.config, model=loaded.config, data=data)
 
     def run() -> None:
         keep_programs()
         watch = partial(progress, task="evaluating", unit="batches")
         try:
-            results = make_evaluate(plan.model, plan.dataset, plan.config, mesh, watch=watch)(state.evaluated)
+            found = answers(
+                loaded.network, loaded.variables, split, numbers, config=config, mesh=parallel.data_mesh(), watch=watch
+            )
         except TooManyBadImagesError as error:
             sys.exit(f"{program.name()}: error: {error}")
-        images, bad = len(plan.dataset.test), results.get("bad_images", 0)
-        left_out = f", without {bad:,} that cannot be read" if bad else ""
-        rows = {"network": plan.config.model.name, "dataset": f"{plan.dataset.name}, {images:,} images{left_out}"}
-        print_table(rows | {"checkpoint": f"step {step}"} | accuracy_rows(results, plan.dataset.num_classes))
+        names = [imagenet.described(name) for name in loaded.class_names or dataset.class_names]
+        evaluation = Evaluation(
+            found.labels, found.losses, found.ranks, found.classes[:, 0], found.probabilities[:, 0], names
+        )
+        print_table(_rows(loaded, images, dataset, evaluation, _note(request.config, run_config)))
+        print("", *_class_lines(evaluation), sep="\n")
+        if output is not None:
+            title = f"{loaded.config.name} on {dataset.name}, {split.name}"
+            _save(output, title, loaded, evaluation, found, split)
+            print(f"\npicture, tables and predictions are in {output}")
 
     return run
+
+
+def _preprocessing(own: Preprocessing, request: Request) -> Preprocessing:
+    """That of the weights, but for what the command line itself says."""
+    given = [name.removeprefix("data.") for name in _PREPROCESSING if name in request.overrides]
+    said = {"crop" if name == "center_crop" else name: getattr(request.config.data, name) for name in given}
+    for name in said.keys() & {"mean", "std"}:
+        said[name] *= own.channels if len(said[name]) == 1 else 1
+    return dataclasses.replace(own, **said)
+
+
+def _data(data: DataConfig, run: Experiment | None) -> DataConfig:
+    """The dataset to open: that of a run with its training split, of any other the split to evaluate alone."""
+    same = run is not None and (data.name, data.path) == (run.data.name, run.data.path)
+    train = data.train_split if same else data.test_split
+    return dataclasses.replace(data, train_split=train, mean=(0.5,), std=(0.5,))  # Those of the weights are applied.
+
+
+def _numbers(loaded: Loaded, dataset: Dataset) -> np.ndarray:
+    """The network's number of each class of the dataset. Raises ValueError if it lacks one."""
+    if loaded.class_names:
+        return matched(loaded.class_names, dataset.class_names)
+    classes = loaded.network.num_classes
+    if classes != dataset.num_classes:
+        raise ValueError(
+            f"{loaded.source} has {classes} classes without names, and the dataset has {dataset.num_classes}"
+        )
+    return np.arange(classes, dtype=np.int32)
+
+
+def _note(config: Experiment, run: Experiment | None) -> str | None:
+    """What is to be said of images that the network may have been trained on."""
+    data = config.data
+    if run is not None and (data.name, data.path) == (run.data.name, run.data.path):
+        if _splits(data.test_split) & _splits(run.data.train_split):
+            return f"no test: the run was trained on images of the split {run.data.train_split!r}"
+    elif "train" in _splits(data.test_split):
+        return f"maybe no test: the weights may have been trained on images of the split {data.test_split!r}"
+    return None
+
+
+def _splits(text: str) -> set[str]:
+    """The names of splits in an expression of TFDS, such as "train[:10%]+test"."""
+    return set(re.findall(r"(?:^|\+)\s*([\w-]+)", text))
+
+
+def _rows(
+    loaded: Loaded, images: Preprocessing, dataset: Dataset, evaluation: Evaluation, note: str | None
+) -> dict[str, str]:
+    figures, split = evaluation.figures, dataset.test
+    bad = len(split) - figures["examples"]
+    left_out = f" without {bad:,} that cannot be read" if bad else ""
+    rows = {
+        "network": f"{loaded.config.name}, {loaded.network.num_classes:,} classes",
+        "weights": loaded.source,
+        "images": f"{dataset.name}, split {split.name}, {len(split):,}{left_out}: {images}",
+    }
+    if note:
+        rows["note"] = note
+    if not loaded.class_names:
+        rows["classes"] = "the weights do not name theirs; taken to be those of the images, in the same order"
+    elif dataset.num_classes < loaded.network.num_classes:
+        rows["classes"] = f"{dataset.num_classes} of the network's {loaded.network.num_classes}, by their names"
+    elif loaded.class_names != dataset.class_names:
+        rows["classes"] = "matched by their names, in the order of the network"
+    error = f"{figures['calibration_error']:.2%} (ECE, {BINS} bins of equal width)"
+    return rows | accuracy_rows(figures, loaded.network.num_classes, split.name) | {"calibration error": error}
+
+
+def _class_lines(evaluation: Evaluation) -> list[str]:
+    """Lines of a table of all classes, or of those with the lowest accuracy if they are many."""
+    rows = sorted(evaluation.classes, key=lambda row: row["accuracy"])
+    shown = rows[:_MOST_PRINTED]
+    order = {name: number for number, name in enumerate(evaluation.class_names)}
+    if len(rows) == len(shown):
+        shown.sort(key=lambda row: order[row["class"]])
+    cells = [
+        [
+            row["class"],
+            f"{row['examples']:,}",
+            f"{row['accuracy']:.2%}",
+            f"{row['precision']:.2%}" if row["precision"] != "" else "",
+            f"{row['mistaken_for']} ({row['mistaken']:,})" if row["mistaken"] else "",
+        ]
+        for row in shown
+    ]
+    table = aligned([["class", "images", "accuracy", "precision", "mistaken for"], *cells], left=(0, 4))
+    return [*table, *([f"the lowest of {len(rows)} classes"] if len(rows) > len(shown) else [])]
+
+
+def _save(output: Path, title: str, loaded: Loaded, evaluation: Evaluation, found: Answers, split: Split) -> None:
+    """Writes the picture, the tables, the predictions and the figures."""
+    from senet_jax.analysis.evaluation_pictures import plot_confusion  # Matplotlib is slow to import.
+
+    output.mkdir(parents=True, exist_ok=True)
+    names, present, confusion = evaluation.class_names, evaluation.present.tolist(), evaluation.confusion
+    rows = [names[int(label)] for label in present]
+    accuracy = evaluation.figures["accuracy"]
+    heading = f"{title}: accuracy {accuracy:.2%}"
+    plot_confusion(confusion[present], rows, names, output / "confusion.png", heading)
+    counts = [{"class": names[label], **dict(zip(names, confusion[label], strict=True))} for label in present]
+    _write(output / "confusion.csv", counts)
+    _write(output / "classes.csv", evaluation.classes)
+    _write(output / "calibration.csv", evaluation.calibration)
+    _write(output / "predictions.csv", _predictions(found, names, split))
+    known = {"network": loaded.config.name, "weights": loaded.source, "images": title}
+    text = json.dumps(known | evaluation.figures | {"bins": BINS} | provenance(), indent=2)
+    replace_text(output / "evaluation.json", text + "\n")
+
+
+def _predictions(found: Answers, names: Sequence[str], split: Split) -> list[dict[str, Any]]:
+    """A row for each example, in the order of the split."""
+    rows = []
+    examples: list[int] = found.numbers.tolist()
+    files = [name for start in range(0, len(examples), 256) for name in split.names(examples[start : start + 256])]
+    named = any(files)
+    for file, number, label, loss, rank, classes, probabilities in zip(files, *found, strict=True):
+        row = {"example": number} | ({"file": file} if named else {})
+        row |= {"class": names[label], "predicted": names[classes[0]], "probability": float(probabilities[0])}
+        rows.append(row | {"rank_of_class": rank, "probability_of_class": math.exp(-loss)})
+    return rows
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: f"{x:.6g}" if isinstance(x, float) else x for name, x in row.items()})

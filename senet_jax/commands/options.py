@@ -1,6 +1,6 @@
 """The commands of launch.py and their flags. Each is a file of this folder, by its name."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import GenericAlias
 
@@ -28,7 +28,8 @@ class Command:
     configured: bool = False
     """Whether it takes --config, --config.FIELD and --workdir."""
     of_run: bool = False
-    """Whether it needs --workdir, and takes the configuration of the run there unless --config is given."""
+    """Whether it needs --workdir, and takes the configuration of the run there unless --config is given; a command with
+    --weights takes that instead."""
     words: str = ""
     """What stands for the words that it takes after its name; empty if it takes none."""
     of_workdir: bool = False
@@ -44,11 +45,22 @@ _SOURCE = Option(
     "timm/seresnet50.ra2_in1k",
     required=True,
 )
+_MODEL_OF_FILE = Option(str, "NAME", "the name of the network, for a file that does not say it")
+_STEP = Option(str, "STEP", "checkpoint of a workdir: newest, the default, best, or its step")
 
 COMMANDS = {
     "train": Command("trains an experiment, or goes on with the one in --workdir; the default", configured=True),
     "eval": Command(
-        "evaluates the newest checkpoint in --workdir, by its own configuration unless --config is given",
+        "evaluates the network of --workdir, on the images of its own configuration unless --config is given, or that "
+        "of --weights on the images of --config and --config.data.FIELD; classes are matched by name",
+        {
+            "weights": replace(_SOURCE, required=False),
+            "model": _MODEL_OF_FILE,
+            "step": _STEP,
+            "output": Option(
+                Path, "DIRECTORY", "directory for the confusion matrix as a picture, for tables and predictions"
+            ),
+        },
         configured=True,
         of_run=True,
     ),
@@ -110,8 +122,8 @@ COMMANDS = {
         "prints the likeliest classes of images, files, directories or patterns, by a trained network",
         {
             "weights": _SOURCE,
-            "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
-            "step": Option(str, "STEP", "checkpoint of a workdir: newest, the default, best, or its step"),
+            "model": _MODEL_OF_FILE,
+            "step": _STEP,
             "top": Option(int, "N", "classes to print of each image; by default 5", least=1),
             "batch_size": Option(int, "IMAGES", "images at a time; by default 32", least=1),
             "output": Option(Path, "FILE", "file for the predictions: .csv, or .jsonl for JSON lines"),
@@ -124,8 +136,8 @@ COMMANDS = {
             "weights": _SOURCE,
             "format": Option(str, "FORMAT", "stablehlo, for cpu, cuda and tpu in one file, or onnx", required=True),
             "output": Option(Path, "FILE", "a new file", required=True),
-            "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
-            "step": Option(str, "STEP", "checkpoint of a workdir: newest, the default, best, or its step"),
+            "model": _MODEL_OF_FILE,
+            "step": _STEP,
             "normalise": Option(
                 bool,
                 "BOOLEAN",
@@ -137,7 +149,7 @@ COMMANDS = {
         "writes a run's network, or other people's weights, as a safetensors file of our own that says what they are, "
         "or as a folder that timm loads",
         {
-            "model": Option(str, "NAME", "the name of the network, for a file that does not say it"),
+            "model": _MODEL_OF_FILE,
             "weights": _SOURCE,
             "output": Option(
                 Path, "FILE.safetensors|FOLDER", "a new file, or a new folder in timm's format", required=True

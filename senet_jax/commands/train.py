@@ -1,6 +1,7 @@
 """`launch.py train`: trains an experiment, or goes on with the one in its workdir."""
 
 import datetime
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,18 @@ def _say_finished(workdir: Path) -> None:
         | {
             "trained": f"{result['steps']:,} steps, finished {result['finished']}",
             "evaluate": program.command_line("eval", workdir),
+            "more epochs": _more_epochs(workdir),
         }
     )
+
+
+def _more_epochs(workdir: Path) -> str:
+    """The command line of a new run that starts from what this one has learnt, with a schedule of its own."""
+    config = workdirs.read_config(workdir)
+    words = ["--config=" + str(workdir / workdirs.CONFIG), f"--config.init.weights={workdir}"]
+    words += ["--config.init.head=keep", *(["--noconfig.init.insert_se"] if config.init.insert_se else [])]
+    words += [f"--config.duration={config.duration}", f"--workdir={workdir}-more"]
+    return f"{program.command()} train {shlex.join(words)}"
 
 
 def _run(plan: Plan, workdir: Path) -> None:

@@ -144,6 +144,7 @@ class _Decode:
     split: Split
     size: int
     center_crop: float
+    interpolation: str
     crop_seed: int | None
 
     def __call__(self, indices: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -152,7 +153,8 @@ class _Decode:
 
         def decode(row: int, data: bytes) -> np.ndarray:
             if self.crop_seed is None:
-                return images.center_crop(images.decode(data, self.split.channels), self.size, self.center_crop)
+                image = images.decode(data, self.split.channels)
+                return images.center_crop(image, self.size, self.center_crop, self.interpolation)
             rng = np.random.default_rng((self.crop_seed, 1, int(epochs[row]), int(indices[row])))
             return crops.random_resized_crop(data, self.split.channels, self.size, rng)
 
@@ -171,8 +173,8 @@ def is_kept(split: Split, config: DataConfig) -> bool:
 
 def _loader(split: Split, config: DataConfig, crop_seed: int | None) -> _Gather | _Decode:
     if crop_seed is None and is_kept(split, config):
-        return _Gather(split.decoded(config.image_size, config.center_crop))
-    return _Decode(split, config.image_size, config.center_crop, crop_seed)
+        return _Gather(split.decoded(config.image_size, config.center_crop, config.interpolation))
+    return _Decode(split, config.image_size, config.center_crop, config.interpolation, crop_seed)
 
 
 def _noted(

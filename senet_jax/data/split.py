@@ -78,18 +78,20 @@ class Split:
     def fault(self, index: int) -> tuple[str, str]:
         """Name, as far as the dataset has one, and fault of an image; the fault is "" if it can be read."""
         (example,) = self._examples([index])
-        named = {} if isinstance(example, Exception) else example
-        name = named.get("file_name", named.get("id", ""))
-        name = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        name = _name(example)
         try:
             images.decode(self._encoded(index, example)[0], self.channels)
         except images.BadImageError as error:
             return name, str(error)
         return name, ""
 
-    def decoded(self, size: int, center_crop: float) -> Decoded:
+    def names(self, indices: Sequence[int]) -> list[str]:
+        """Names of examples, such as those of their files; "" if the dataset has none."""
+        return list(map(_name, self._examples(indices)))
+
+    def decoded(self, size: int, center_crop: float, interpolation: str = "bilinear") -> Decoded:
         """All images by `images.center_crop`, and their labels."""
-        key = size, center_crop
+        key = size, center_crop, interpolation
         if key not in self._decoded:
             pixels = np.zeros((len(self), size, size, self.channels), np.uint8)
             labels, bad = np.zeros(len(self), np.int32), np.zeros(len(self), bool)
@@ -98,7 +100,7 @@ class Split:
                 for index, example in zip(indices, self.read(indices), strict=True):
                     bad[index] = example is None
                     if example is not None:
-                        pixels[index], labels[index] = images.center_crop(example[0], size, center_crop), example[1]
+                        pixels[index], labels[index] = images.center_crop(example[0], *key), example[1]
 
             starts = range(0, len(self), 256)
             with ThreadPool() as pool:
@@ -131,3 +133,10 @@ class Split:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_decoded": {}}  # processes that decode need no copy of what is decoded
+
+
+def _name(example: dict[str, Any] | Exception) -> str:
+    """The name of an example as far as the dataset has one."""
+    named = {} if isinstance(example, Exception) else example
+    name = named.get("file_name", named.get("id", ""))
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)

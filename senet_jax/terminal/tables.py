@@ -21,7 +21,7 @@ def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list
     ]
 
 
-def accuracy_rows(results: dict[str, float], classes: int) -> dict[str, str]:
-    """Rows of the test metrics; top-5 accuracy where there are enough classes for it to say something."""
-    rows = {"test accuracy": f"{results['accuracy']:.2%}", "test loss": f"{results['loss']:.4f} nats"}
+def accuracy_rows(results: dict[str, float], classes: int, split: str = "test") -> dict[str, str]:
+    """Rows of the metrics of a split; top-5 accuracy where there are enough classes for it to say something."""
+    rows = {f"{split} accuracy": f"{results['accuracy']:.2%}", f"{split} loss": f"{results['loss']:.4f} nats"}
     return rows | ({"top-5 accuracy": f"{results['top5_accuracy']:.2%}"} if classes > 10 else {})

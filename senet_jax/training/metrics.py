@@ -33,14 +33,19 @@ def sums(
 ) -> Sums:
     """Sums over the examples that the mask does not leave out. A tie, or a logit that is no number, is wrong."""
     mask = jnp.ones(labels.shape, bool) if mask is None else mask
-    own = jnp.take_along_axis(logits, labels[:, None], axis=1)
-    rank = jnp.where(jnp.isnan(logits).any(axis=1), logits.shape[1] + 5, (logits >= own).sum(axis=1))
+    rank = ranks(logits, labels)
     return {
         "loss": jnp.where(mask, losses, 0).sum(dtype=jnp.float32),
         "correct": (mask & (rank == 1)).sum(),
         "top5_correct": (mask & (rank <= 5)).sum(),
         "count": mask.sum(),
     }
+
+
+def ranks(logits: Float[Array, "n classes"], labels: Int[Array, " n"]) -> Int[Array, " n"]:
+    """Place of the example's own class among the logits, from 1; of a tie the last, of what is no number past all."""
+    own = jnp.take_along_axis(logits, labels[:, None], axis=1)
+    return jnp.where(jnp.isnan(logits).any(axis=1), logits.shape[1] + 5, (logits >= own).sum(axis=1))
 
 
 def add(a: Sums, b: Sums) -> Sums:

@@ -11,6 +11,11 @@ def class_names() -> tuple[str, ...]:
     return tuple(_by_number().values())
 
 
+def wordnet_numbers() -> tuple[str, ...]:
+    """The numbers of WordNet, such as "n01440764"."""
+    return tuple(_by_number())
+
+
 def described(name: str) -> str:
     """The name of a class that a dataset calls by its WordNet number, such as "n01440764"; other names stay."""
     return _by_number().get(name, name)

@@ -80,6 +80,11 @@ class Preprocessing:
         scaled = pixels.astype(np.float32) / 255
         return (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 
+    def __str__(self) -> str:
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        size = f"{self.image_size} x {self.image_size} pixels"
+        return f"{size}, crop {self.crop:g}, {self.interpolation}, mean {mean}, std {std}"
+
     def to_json(self) -> str:
         """For a file's header."""
         return json.dumps(dataclasses.asdict(self))

@@ -54,7 +54,14 @@ def preprocessing(config: Experiment, channels: int) -> Preprocessing:
     """The preprocessing of a configuration's evaluation, for images of 1 or 3 channels."""
     data = config.data
     mean, std = (tuple(values) * (channels if len(values) == 1 else 1) for values in (data.mean, data.std))
-    return Preprocessing(data.image_size, data.center_crop, "bilinear", mean, std)
+    return Preprocessing(data.image_size, data.center_crop, data.interpolation, mean, std)
+
+
+def data_fields(images: Preprocessing) -> dict[str, Any]:
+    """The fields of a `DataConfig` that make this preprocessing its evaluation's."""
+    names = {"image_size": "image_size", "center_crop": "crop", "interpolation": "interpolation"}
+    names |= {"mean": "mean", "std": "std"}
+    return {field: getattr(images, name) for field, name in names.items()}
 
 
 def read_description(workdir: Path) -> Description:

@@ -87,6 +87,18 @@ def test_eval_reads_the_configuration_of_its_workdir():
     assert request.config == Experiment(seed=7, eval_batch_size=100, model=ModelConfig(ratio=8.0))
 
 
+def test_eval_of_weights():
+    request = parse(["eval", "--weights=runs/good"])
+    assert (request.workdir, request.config.seed, request.overrides) == (Path("runs/good"), 7, frozenset())
+    request = parse(["eval", "--weights=a/b", "--config.data.name=cifar10"])
+    assert (request.workdir, request.config.data.name, request.overrides) == (None, "cifar10", {"data.name"})
+    assert request.options == {"weights": "a/b"}
+
+
+def test_a_workdir_gives_its_configuration_to_another_run():
+    assert parse(["--config=runs/good/config.json", "--workdir=runs/new"]).config.seed == 7
+
+
 def test_train_goes_on_with_the_configuration_of_its_workdir():
     request = parse(["--workdir=runs/good"])
     assert (request.command, request.name, request.config.seed) == ("train", "good", 7)
@@ -245,6 +257,9 @@ def test_a_file_does_not_inherit_from_the_last():
         ("--config=wrong_type.py", "config.batch_size is 'many'; it must be a whole number"),
         # Workdirs
         ("eval", "eval needs --workdir=DIRECTORY, the directory of a training run"),
+        ("eval --weights=a.safetensors", "--weights=a.safetensors does not say which images to evaluate: add --config"),
+        ("eval --weights=a.safetensors --config.data.path=b", "config.data.path is 'b'; it must be the directory that"),
+        ("eval --workdir=runs/good --weights=a", "--workdir=runs/good and --weights=a are both networks to evaluate"),
         ("eval --workdir=runs/god", "without a config.json; it must be that of a training run; did you mean 'good'?"),
         ("eval --workdir=runs/empty", "--workdir is 'runs/empty', without a config.json; it must be that of a"),
         ("eval --workdir=runs/torn", f"runs/torn/{workdirs.CONFIG}: Expecting value"),

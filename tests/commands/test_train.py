@@ -1,19 +1,15 @@
 import json
-from contextlib import closing
+import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from senet_jax import workdir as workdirs
-from senet_jax.commands import eval as evaluation
 from senet_jax.commands import train
-from senet_jax.commands.command_line import Request
+from senet_jax.commands.command_line import Request, parse
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.runs.run import shrink_warning
 from senet_jax.schema import to_dict
-from senet_jax.training.checkpoints import Checkpoints
-from senet_jax.training.state import TrainState
 from senet_jax.weights import runs
 
 
@@ -62,7 +58,12 @@ def test_a_finished_run_says_so_and_changes_nothing(config, tmp_path, capsys):
     (tmp_path / "run" / "result.json").write_text(json.dumps(result))
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     train.prepare(Request("train", config, workdir=tmp_path / "run"))()
-    assert "this run has ended, and nothing was changed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "this run has ended, and nothing was changed" in said
+    command = shlex.split(said.partition("more epochs")[2])
+    more = parse(command[2:]).config  # Without "python launch.py".
+    assert (more.init.weights, more.init.head) == (str(tmp_path / "run"), "keep")
+    assert (more.model, more.duration) == (config.model, config.duration)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
@@ -84,12 +85,6 @@ def test_a_workdir_that_is_a_file_is_refused(config, tmp_path):
         train.prepare(Request("train", config, workdir=tmp_path / "run"))
 
 
-def test_eval_of_a_run_without_checkpoint_is_refused(config, tmp_path):
-    write_run(tmp_path / "run", config)
-    with pytest.raises(ValueError, match="has no complete checkpoint; train first"):
-        evaluation.prepare(Request("eval", config, workdir=tmp_path / "run"))
-
-
 def test_a_damaged_configuration_in_the_workdir_is_refused_by_its_name(config, tmp_path):
     write_run(tmp_path / "run", config)
     (tmp_path / "run" / "config.json").write_text('{"model": ')
@@ -97,7 +92,7 @@ def test_a_damaged_configuration_in_the_workdir_is_refused_by_its_name(config, t
         train.prepare(Request("train", config, workdir=tmp_path / "run"))
 
 
-def test_other_data_is_refused_by_a_run_that_goes_on_and_by_eval(config, tmp_path):
+def test_other_data_is_refused_by_a_run_that_goes_on(config, tmp_path):
     workdir = tmp_path / "run"
     write_run(workdir, config)
     digits = tuple(map(str, range(10)))
@@ -118,11 +113,6 @@ def test_other_data_is_refused_by_a_run_that_goes_on_and_by_eval(config, tmp_pat
     message = r"dataset is 'digits/1.0.0', was 'digits/0.9.0'; sha256 is None, was 'a1'; .*train is '1438 examples of"
     with pytest.raises(ValueError, match=message):
         train.prepare(Request("train", config, workdir=workdir))
-    (workdir / "network.json").write_text(runs.describe(config, digits[:9], 1, 1438))
-    with closing(Checkpoints(workdir)) as checkpoints:
-        checkpoints.save(1, TrainState(np.int32(1), {"a": np.zeros(2)}, (), None, {}), config)
-    with pytest.raises(ValueError, match="is of a run on 9 classes"):
-        evaluation.prepare(Request("eval", config, workdir=workdir))
 
 
 def test_a_second_process_in_a_workdir_is_refused(tmp_path):

@@ -1,0 +1,95 @@
+"""`launch.py eval`, of a network that answers 0.625 middle, 0.25 dark and 0.125 bright to every image."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import senet_jax
+from senet_jax.commands.command_line import main
+from senet_jax.weights import Preprocessing, save_weights
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A weight file, class folders, and the directory of what is prepared."""
+    path = tmp_path_factory.mktemp("eval")
+    model = senet_jax.create_model("resnet20_cifar", 3, stage_sizes=(1, 1, 1))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 3)), train=False))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+    variables["params"]["head"]["bias"] = np.log(np.array([0.25, 0.625, 0.125], np.float32))
+    for name, classes in (("named", ("dark", "middle", "bright")), ("nameless", ())):
+        options = {"model": "resnet20_cifar", "preprocessing": Preprocessing(8, 1.0), "source": "here"}
+        save_weights(path / f"{name}.safetensors", variables, class_names=classes, **options)
+    for split, classes in (("test", ("middle", "dark")), ("train", ("dark", "lion")), ("rest", ("a", "b", "c"))):
+        for number, name in enumerate(classes):
+            (path / "images" / split / name).mkdir(parents=True)
+            for image in range(number + 1):
+                pixels = np.full((9, 12, 3), 40 * image, np.uint8)
+                Image.fromarray(pixels).save(path / "images" / split / name / f"{image}.png")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    """The file says the name of a network, of which this one has fewer blocks."""
+    from senet_jax.weights import source
+
+    build = source.build_model
+    monkeypatch.setattr(
+        source, "build_model", lambda *args, **kwargs: build(*args, **kwargs).clone(stage_sizes=(1,) * 3)
+    )
+
+
+def evaluate(place, weights, *words):
+    data = (f"--config.data.path={place}/images", f"--config.data.data_dir={place}/prepared")
+    main(["eval", f"--weights={place}/{weights}.safetensors", "--config.data.name=folder", *data, *words])
+
+
+@pytest.mark.slow
+def test_classes_are_matched_by_name(place, tmp_path, capsys):
+    evaluate(place, "named", f"--output={tmp_path / 'new'}")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "classes 2 of the network's 3, by their names test accuracy 33.33%" in said
+    assert "8 x 8 pixels, crop 1, bilinear, mean 0.485, 0.456, 0.406" in said
+    assert "dark 2 0.00% middle (2) middle 1 100.00% 33.33%" in said
+    figures = json.loads((tmp_path / "new" / "evaluation.json").read_text())
+    assert figures["calibration_error"] == pytest.approx(0.625 - 1 / 3, abs=1e-6)
+    with (tmp_path / "new" / "predictions.csv").open() as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
+    assert [(row["file"], row["class"], row["rank_of_class"]) for row in rows] == [
+        ("dark/0.png", "dark", "2"),
+        ("dark/1.png", "dark", "2"),
+        ("middle/0.png", "middle", "1"),
+    ]
+    assert {(row["predicted"], row["probability"]) for row in rows} == {("middle", "0.625")}
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert names >= {"confusion.png", "confusion.svg", "confusion.csv", "classes.csv", "calibration.csv"}
+
+
+@pytest.mark.slow
+def test_classes_without_names_are_taken_in_order_and_that_is_said(place, capsys):
+    evaluate(place, "nameless", "--config.data.test_split=rest", "--config.data.image_size=10")
+    said = capsys.readouterr().out
+    assert "the weights do not name theirs; taken to be those of the images" in said
+    assert "10 x 10 pixels" in said
+    assert "note" not in said
+
+
+@pytest.mark.parametrize(
+    ("weights", "words", "message"),
+    [
+        ("named", "--config.data.test_split=train", "1 of the dataset's 2 classes are not the network's: 'lion'; the"),
+        ("nameless", "", "has 3 classes without names, and the dataset has 2"),
+        ("named", "--config.model.name=resnet20_cifar", "--config.model.name is given, but the weights say which"),
+        ("named", "--output=pyproject.toml", "--output is 'pyproject.toml', which is a file; give a directory"),
+    ],
+)
+def test_what_does_not_fit_is_refused(place, weights, words, message, capsys):
+    with pytest.raises(SystemExit) as raised:
+        evaluate(place, weights, *words.split())
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
