@@ -4,12 +4,14 @@
 
 The files are synthetic photographs (`benchmarks.photographs`): of ImageNet's sizes, and of 256 pixels on the shorter
 side. Prints the medians over rounds, in which all contestants take their turns, each in a process of its own. The peers
-need a Python with PyTorch and torchvision, or TensorFlow, or both. "core" is one thread and counts its seconds on the
-processor, so that a busy machine changes it little; "1" and "2" are loaders with so many workers, by the clock.
+need a Python with PyTorch and torchvision, or TensorFlow, or both. "core" counts the seconds of all processors: of one
+thread, or of a loader with one worker and all its processes, so that a busy machine changes it little. "1" and "2" are
+loaders with so many workers, by the clock.
 """
 
 import argparse
 import csv
+import io
 import json
 import os
 import statistics
@@ -17,18 +19,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.input_peer import BATCH, SIZE, rates_of_batches
 from benchmarks.photographs import photograph
 from senet_jax.config import DataConfig
 from senet_jax.terminal.tables import print_table
 
 SETS = {"full": {}, "256": {"shorter_side": 256, "quality": 90}}
-SIZE, BATCH = 224, 64
 
 
 def write_photographs(folder: Path, images: int) -> None:
@@ -48,7 +50,9 @@ def measure(folder: Path, seconds: float) -> dict[str, float]:
         for kind, make in _on_one_core().items():
             rates[f"{kind}/{name}/core"] = _rate_on_one_core(make, files, seconds / 2)
         for workers in (1, 2):
-            rates[f"senet_jax/{name}/{workers}"] = _rate_of_loader(folder / name, workers, seconds)
+            by_clock, by_processor = _rates_of_loader(folder / name, workers, seconds)
+            rates[f"senet_jax, loader/{name}/{workers}"] = by_clock
+            rates.setdefault(f"senet_jax, loader/{name}/core", by_processor)
     return rates
 
 
@@ -57,20 +61,20 @@ def _on_one_core() -> dict[str, Callable[[bytes, np.random.Generator], Any]]:
     import simplejpeg
     from PIL import Image
 
-    from senet_jax.data import crops, images
+    from senet_jax.data import crops
 
     def pillow(data: bytes, rng: np.random.Generator, resampling: Image.Resampling) -> np.ndarray:
-        image = images.decode(data, 3)
-        part = image.crop(crops.random_region(*image.size, rng))
+        with Image.open(io.BytesIO(data)) as image:
+            part = image.convert("RGB").crop(crops.random_region(*image.size, rng))
         return np.asarray(part.resize((SIZE, SIZE), resampling))
 
     return {
-        "senet_jax": lambda data, rng: crops.random_resized_crop(data, 3, SIZE, rng),
+        "senet_jax, crop": lambda data, rng: crops.random_resized_crop(data, 3, SIZE, rng),
         "Pillow, bilinear": lambda data, rng: pillow(data, rng, Image.Resampling.BILINEAR),
         "Pillow, bicubic": lambda data, rng: pillow(data, rng, Image.Resampling.BICUBIC),
         "decode alone: simplejpeg": lambda data, rng: simplejpeg.decode_jpeg(data),
         "decode alone: OpenCV": lambda data, rng: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR),
-        "decode alone: Pillow": lambda data, rng: np.asarray(images.decode(data, 3)),
+        "decode alone: Pillow": lambda data, rng: np.asarray(Image.open(io.BytesIO(data)).convert("RGB")),
     }
 
 
@@ -84,7 +88,7 @@ def _rate_on_one_core(make: Callable[[bytes, np.random.Generator], Any], files: 
     return done / (time.process_time() - start)
 
 
-def _rate_of_loader(folder: Path, workers: int, seconds: float) -> float:
+def _rates_of_loader(folder: Path, workers: int, seconds: float) -> tuple[float, float]:
     from senet_jax import data
 
     config = DataConfig(
@@ -99,21 +103,9 @@ def _rate_of_loader(folder: Path, workers: int, seconds: float) -> float:
     )
     batches = data.train_batches(data.open_dataset(config).train, config, batch_size=BATCH, seed=0)
     try:
-        return rate_of_batches(batches, seconds)
+        return rates_of_batches(batches, seconds)
     finally:
         batches.close()
-
-
-def rate_of_batches(batches: Iterator[Any], seconds: float) -> float:
-    """Images a second once what workers had made ahead is used up."""
-    for _ in range(12):
-        next(batches)
-    start = time.perf_counter()
-    done = 0
-    while time.perf_counter() - start < seconds:
-        next(batches)
-        done += BATCH
-    return done / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -139,7 +131,7 @@ def main() -> None:
         load = os.getloadavg()[0]
         for _ in range(given.rounds):
             for command in commands:
-                ended = subprocess.run(command, check=False, capture_output=True, text=True)
+                ended = subprocess.run(command, check=False, capture_output=True, text=True, start_new_session=True)
                 if ended.returncode:
                     print(f"left out: {' '.join(command[1:3])}: {ended.stderr.strip()[-200:]}", file=sys.stderr)
                     continue
@@ -155,6 +147,7 @@ def main() -> None:
 
 
 def _print(rates: dict[str, float], output: Path | None) -> None:
+    rates = dict(sorted(rates.items(), key=lambda item: "alone" in item[0]))
     columns = [f"{name} {how}" for name in SETS for how in ("core", "1", "2")]
     kinds = list(dict.fromkeys(name.split("/")[0] for name in rates))
     rows = [[kind] + [rates.get(f"{kind}/{column.replace(' ', '/')}") for column in columns] for kind in kinds]
