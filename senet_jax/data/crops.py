@@ -61,8 +61,8 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     """Pixels, uint8 (h, w) or (h, w, 3), as `size` rows and columns: bilinear, and smoothed if they shrink.
 
     Pillow's bilinear filter is a triangle as wide as two pixels of the result. Up to two to one, three taps of the same
-    variance before a bilinear interpolation come within 2 grey levels of it (root mean square on photographs), in a
-    quarter of its time; beyond that Pillow does it.
+    variance before a bilinear interpolation come within 3 grey levels of it (root mean square on photographs), in a
+    third of its time; beyond that Pillow does it.
     """
     scales = pixels.shape[1] / size, pixels.shape[0] / size
     if max(scales) > 2:
