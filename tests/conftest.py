@@ -2,6 +2,7 @@ import math
 import os
 
 import jax
+import jaxtyping
 import pytest
 from absl import flags
 
@@ -39,6 +40,14 @@ def _cheap_compilation(request):
     optimised = request.node.get_closest_marker("optimised") is not None
     jax.config.update("jax_disable_most_optimizations", not optimised)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf if optimised else 0.3)
+
+
+@pytest.fixture
+def unchecked_types():
+    """Leaves annotations unchecked, as users have it, for tests of what the package says of a wrong type."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

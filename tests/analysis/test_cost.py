@@ -154,5 +154,9 @@ def test_what_cannot_be_counted_is_an_error():
         cost(nn.Sequential([Endless()]), 4)
     with pytest.raises(ValueError, match=r"image_size is \(0, 4\) and channels is 3; an image has at least 1 pixel"):
         cost(Small(), (0, 4))
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_network_of_nnx_is_an_error():
     with pytest.raises(ValueError, match=r"cost is given a Linear; it counts the modules of flax.linen alone"):
         cost(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), 4)  # pyright: ignore[reportArgumentType]

@@ -236,6 +236,7 @@ def test_no_pattern_is_an_error_at_once(where):
         WithSE(ResNet(), where)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("network", [nnx.Linear(3, 4, rngs=nnx.Rngs(0)), ResNet])
 def test_a_network_that_is_no_instance_of_a_linen_module_is_an_error_at_once(network):
     with pytest.raises(ValueError, match=r"it must be an instance of a flax.linen module; an NNX network calls senet_"):
