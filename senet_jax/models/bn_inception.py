@@ -40,13 +40,13 @@ class Inception(nn.Module):
 
     widths: Sequence[int]
     """Channels of the 1x1 convolution, of a 1x1 and its 3x3, of a 1x1 and its two 3x3, and of the projection of the
-    pooled map. Where there is no projection and no 1x1 (0), the other branches have stride 2."""
+    pooled map. Without projection and 1x1 (0), the other branches have stride 2."""
     pool: Callable[[Array], Array] = partial(average_pool, size=3, stride=1, padding=(1, 1))
-    """Precedes the projection."""
+    """Pooling before the projection."""
     conv: ModuleDef = conv
     norm: ModuleDef = BatchNorm
     attention: ModuleDef | None = None
-    """Makes the module that recalibrates, named "se"; None: a plain module."""
+    """Function that makes the attention module, named "se"; None: a plain module."""
     activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
@@ -64,7 +64,7 @@ class Inception(nn.Module):
         if projection:
             branches = [layer(x, "1x1", one), y, z, layer(self.pool(x), "pool_proj", projection)]
         else:
-            # Caffe rounds up the size of the pooled map, which of an odd map is less than that of the convolutions.
+            # Caffe rounds up the size of a pooled map; of an odd map, that is less than the size of the convolutions.
             branches = [y, z, max_pool(x, padding=(0, 2))]
         x = jnp.concatenate(branches, axis=-1)
         return x if self.attention is None else self.attention(name="se")(x)
@@ -73,7 +73,7 @@ class Inception(nn.Module):
 class BNInception(Network, kw_only=True):
     """Two convolutions, each with a pooling, and ten Inception modules in the stages 3, 4 and 5.
 
-    The attention stands on the whole of each module's output, what was only pooled included.
+    The attention stands on the whole output of each module, including a branch that only pools.
     """
 
     widths: Mapping[str, Sequence[int]] = field(default_factory=lambda: _WIDTHS)
@@ -85,9 +85,9 @@ class BNInception(Network, kw_only=True):
         return (3, 4, 5)
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after each convolution and module.
+        """Yields the stride and the map after each convolution and module.
 
-        Raises ValueError for images so small that nothing would be left of them.
+        Raises ValueError if the images are too small for the network.
         """
         if min(x.shape[1:3]) < 7:
             raise ValueError(f"images are {x.shape[1]}x{x.shape[2]}; BN-Inception takes at least 7x7 pixels")

@@ -38,11 +38,11 @@ _BLOCKS: dict[str, dict[str, Any]] = {
     "block8": {"width": 2080, "branches": (((192, 1),), ((192, 1), (224, (1, 3)), (256, (3, 1)))), "scale": 0.20},
 }
 _FINAL = {"scale": 1.0, "activated": False}
-"""What the last block of all has instead."""
+"""Fields of the last block, which differ from those of the others."""
 
 
 def _branches(x: Array, branches: Branches, layer: ModuleDef, *, train: bool, stride: int = 1) -> list[Array]:
-    """What each branch gives; a stride is on its last convolution, which then is not padded."""
+    """Returns the output of each branch; a stride is on its last convolution, which then is not padded."""
     outputs = []
     for i, branch in enumerate(branches):
         y = x
@@ -58,7 +58,7 @@ class Mixed(nn.Module):
 
     branches: Branches
     projection: int = 0
-    """Channels to which the mean of 3x3 positions is projected; 0: their maximum instead, and all has stride 2."""
+    """Channels of the projection of the mean of 3x3 positions; 0: their maximum, and stride 2 in all branches."""
     conv: ModuleDef = conv
     norm: ModuleDef = BatchNorm
     activation: Callable[[Array], Array] = nn.relu
@@ -76,36 +76,36 @@ class Mixed(nn.Module):
 
 
 class InceptionResidualBlock(ResidualBlock, kw_only=True):
-    """The sum of a shortcut and of branches that a linear 1x1 convolution joins; what they add is scaled down."""
+    """The sum of a shortcut and of branches that a linear 1x1 convolution joins and a factor scales down."""
 
     width: int
     """Channels of the input and of the output."""
     branches: Branches
     scale: float
-    """Of the residual branch, after its attention."""
+    """Factor of the residual branch, after its attention."""
     activated: bool = True
     """Whether the activation follows the sum."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a placement that there is not here."""
+        """Raises ValueError if the placement is "inner" or unknown."""
         if self.placement == "inner":
-            raise ValueError("placement is 'inner', but a block of several branches has no one 3x3 convolution")
+            raise ValueError("placement is 'inner', which a block of several branches does not have; take another")
         super().__post_init__()
 
     def branch(self, x: Array, *, train: bool) -> Array:
-        """The residual branch, up to its linear convolution."""
+        """Returns the residual branch up to its linear convolution."""
         layer = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=self.activation)
         x = jnp.concatenate(_branches(x, self.branches, layer, train=train), axis=-1)
         return self.conv(self.width, 1, use_bias=True, name="linear")(x)
 
     def recalibrate(self, x: Array, placement: str) -> Array:
-        """The attention module on x, where this is its place, and the scale on the residual branch."""
+        """Returns x after the attention module, if `placement` is its place; the residual branch is scaled."""
         x = super().recalibrate(x, placement)
         return self.scale * x if placement == "standard" else x
 
     @property
     def final_activation(self) -> Callable[[Array], Array]:
-        """What follows the sum."""
+        """Activation after the sum."""
         return self.activation if self.activated else lambda x: x
 
 
@@ -119,7 +119,7 @@ class InceptionResNetV2(ResidualNetwork, kw_only=True):
     stage_sizes: Sequence[int] = (10, 20, 10)
     """Blocks of each stage."""
     epsilon: float = 1e-3
-    """Of the normalisation."""
+    """Term added to the variance in the normalisation."""
 
     @property
     def stages(self) -> Sequence[int]:
@@ -127,14 +127,14 @@ class InceptionResNetV2(ResidualNetwork, kw_only=True):
         return (5, 6, 7)
 
     def layers(self) -> dict[str, Any]:
-        """The fields that every block takes."""
+        """Returns the fields of every block."""
         layers = super().layers()
         return layers | {"norm": partial(layers["norm"], epsilon=self.epsilon)}
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after the stem's convolutions and each stage, and after the last convolution.
+        """Yields the stride and the map after the stem's convolutions and each stage, and after the last convolution.
 
-        Raises ValueError for images so small that nothing would be left of them.
+        Raises ValueError if the images are too small for the network.
         """
         if min(x.shape[1:3]) < 75:
             raise ValueError(f"images are {x.shape[1]}x{x.shape[2]}; Inception-ResNet-v2 takes at least 75x75 pixels")

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation put into a trained network without a change to what it computes.
+"""Squeeze-and-excitation put into a trained network without a change to its output.
 
 If its last dense layer is zero, an SE block's gates are sigmoid(0), exactly one half. Doubled parameters of a layer
 beside the block make up for it. Both are powers of two, so that no bit of the logits changes by rounding.
@@ -44,7 +44,7 @@ _LAYERS = {
     ShakeBottleneck: (_FIRST_OF_BRANCHES, (), ("branch?_conv3/norm",)),
     InceptionResidualBlock: (_FIRST_OF_BRANCHES, (), ("linear",)),
 }
-"""Layers after the place "pre", after "inner" and before "standard", by block."""
+"""Layers after the place "pre", after "inner" and before "standard", by class of block."""
 _INCEPTION_INPUTS = ("1x1/conv", "3x3_reduce/conv", "double3x3_reduce/conv", "pool_proj/conv")
 _INCEPTION_OUTPUTS = ("1x1/norm", "3x3/norm", "double3x3b/norm", "pool_proj/norm")
 
@@ -63,19 +63,20 @@ def insert_se(
 
     The parameters are those of an ordinary SE network: the blocks' first dense layers are drawn at random, their last
     are zero, and one layer beside each block has doubled kernels, scales or biases. Running statistics do not change.
-    Gradients reach the last dense layers at once, and the first ones from the second step. The maps that `features`
-    gives are halved in MobileNet and VGG, whose next layer is the one that is doubled.
+    Gradients reach the last dense layers at once, and the first ones from the second step. The maps at `features`
+    are halved in MobileNet and VGG, where the next layer is doubled.
 
     Args:
-      network: a plain network of this package, which gets blocks where its SE twin has them, by its fields `placement`
-        and `attention_stages`; or `WithSE(network, where=...)`, whose patterns must match normalisations, convolutions
+      network: a plain network of this package, which gets blocks at the places of its SE twin (`placement`,
+        `attention_stages`); or `WithSE(network, where=...)`, whose patterns must match normalisations, convolutions
         or dense layers, and whose own attention is kept.
       variables: `params` and `batch_stats` of the plain network.
       ratio: reduction ratio of the blocks of a network of this package.
-      attention: makes these blocks, such as `partial(SqueezeExcite, squeeze="max")`; None: `SqueezeExcite(ratio)`.
+      attention: function that makes these blocks, such as `partial(SqueezeExcite, squeeze="max")`; None:
+        `SqueezeExcite(ratio)`.
       images: shape of an input, as an array or a `jax.ShapeDtypeStruct`; None: 224x224 pixels.
       key: random numbers for the first dense layers; None: `jax.random.key(0)`.
-      **arguments: of the network's call, such as `train=False`, which is given to networks of this package by itself.
+      **arguments: other arguments of the network; networks of this package get `train=False` by default.
 
     Raises ValueError if the network has SE blocks already, if the variables are not those of the plain network, or if
     one half cannot be made up for: after the sum, on a shortcut without a projection, or after an activation f for
@@ -104,7 +105,7 @@ def insert_se(
 
     @jax.jit
     def new_parameters(key: Array) -> dict[Path, Array]:
-        """Those of the blocks alone; what else `init` computes is dead code."""
+        """Returns the parameters of the blocks alone; the rest of `init` is dead code."""
         drawn: dict[Path, Any] = dict(
             flatten_dict(traced.init(key, jnp.zeros(images.shape, images.dtype), **arguments)["params"])
         )
@@ -125,7 +126,7 @@ def insert_se(
 
 @dataclass
 class _Calls:
-    """Interceptor that keeps the modules that are called, in their order."""
+    """Interceptor that records the modules in the order of their calls."""
 
     found: list[tuple[Path, nn.Module]] = field(default_factory=list)
 
@@ -136,7 +137,7 @@ class _Calls:
 
 
 def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable[Path]:
-    """Paths of the parameters that make up for the half of the SE block that is called as number `index`."""
+    """Returns the paths of the parameters that make up for the half of the SE block of call number `index`."""
     path, se = calls.found[index]
     if getattr(se, "gate", "sigmoid") != "sigmoid":
         raise ValueError(f"{'/'.join(path)} has the gate {se.gate!r}; insert_se takes blocks with 'sigmoid'")
@@ -157,7 +158,7 @@ def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable
 
 
 def _beside(block: ResidualBlock, owner: Path, parameters: dict[Path, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Patterns of the layers that are doubled, and of their parameters, for a residual block.
+    """Returns patterns of the layers that are doubled in a residual block, and of their parameters.
 
     Raises ValueError if the block is of an unknown class, or if no layer can make up for the half at its placement.
     """
@@ -184,7 +185,7 @@ def _beside(block: ResidualBlock, owner: Path, parameters: dict[Path, Any]) -> t
 
 
 def _matching(parameters: dict[Path, Any], owner: Path, patterns: Iterable[str], leaves: tuple[str, ...]) -> list[Path]:
-    """Paths of the leaves of the layers under a module that match the patterns; "": the module itself is the layer."""
+    """Returns the paths of leaves of layers under a module that match the patterns; "" is the module itself."""
     found = [
         path
         for path in parameters
@@ -204,13 +205,13 @@ def _check_homogeneous(block: Any, path: Path) -> None:
     if block.activation is not nn.relu:
         name = getattr(block.activation, "__name__", block.activation)
         raise ValueError(
-            f"{'/'.join(path)} has the activation {name} before its SE block, and no layer before it can double what "
-            "that gives; relu can be"
+            f"{'/'.join(path)} has the activation {name} before its SE block, and doubling the layer before it "
+            "does not double its output; relu is possible"
         )
 
 
 def _channels(variables: Any) -> int:
-    """Of the images: 1 if a kernel of the first layers takes 1 and none takes 3."""
+    """Returns the number of channels of the images: 1 if a kernel takes 1 and none takes 3, else 3."""
     inputs = {leaf.shape[-2] for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4}
     return 3 if 3 in inputs or 1 not in inputs else 1
 

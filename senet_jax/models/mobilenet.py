@@ -16,17 +16,17 @@ ModuleDef = Callable[..., Any]
 
 
 class DepthwiseSeparable(nn.Module):
-    """A 3x3 convolution of each channel by itself, a 1x1 convolution of all, recalibration."""
+    """A depthwise 3x3 convolution, a 1x1 convolution, recalibration."""
 
     width: int
-    """Channels that it puts out."""
+    """Channels of the output."""
     stride: int = 1
     dilation: int = 1
     conv: ModuleDef = conv
     norm: ModuleDef = BatchNorm
     activation: Callable[[Array], Array] = nn.relu6
     attention: ModuleDef | None = None
-    """Makes the module that recalibrates, named "se"; None: a plain block."""
+    """Function that makes the attention module, named "se"; None: a plain block."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
@@ -50,13 +50,13 @@ class MobileNet(Network, kw_only=True):
     widths: Sequence[int] = (64, 128, 256, 512, 1024)
     """Channels of each stage, before the multiplier."""
     width_multiplier: float = 1.0
-    """Of the channels of every layer, which are then rounded to multiples of 8."""
+    """Factor of the channels of every layer, which are then rounded to multiples of 8."""
     output_stride: int = 32
-    """Stride of the last maps at most: 8, 16 or 32. Stages beyond it are dilated instead (arXiv 1706.05587)."""
+    """Largest stride of the last maps: 8, 16 or 32. Stages beyond it are dilated instead (arXiv 1706.05587)."""
     activation: Callable[[Array], Array] = nn.relu6
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a width multiplier or an output stride that cannot be."""
+        """Raises ValueError if the width multiplier is not positive, or if the output stride is not 8, 16 or 32."""
         if not 0 < self.width_multiplier < float("inf"):
             raise ValueError(f"width_multiplier is {self.width_multiplier}; it must be a positive number")
         if self.output_stride not in (8, 16, 32):
@@ -69,7 +69,7 @@ class MobileNet(Network, kw_only=True):
         return range(1, 1 + len(self.stage_sizes))
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after each stage."""
+        """Yields the stride and the map after each stage."""
         x = ConvNorm(self._channels(32), 3, stride=2, **self.layers(), name="stem")(x, train=train)
         stride, dilation = 2, 1
         for stage, blocks, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):
@@ -90,7 +90,7 @@ class MobileNet(Network, kw_only=True):
             yield stride, x
 
     def _channels(self, width: int) -> int:
-        """The nearest multiple of 8, or the next where that would take away more than a tenth."""
+        """Returns the nearest multiple of 8, or the next one if that takes away more than a tenth."""
         exact = width * self.width_multiplier
         rounded = max(8, int(exact + 4) // 8 * 8)
         return rounded if rounded >= 0.9 * exact else rounded + 8

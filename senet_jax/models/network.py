@@ -1,4 +1,4 @@
-"""What all networks have in common: what they are asked for, and their last layers."""
+"""Base classes of the networks: fields, outputs and last layers."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -15,29 +15,29 @@ ModuleDef = Callable[..., Any]
 
 
 class Network(nn.Module, kw_only=True):
-    """Maps that get smaller stage by stage, their mean over positions, a dense layer.
+    """Base class of networks: maps that get smaller stage by stage, their mean over positions, a dense layer.
 
-    `apply(variables, images, train=False)` gives logits, with `features=(4, 8, 16, 32)` the maps at these strides.
+    `apply(variables, images, train=False)` returns logits; with `features=(4, 8, 16, 32)`, the maps at these strides.
     """
 
     num_classes: int = 1000
-    """Width of the logits; 0: the mean over positions is given instead."""
+    """Width of the logits; 0: the mean over positions is returned instead."""
     attention: ModuleDef | None = None
-    """Makes every module that recalibrates, such as `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
+    """Function that makes the attention modules, such as `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
     attention_stages: Collection[int] | None = None
-    """Stages that have them, numbered as in the papers; None: all."""
+    """Stages with attention, numbered as in the papers; None: all."""
     conv: ModuleDef = conv
-    """Makes every convolution, such as `partial(conv, lowering="xla")`."""
+    """Function that makes the convolutions, such as `partial(conv, lowering="xla")`."""
     norm: ModuleDef = modules.BatchNorm
     activation: Callable[[Array], Array] = nn.relu
     dropout: float = 0.0
     """Rate of dropout before the dense layer; training then needs the random numbers "dropout"."""
     dtype: Any = jnp.float32
-    """Of the convolutions and the maps; parameters, statistics, gates and logits have `param_dtype`."""
+    """Dtype of the convolutions and the maps; parameters, statistics, gates and logits have `param_dtype`."""
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a number of classes or a stage that cannot be."""
+        """Raises ValueError if `num_classes` is negative, or `attention_stages` has an unknown stage."""
         if self.num_classes < 0:
             raise ValueError(f"num_classes is {self.num_classes}; it must be at least 1, or 0 for pooled features")
         for stage in self.attention_stages or ():
@@ -52,17 +52,17 @@ class Network(nn.Module, kw_only=True):
         raise NotImplementedError
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after each stage, or oftener."""
+        """Yields the stride and the map after each stage, or more often."""
         raise NotImplementedError
 
     @nn.compact
     def __call__(
         self, images: Float[Array, "..."], *, train: bool, features: Collection[int] | None = None
     ) -> Float[Array, "n classes"] | dict[int, Array]:
-        """Logits of normalised images (n, h, w, c), or the last map (n, h', w', c') at each stride of `features`.
+        """Returns the logits of normalised images (n, h, w, c), or the last map (n, h', w', c') at each of `features`.
 
         With train=True, `batch_stats` must be mutable and is updated.
-        Raises ValueError where the images are not (n, h, w, c), or there is no map at a stride.
+        Raises ValueError if the images are not (n, h, w, c), or if a stride of `features` has no map.
         """
         if images.ndim != 4:
             raise ValueError(f"images must be (n, height, width, channels); given shape {images.shape}")
@@ -71,11 +71,11 @@ class Network(nn.Module, kw_only=True):
             return self.classify(list(found.values())[-1], train=train)
         for stride in features:
             if stride not in found:
-                raise ValueError(f"there is no map at stride {stride!r}; there are {', '.join(map(str, found))}")
+                raise ValueError(f"there is no map at stride {stride!r}; the strides are {', '.join(map(str, found))}")
         return {stride: found[stride] for stride in features}
 
     def classify(self, x: Array, *, train: bool) -> Array:
-        """Logits from the last map, or its mean over positions."""
+        """Returns the logits from the last map, or its mean over positions."""
         x = ops.squeeze(x)
         if not self.num_classes:
             return x
@@ -83,7 +83,7 @@ class Network(nn.Module, kw_only=True):
         return nn.Dense(self.num_classes, param_dtype=self.param_dtype, name="head")(x)
 
     def layers(self) -> dict[str, Any]:
-        """The fields that every block and stem takes."""
+        """Returns the fields of every block and stem."""
         return {
             "conv": partial(self.conv, dtype=self.dtype, param_dtype=self.param_dtype),
             "norm": partial(self.norm, param_dtype=self.param_dtype),
@@ -91,7 +91,7 @@ class Network(nn.Module, kw_only=True):
         }
 
     def attention_in(self, stage: int) -> ModuleDef | None:
-        """Makes the attention modules of a stage."""
+        """Returns the function that makes the attention modules of a stage; None: it has none."""
         if self.attention is None or (self.attention_stages is not None and stage not in self.attention_stages):
             return None
         return partial(self.attention, param_dtype=self.param_dtype)
@@ -103,9 +103,9 @@ class ResidualNetwork(Network, kw_only=True):
     stage_sizes: Sequence[int]
     """Blocks of each stage."""
     placement: str = "standard"
-    """Where in a block the attention stands: see `modules.ResidualBlock`."""
+    """Place of the attention in a block: see `modules.ResidualBlock`."""
     drop_path: float = 0.0
-    """Rate of the last block; it rises linearly from 0 at the first (arXiv 1603.09382)."""
+    """Rate at which training leaves out the last branch; it rises linearly from 0 at the first (arXiv 1603.09382)."""
 
     @property
     def stages(self) -> Sequence[int]:
@@ -113,7 +113,7 @@ class ResidualNetwork(Network, kw_only=True):
         return range(2, 2 + len(self.stage_sizes))
 
     def block_fields(self, stage: int, number: int) -> dict[str, Any]:
-        """What the block of that number in a stage, from 1, takes besides its shape."""
+        """Returns the fields of a block besides its shape; `number` counts from 1 in each stage."""
         before = sum(self.stage_sizes[: self.stages.index(stage)]) + number - 1
         return {
             "attention": self.attention_in(stage),

@@ -24,10 +24,10 @@ class PreActivationResNet(ResidualNetwork, kw_only=True):
     widths: Sequence[int] = (16, 32, 64)
     """Channels of the convolutions within the blocks, for each stage."""
     block_dropout: float = 0.0
-    """Rate of dropout between the convolutions of a block (arXiv 1605.07146); its random numbers are "dropout"."""
+    """Rate of dropout between the convolutions of a block (arXiv 1605.07146); it takes the random numbers "dropout"."""
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after each stage; the last is normalised and activated."""
+        """Yields the stride and the map after each stage; the last is normalised and activated."""
         layers = self.layers()
         x, stride = layers["conv"](self.stem_width, 3, name="stem_conv")(x), 1
         for stage, blocks, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):

@@ -58,31 +58,31 @@ _NETWORKS |= {
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the networks that match a shell pattern such as "se_*", each plain one before its twin with SE.
+    """Returns the names of networks that match a shell pattern such as "se_*"; plain ones precede their SE twins.
 
-    Those of other projects, which differ in places, have the project before their name: "timm/seresnet50".
+    Networks of other projects have the project before their name, as in "timm/seresnet50".
     """
     return fnmatch.filter(_NETWORKS, pattern)
 
 
 def default_input(name: str) -> tuple[int, int]:
-    """Classes, and height and width of the images in pixels, of the dataset that a network was made for."""
+    """Returns the number of classes and the image size in pixels of the dataset that a network was made for."""
     if name.endswith("_cifar"):
         return 10, 32
     return 1000, 299 if name.endswith("inception_resnet_v2") else 224
 
 
 def create_model(name: str, num_classes: int | None = None, *, ratio: float | None = None, **overrides: Any) -> Network:
-    """A network as a `flax.linen.Module`: `init(key, images, train=False)`, `apply(variables, images, train=False)`.
+    """Makes a network, a `flax.linen.Module` with `init(key, images, train=False)` and `apply(variables, images, ...)`.
 
     Args:
       name: one of `list_models()`.
-      num_classes: width of the logits, 0 for the pooled features instead; None: of the dataset it was made for.
+      num_classes: width of the logits, or 0 for pooled features; None: that of the dataset it was made for.
       ratio: reduction ratio of the attention modules, for networks that have them; None: their own, 16.
-      **overrides: fields of the network's module, such as `dtype`, `norm`, `placement` or `attention`, which can be a
-        name in `modules.ATTENTIONS` too.
+      **overrides: fields of the network, such as `dtype`, `norm`, `placement` or `attention`, which can also be a name
+        in `modules.ATTENTIONS`.
 
-    Raises ValueError for a name, an override or a value that is not possible, with those that are.
+    Raises ValueError for an impossible name, override or value, with the possible ones.
     """
     network = _NETWORKS[_checked("network", name, _NETWORKS)]
     attention = overrides.pop("attention", network.keywords.get("attention"))
@@ -91,12 +91,12 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
     if ratio is not None:
         if attention is None:
             twin = f"; did you mean 'se_{name}'?" if f"se_{name}" in _NETWORKS else ""
-            raise ValueError(f"{name} has no squeeze-and-excitation here, so no ratio{twin}")
+            raise ValueError(f"{name} has no squeeze-and-excitation and so takes no ratio{twin}")
         if "ratio" not in _fields(attention):
             raise ValueError(f"{_class(attention).__name__} has no ratio; leave it out")
         attention = partial(attention, ratio=ratio)
     if attention is not None:
-        attention(parent=None)  # Refuses an impossible ratio at once.
+        attention(parent=None)  # Raises ValueError if the ratio is impossible.
     for override in overrides:
         if override not in _fields(network):
             raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(sorted(_fields(network)))}")

@@ -25,18 +25,18 @@ class ResNet(ResidualNetwork, kw_only=True):
     widths: Sequence[int] = (64, 128, 256, 512)
     """Channels of the convolutions within the blocks, for each stage."""
     output_stride: int = 32
-    """Stride of the last maps at most: 8, 16 or 32. Stages beyond it are dilated instead (arXiv 1706.05587)."""
+    """Largest stride of the last maps: 8, 16 or 32. Stages beyond it are dilated instead (arXiv 1706.05587)."""
     head_width: int | None = None
-    """Channels of a last 1x1 convolution; None: there is none."""
+    """Channels of a last 1x1 convolution; None: the network does without."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an output stride that cannot be."""
+        """Raises ValueError if the output stride is not 8, 16 or 32."""
         if self.output_stride not in (8, 16, 32):
             raise ValueError(f"output_stride is {self.output_stride}; it must be 8, 16 or 32")
         super().__post_init__()
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after the stem and each stage."""
+        """Yields the stride and the map after the stem and each stage."""
         stem = self.stem(self.stem_width, **self.layers(), name="stem")
         x, stride = stem(x, train=train), stem.stride
         dilation = 1
@@ -64,7 +64,7 @@ def _imagenet(block: ModuleDef, *stage_sizes: int) -> ModuleDef:
 
 
 def _cifar(depth: int, block: ModuleDef = modules.BasicBlock, layers: int = 2) -> ModuleDef:
-    """Three stages; the shortcuts that change shape are projections, which the exact counts need."""
+    """Makes three stages; shortcuts that change shape are projections, as the published counts need."""
     sizes = ((depth - 2) // (3 * layers),) * 3
     return partial(ResNet, stage_sizes=sizes, block=block, stem=modules.CifarStem, stem_width=16, widths=(16, 32, 64))
 

@@ -9,7 +9,7 @@ from senet_jax.models.resnet import ResNet
 
 
 def _resnext(*stage_sizes: int, groups: int, group_width: int) -> Callable[..., ResNet]:
-    """`groups` groups of `group_width` channels in stage 2; the stride is on the 3x3 convolution."""
+    """Makes a ResNeXt with `groups` groups of `group_width` channels in stage 2; the 3x3 convolution has the stride."""
     multiple = groups * group_width // 64
     block = partial(modules.Bottleneck, inner_widths=(multiple, multiple), groups=groups, stride_on_3x3=True)
     return partial(ResNet, stage_sizes=stage_sizes, block=block, stem=modules.ImageNetStem)

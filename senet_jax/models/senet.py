@@ -12,4 +12,4 @@ SENET154 = partial(
     stem=modules.DeepStem,
     dropout=0.2,
 )
-"""Without its squeeze-and-excitation, which the registry adds."""
+"""SENet-154 without squeeze-and-excitation, which the registry adds."""

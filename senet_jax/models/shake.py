@@ -13,10 +13,10 @@ ModuleDef = Callable[..., Any]
 
 
 class ShakeShake(ResNet, kw_only=True):
-    """A ResNet whose blocks begin with the activation, so that one more follows the last."""
+    """A ResNet whose blocks begin with the activation; another activation follows the last block."""
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after the stem and each stage; the last is activated."""
+        """Yields the stride and the map after the stem and each stage; the last is activated."""
         stride, last = 1, x
         for stride, last in super().maps(x, train=train):
             yield stride, last
@@ -24,7 +24,7 @@ class ShakeShake(ResNet, kw_only=True):
 
 
 def _shake_shake(width: int) -> ModuleDef:
-    """26 layers, two branches; the first of the three stages has `width` channels."""
+    """Makes a network of 26 layers and two branches; the first of the three stages has `width` channels."""
     widths = (width, 2 * width, 4 * width)
     sizes, stem = (4, 4, 4), modules.CifarStem
     return partial(ShakeShake, stage_sizes=sizes, block=ShakeBasicBlock, stem=stem, stem_width=16, widths=widths)

@@ -21,15 +21,15 @@ _FIRST_WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 
 
 class ShuffleUnit(ResidualBlock):
-    """Grouped 1x1 convolution, shuffle, 3x3 convolution of each channel by itself, grouped 1x1 convolution (figure 2).
+    """Grouped 1x1 convolution, shuffle, depthwise 3x3 convolution, grouped 1x1 convolution (figure 2).
 
-    With a stride, the branch stands beside the shortcut, its mean over 3x3 positions, instead of being added to it.
+    With a stride, the branch is concatenated with the shortcut, a mean over 3x3 positions, instead of added.
     """
 
     groups: int = 3
-    """Of the 1x1 convolutions."""
+    """Groups of the 1x1 convolutions."""
     first_groups: int = 3
-    """Of the first of them."""
+    """Groups of the first 1x1 convolution."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
@@ -41,7 +41,7 @@ class ShuffleUnit(ResidualBlock):
         return self.recalibrate(self.activation(x), "post")
 
     def branch(self, x: Array, *, train: bool) -> Array:
-        """The residual branch, up to its last normalisation."""
+        """Returns the residual branch up to its last normalisation."""
         features = self.width if self.stride == 1 else self.width - x.shape[-1]
         inner = self.width // 4
         x = self.activation(self.conv_norm(x, 1, inner, 1, groups=self.first_groups, train=train))
@@ -60,12 +60,12 @@ class ShuffleNet(ResidualNetwork, kw_only=True):
     stage_sizes: Sequence[int] = (4, 8, 4)
     """Units of each stage."""
     groups: int = 3
-    """Of the 1x1 convolutions: 1, 2, 3, 4 or 8; the more groups, the more channels."""
+    """Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8; with more groups a stage has more channels."""
     width_multiplier: float = 1.0
-    """Of the channels of every layer, the paper's scale factor."""
+    """Factor of the channels of every layer, the paper's scale factor."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a number of groups, or for channels that the groups cannot share evenly."""
+        """Raises ValueError if the number of groups is unknown, or does not divide the channels."""
         if self.groups not in _FIRST_WIDTHS:
             raise ValueError(f"groups is {self.groups}; it must be one of {', '.join(map(str, _FIRST_WIDTHS))}")
         shareable = 0 < self.width_multiplier < inf and all(
@@ -80,14 +80,14 @@ class ShuffleNet(ResidualNetwork, kw_only=True):
 
     @property
     def widths(self) -> Sequence[int]:
-        """Channels of the first convolution, rounded up to a multiple of the groups, and of each stage."""
+        """Channels of the first convolution, rounded up to a multiple of the groups, then of each stage."""
         first = _FIRST_WIDTHS[self.groups]
         exact = (24, *(first * 2**index for index in range(len(self.stage_sizes))))
         stem, *widths = (int(width * self.width_multiplier) for width in exact)
         return [-(-stem // self.groups) * self.groups, *widths]
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after the first convolution, the maximum and each stage."""
+        """Yields the stride and the map after the first convolution, the maximum and each stage."""
         x = ConvNorm(self.widths[0], 3, stride=2, **self.layers(), name="stem")(x, train=train)
         yield 2, x
         x, stride = max_pool(x, padding=(1, 1)), 4

@@ -1,7 +1,7 @@
 """The networks that timm (Wightman, PyTorch Image Models) builds, by its names.
 
 They differ from the authors': the stride is on the 3x3 convolution, the maximum after the stem is padded on all sides,
-hidden channels are multiples of 8; the `legacy_` ones, which came from Caffe, have their own departures.
+hidden channels are multiples of 8; the `legacy_` networks, which came from Caffe, differ in other ways.
 """
 
 import re
@@ -55,7 +55,7 @@ _padded_max_pool = partial(max_pool, padding=(1, 1))
 
 
 def _resnet(name: str) -> ModuleDef:
-    """The network that a name spells: attention, anti-aliasing, depth, the letter of the stem, groups and widths."""
+    """Makes the network of a name, which spells attention, anti-aliasing, depth, stem, groups and widths."""
     spelt = re.fullmatch(r"(se|eca|)res(?:net|next)(aa|)(\d+)([cdst]|)(?:_(\d+)x(\d+)d)?", name)
     if spelt is None:
         raise ValueError(f"{name} does not spell a network")
@@ -86,14 +86,14 @@ def _resnet(name: str) -> ModuleDef:
 
 
 def _wide_resnet(*stage_sizes: int) -> ModuleDef:
-    """Twice as wide within the blocks (Zagoruyko and Komodakis, arXiv 1605.07146)."""
+    """Makes a ResNet with blocks twice as wide inside (Zagoruyko and Komodakis, arXiv 1605.07146)."""
     block = partial(modules.Bottleneck, inner_widths=(2, 2), stride_on_3x3=True)
     stem = partial(modules.ImageNetStem, pool=_padded_max_pool)
     return partial(ResNet, stage_sizes=stage_sizes, block=block, stem=stem)
 
 
 def _tiered_silu(attention: ModuleDef | None = None, **settings: Any) -> ModuleDef:
-    """The `ts` networks: SiLU, a tiered stem, attention after the 3x3 convolution."""
+    """Makes a `ts` network: SiLU, a tiered stem, attention after the 3x3 convolution."""
     return partial(ResNet, attention=attention, placement="inner", activation=nn.silu, stem_width=32, **settings)
 
 
@@ -112,15 +112,15 @@ _RESNET33TS = {
 
 
 class LegacyBasicBlock(modules.BasicBlock):
-    """Activates the branch before its squeeze."""
+    """A basic block that activates the branch before its squeeze."""
 
     def branch(self, x: Array, *, train: bool) -> Array:
-        """The residual branch, up to the activation that follows its last normalisation."""
+        """Returns the residual branch up to the activation that follows its last normalisation."""
         return ops.activate(self.activation, super().branch(x, train=train))
 
 
 def _legacy(network: ModuleDef, **settings: Any) -> ModuleDef:
-    """The authors' network with dropout."""
+    """Makes the authors' network with dropout."""
     return partial(network, attention=modules.SqueezeExcite, dropout=0.2, **settings)
 
 

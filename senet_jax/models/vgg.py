@@ -18,7 +18,7 @@ class VGGLayer(ConvNorm):
     """Convolution, normalisation, activation, recalibration."""
 
     attention: ModuleDef | None = None
-    """Makes the module that recalibrates, named "se"; None: a plain layer."""
+    """Function that makes the attention module, named "se"; None: a plain layer."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
@@ -31,7 +31,7 @@ class VGG(Network, kw_only=True):
 
     The layers have their customary names: `conv5_3` is the third of stage 5. The attention stands after the activation
     of every convolution (Hu et al., arXiv 1709.01507, section 3.3). The dense layers are convolutions, so that an image
-    larger than 224x224 gives the mean of what they find at each position.
+    larger than 224x224 gives the mean of their outputs over positions.
     """
 
     stage_sizes: Sequence[int]
@@ -41,7 +41,7 @@ class VGG(Network, kw_only=True):
     dense_width: int = 4096
     """Channels of the first two dense layers."""
     dropout: float = 0.5
-    """Rate of dropout after each of them; training then needs the random numbers "dropout"."""
+    """Rate of dropout after each of the first two dense layers; training then needs the random numbers "dropout"."""
 
     @property
     def stages(self) -> Collection[int]:
@@ -49,9 +49,9 @@ class VGG(Network, kw_only=True):
         return range(1, 1 + len(self.stage_sizes))
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """The stride and the map after each stage, and after the last maximum.
+        """Yields the stride and the map after each stage, and after the last maximum.
 
-        Raises ValueError for images so small that nothing would be left of them.
+        Raises ValueError if the images are too small for the network.
         """
         if min(x.shape[1:3]) < (least := 2 ** len(self.stage_sizes)):
             raise ValueError(f"images are {x.shape[1]}x{x.shape[2]}; VGG takes at least {least}x{least} pixels")
@@ -65,9 +65,9 @@ class VGG(Network, kw_only=True):
         yield stride, x
 
     def classify(self, x: Array, *, train: bool) -> Array:
-        """Logits from the last map, or the mean over positions of what the second dense layer gives.
+        """Returns the logits of the last map, or the mean over positions of the second dense layer's output.
 
-        Raises ValueError where the map is smaller than the 7x7 of a 224x224 image; timm stretches it.
+        Raises ValueError if the map is smaller than the 7x7 of a 224x224 image; timm stretches it.
         """
         if min(x.shape[1:3]) < 7:
             least = 7 * 2 ** len(self.stage_sizes)

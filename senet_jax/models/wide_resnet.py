@@ -9,7 +9,7 @@ from senet_jax.modules.pre_activation import PreActivationBasicBlock
 
 
 def _wide(depth: int, multiple: int) -> Callable[..., PreActivationResNet]:
-    """6n + 4 layers, the projections of the shortcuts counted; `multiple` times the channels of ResNet-20."""
+    """Makes a network of 6n + 4 layers, projections included, and `multiple` times the channels of ResNet-20."""
     return partial(
         PreActivationResNet,
         stage_sizes=((depth - 4) // 6,) * 3,
