@@ -50,17 +50,23 @@ class Case:
         return replace(self, pixels=224 if "vgg" in self.name else max(self.pixels, 32), fields={})
 
     def gradients(
-        self, *, fused: bool, group: int | None = None, devices: int = 1, dtype: Any = jnp.float64
+        self,
+        *,
+        fused: bool,
+        group: int | None = None,
+        devices: int = 1,
+        dtype: Any = jnp.float64,
+        batch_size: int = BATCH_SIZE,
     ) -> dict[str, np.ndarray]:
         """Returns each parameter's gradient: the momentum after one step from the same state on the same images."""
         mesh = parallel.data_mesh(jax.devices()[:devices])
         data = DataConfig("digits", image_size=self.pixels, mean=(0.5,))
-        config = Experiment(data=data, batch_size=BATCH_SIZE)
+        config = Experiment(data=data, batch_size=batch_size)
         norm = partial(BatchNorm, group=group, fused=fused)
         model = create_model(self.name, 10, dtype=dtype, param_dtype=dtype, norm=norm, **self.fields)
         random = np.random.default_rng(0)
-        images = random.integers(0, 256, (BATCH_SIZE, self.pixels, self.pixels, 3), np.uint8)
-        labels = random.integers(0, 10, BATCH_SIZE, np.int32)
+        images = random.integers(0, 256, (batch_size, self.pixels, self.pixels, 3), np.uint8)
+        labels = random.integers(0, 10, batch_size, np.int32)
         (batch,) = parallel.to_devices([{"image": images, "label": labels}], mesh)
         step = parallel.jit_step(make_train_step(model, _OPTIMIZER, config), mesh)
         state = jax.device_put(_random_state(model, images.shape[1:]), parallel.replicated(mesh))

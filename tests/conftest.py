@@ -23,6 +23,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    """Starts with the slow tests, so that no worker ends long after the others."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if not config.getoption("--parity"):
         large = [item for item in items if item.get_closest_marker("parity")]
         items[:] = [item for item in items if item not in large]

@@ -104,7 +104,7 @@ class CBAM(ReducingAttention):
         y = x.astype(dtype)
         size = (self.kernel_size, self.kernel_size)
         spatial = nn.Conv(1, size, use_bias=False, dtype=dtype, param_dtype=self.param_dtype, name="spatial")
-        return ops.scale(x, gate(spatial(jnp.stack([y.mean(axis=-1), y.max(axis=-1)], axis=-1))))
+        return ops.scale(x, gate(spatial(jnp.stack([y.mean(axis=-1), ops.largest(y, -1)], axis=-1))))
 
 
 class GatherExcite(ReducingAttention):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,24 @@ def squeeze(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
 
 def squeeze_max(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
     """Returns the maximum of each channel over all positions (table 11), in float32 at least."""
-    return jnp.max(x, axis=(-3, -2)).astype(_float32(x))
+    return largest(x.reshape(*x.shape[:-3], -1, x.shape[-1]), -2).astype(_float32(x))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def largest(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Returns the maximum along an axis; its gradient goes to the first of the largest elements.
+
+    The gradient of `jnp.max` is 0 / 0 if the compiler computes x once more with other rounding and no element equals
+    the maximum.
+    """
+    return jnp.max(x, axis)
+
+
+@largest.defjvp
+def _largest_jvp(axis: int, primals: tuple[Any], tangents: tuple[Any]) -> tuple[Array, Array]:
+    (x,), (tangent,) = primals, tangents
+    chosen = lax.broadcasted_iota(jnp.int32, x.shape, axis % x.ndim) == jnp.argmax(x, axis, keepdims=True)
+    return largest(x, axis), jnp.sum(jnp.where(chosen, tangent, 0), axis)
 
 
 def squeeze_both(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:

@@ -1,6 +1,6 @@
 """Our networks with the weights of rule.py, and how far their answers are from the peer's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -44,8 +44,8 @@ def build(name: str, fingerprint: int, folder: Path, **fields) -> tuple[Network,
     return model, load_weights(model, file)
 
 
-def relative_errors(name: str, folder: Path) -> dict[str, float]:
-    """Of the logits and of each map, for each size: the largest difference over the largest magnitude."""
+def relative_errors(name: str, folder: Path, sizes: Sequence[str]) -> dict[str, float]:
+    """Returns the largest difference over the largest magnitude, of the logits and of each map, for each size."""
     peer = np.load(FIXTURES / f"{name}.npz")
     model, variables = build(name, peer["names"], folder)
     strides = sorted({int(key.split()[-1]) for key in peer.files if "stride" in key})
@@ -56,7 +56,7 @@ def relative_errors(name: str, folder: Path) -> dict[str, float]:
         return model.apply(variables, images, train=False), maps
 
     errors = {}
-    for size in rule.sizes(name):
+    for size in sizes:
         logits, maps = answers(rule.images(*rule.SIZES[size]).transpose(0, 2, 3, 1))
         ours = {f"{size} logits": np.asarray(logits)}
         for stride in strides:
