@@ -27,8 +27,8 @@ def shrink_warning(image: tuple[int, int], size: int) -> str | None:
 
 
 def run(plan: Plan, workdir: Path) -> None:
-    """Trains to the end, and leaves the result in the workdir. Raises FloatingPointError if training diverges."""
-    from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and a refusal must be quick.
+    """Trains to the end, and writes the result into the workdir. Raises FloatingPointError if training diverges."""
+    from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and errors must be quick.
 
     config, dataset = plan.config, plan.dataset
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)

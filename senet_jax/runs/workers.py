@@ -1,4 +1,4 @@
-"""Runs of a sweep, each in a directory of its own, trained by processes that can die without harm to the others."""
+"""Runs of a sweep, each in its own directory, trained by processes that can die without harm to the others."""
 
 import contextlib
 import functools
@@ -32,7 +32,7 @@ _SPAWN = multiprocessing.get_context("spawn")  # A process in which jax runs mus
 
 
 def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: Callable[[Path, str], None]) -> None:
-    """Trains each run in its directory, that many at a time, and says of each directory that it starts and how it ends.
+    """Trains each run in its directory, `jobs` at a time; `say` gets the directory and how its run starts and ends.
 
     Compiled programs are kept in `programs`, so that runs which differ in seed or learning rate alone share theirs.
     """
@@ -45,7 +45,7 @@ def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: C
                 directory, config = waiting.popleft()
                 busy[worker.connection] = worker, directory
                 say(directory, "starts")
-                with contextlib.suppress(ConnectionError):  # It died while it was idle, which shows below.
+                with contextlib.suppress(ConnectionError):  # A worker that died while idle is noticed below.
                     worker.connection.send((directory, config))
             for ready in wait(list(busy)):
                 worker, directory = busy.pop(ready)
@@ -56,7 +56,7 @@ def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: C
                     trained = True
                     worker.process.join()
                     workdirs.write_failure(directory, f"its process ended with exit code {worker.process.exitcode}")
-                say(directory, workdirs.state(directory) if trained else "left to another process, which trains it now")
+                say(directory, workdirs.state(directory) if trained else "skipped: another process is training it")
     finally:
         with handled_by(signal.SIG_DFL):  # A second signal ends the process at once.
             for worker, _ in busy.values():
@@ -80,7 +80,7 @@ class _Worker:
 
 
 def _serve(connection: Connection, programs: Path, jobs: int, command: list[str]) -> None:
-    sys.orig_argv[:] = command  # Which results say that they come from.
+    sys.orig_argv[:] = command  # Recorded in result.json as the command.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent is interrupted too, and ends this process.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if jobs > 1:
@@ -99,7 +99,7 @@ def _serve(connection: Connection, programs: Path, jobs: int, command: list[str]
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent is killed: the same command may follow at once, and start the same run."""
+    """Ends this process when its parent is killed, so that the same command can start the same run at once."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -107,7 +107,7 @@ def _end_with_parent() -> None:
 
 
 def _train(directory: Path, config: Experiment) -> bool:
-    """Whether the run has ended, well or not; False where another process trains it."""
+    """Trains the run; returns False if another process is training it."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with workdirs.locked(directory):

@@ -1,4 +1,4 @@
-"""What a network answers to every example of a split."""
+"""Predictions of a network for every example of a split."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -21,20 +21,20 @@ _TOP = 5
 
 
 class Answers(NamedTuple):
-    """Of n examples, in the order of the split; k is 5, or the number of classes if it is smaller."""
+    """Predictions for n examples, in the order of the split; k is 5, or the number of classes if it is smaller."""
 
     numbers: np.ndarray
-    """Of the examples in the split, int (n,); those that cannot be read are left out."""
+    """Numbers of the examples in the split, int (n,); those that cannot be read are left out."""
     labels: np.ndarray
     """The network's number of each example's class, int32 (n,)."""
     losses: np.ndarray
     """Cross entropy in nats, float32 (n,)."""
     ranks: np.ndarray
-    """As `metrics.ranks` gives them, int32 (n,): the answer is right where the rank is 1."""
+    """`metrics.ranks`, int32 (n,): the prediction is correct if the rank is 1."""
     classes: np.ndarray
     """The likeliest classes, the likeliest first, int32 (n, k)."""
     probabilities: np.ndarray
-    """Those of `classes`, float32 (n, k)."""
+    """Probabilities of `classes`, float32 (n, k)."""
 
 
 def answers(

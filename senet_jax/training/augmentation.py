@@ -1,4 +1,4 @@
-"""What is done to images on the device: pure functions of a key and a batch."""
+"""Augmentation on the device: pure functions of a key and a batch."""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,12 @@ from senet_jax.typing import Array, Float, Shaped, UInt8
 def normalise(
     images: Shaped[Array, "n h w c"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "n h w c"]:
-    """Pixels from 0..255 to [0, 1], less the mean, over the std; in float32, or float64 if the images have it."""
+    """Returns (pixels / 255 - mean) / std, in float32, or in float64 if the images are."""
     return (images.astype(jnp.promote_types(images.dtype, jnp.float32)) / 255 - jnp.array(mean)) / jnp.array(std)
 
 
 def random_crop(key: Array, images: UInt8[Array, "n h w c"], padding: int) -> UInt8[Array, "n h w c"]:
-    """A crop of the images' own size, anywhere in the images padded by that many zero pixels on each side."""
+    """Returns random crops of the same size of the images padded by `padding` zero pixels on each side."""
     n, h, w, c = images.shape
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     corners = jax.random.randint(key, (n, 2), 0, 2 * padding + 1)
@@ -22,15 +22,15 @@ def random_crop(key: Array, images: UInt8[Array, "n h w c"], padding: int) -> UI
 
 
 def random_flip(key: Array, images: UInt8[Array, "n h w c"]) -> UInt8[Array, "n h w c"]:
-    """Each image mirrored left to right with probability 1/2."""
+    """Returns the images, each mirrored left to right with probability 1/2."""
     flipped = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
     return jnp.where(flipped, images[:, :, ::-1], images)
 
 
 def cutout(key: Array, images: Float[Array, "n h w c"], size: int) -> Float[Array, "n h w c"]:
-    """A square of that many pixels a side is 0, and so the mean, in each normalised image (arXiv 1708.04552).
+    """Sets a square of `size` pixels a side to 0, the mean, in each normalised image (arXiv 1708.04552).
 
-    Its centre is anywhere in the image, so that it can reach over the border.
+    The centre is anywhere in the image, so that the square can reach over the border.
     """
     n, h, w, _ = images.shape
     corners = jax.random.randint(key, (n, 2), 0, jnp.array([h, w])) - size // 2

@@ -1,6 +1,6 @@
 """Checkpoints with Orbax: the state and a manifest that proves it, committed together.
 
-Orbax restores flipped bits without a word. The manifest has the SHA-256 of every array and of itself.
+Orbax restores flipped bits without an error. The manifest has the SHA-256 of every array and of itself.
 """
 
 import sys
@@ -22,10 +22,10 @@ from senet_jax.weights.manifests import DamagedError, UnusableError
 
 
 class Checkpoints:
-    """The checkpoints of a workdir. Saving goes on in the background; `close` waits for it."""
+    """The checkpoints of a workdir. They are saved in the background; `close` waits for it."""
 
     def __init__(self, workdir: Path, keep: int | None = None, *, read_only: bool = False):
-        """With `read_only` nothing in the workdir changes, so that a run can go on there meanwhile."""
+        """Opens the checkpoints; with `read_only` nothing in the workdir changes, so that a run can go on meanwhile."""
         self._workdir, self._read_only = workdir, read_only
         self._directory = (workdir / workdirs.CHECKPOINTS).absolute()
         self._manager: Any = None
@@ -43,7 +43,7 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """Steps after which the newest complete checkpoint was taken; None if there is none."""
+        """Step of the newest complete checkpoint; None if there is none."""
         return max(self._steps, default=None)
 
     @property
@@ -51,7 +51,7 @@ class Checkpoints:
         return [] if self._manager is None else sorted(self._manager.all_steps())
 
     def save(self, step: int, state: TrainState, config: Experiment) -> None:
-        """Saves the state after that many steps, which are also its place in the data: batches come in order of steps.
+        """Saves the state after `step` steps, which is also its place in the data: batches come in the order of steps.
 
         Raises RuntimeError if the checkpoint was not saved.
         """
@@ -65,10 +65,10 @@ class Checkpoints:
     def restore(
         self, like: TrainState, config: Experiment, say: Callable[[str], None] | None = None
     ) -> tuple[TrainState, int]:
-        """The state of the newest checkpoint that proves itself, and the batches that it has seen.
+        """Returns the state of the newest checkpoint that proves itself, and the number of batches that it has seen.
 
-        A damaged one is named by `say`, standard error if it is None, and moved to `damaged_checkpoints` in the
-        workdir. The state has the shapes, types and shardings of `like`.
+        A damaged checkpoint is named by `say`, or on standard error if that is None, and moved to
+        `damaged_checkpoints` in the workdir. The state has the shapes, types and shardings of `like`.
 
         Raises UnusableError, a ValueError, if a checkpoint is of another configuration or of arrays of other shapes or
         types, or if none proves itself.
@@ -111,7 +111,7 @@ class Checkpoints:
         abstract: Any = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
         try:
             state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
-        except Exception as error:  # Each file has its own ways to fail.
+        except Exception as error:  # Damage raises errors of many types.
             raise DamagedError(manifests.first_line(error)) from error
         manifests.compare(manifest["arrays"], manifests.digests(state["state"]))
         return state["state"]
@@ -132,9 +132,9 @@ def _check_same(held: dict[str, Any], config: Experiment, holder: str) -> None:
 
 
 def verify(directory: Path) -> dict[str, Any]:
-    """The state in a checkpoint, the directory of one step, as arrays of NumPy, each compared with the manifest.
+    """Returns the state in a checkpoint, the directory of one step, as NumPy arrays that equal the manifest.
 
-    Raises DamagedError with the names of what is not as it was saved.
+    Raises DamagedError with the names of the arrays that differ.
     """
     manifest = manifests.read(directory)
     try:
@@ -143,7 +143,7 @@ def verify(directory: Path) -> dict[str, Any]:
             saved: Any = checkpointer.metadata(path)
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved.item_metadata.tree)
             tree = checkpointer.restore(path, restore_args=as_numpy)
-    except Exception as error:  # Each file has its own ways to fail.
+    except Exception as error:  # Damage raises errors of many types.
         raise DamagedError(manifests.first_line(error)) from error
     manifests.compare(manifest["arrays"], manifests.digests(tree))
     return tree

@@ -1,4 +1,4 @@
-"""Where compiled programs are kept from one process to the next."""
+"""A cache of compiled programs on disk."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from senet_jax.ops import onednn
 
 _LIMIT = 2 * 2**30
-"""Bytes; the programs that were not used for longest are removed first."""
+"""Largest size in bytes; the least recently used programs are removed first."""
 
 
 def keep_programs(directory: Path | None = None) -> Path | None:
-    """Has JAX keep compiled programs in the directory, by default senet_jax in the user's folder of caches.
+    """Makes JAX keep compiled programs in the directory, by default senet_jax in the user's folder of caches.
 
-    Returns the directory. Returns None, with nothing changed, on a CPU where oneDNN computes convolutions, because such
-    programs cannot be kept, and if JAX's own settings say something about its cache.
+    Returns the directory. Changes nothing and returns None if JAX's own settings concern its cache, or on a CPU if
+    oneDNN computes convolutions, because such programs cannot be kept.
     """
     config: Any = jax.config
     said = config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache

@@ -1,4 +1,4 @@
-"""Where a run's figures go: `metrics.jsonl`, TensorBoard event files, and the terminal."""
+"""Logs of a run: `metrics.jsonl`, TensorBoard event files, and the terminal."""
 
 import json
 import sys
@@ -13,10 +13,10 @@ from senet_jax.workdir import METRICS
 
 
 class Logs:
-    """Writes records of a step; on a terminal a progress bar stands below them, elsewhere they are plain lines."""
+    """Writes the records of a run; a terminal has a progress bar below them, other outputs plain lines."""
 
     def __init__(self, workdir: Path, *, start: int, total: int, steps_per_epoch: float):
-        """Continues after step `start`: what an interrupted run wrote beyond it is dropped, for it will come again."""
+        """Continues after step `start`; later records of an interrupted run are dropped, because they come again."""
         kept = [record for record in read(workdir) if record["step"] <= start]
         replace_text(workdir / METRICS, "".join(json.dumps(record) + "\n" for record in kept))
         self._file = (workdir / METRICS).open("a")
@@ -27,7 +27,7 @@ class Logs:
         self._train_line = ""
 
     def advance(self) -> None:
-        """Counts one more step. The progress bar begins with the first one, so that compilation is not in its rate."""
+        """Counts one more step. The progress bar begins with the first, so that its rate is without compilation."""
         if self._bar is None:
             self._bar = tqdm(
                 total=self._total, initial=self._start + 1, unit="step", disable=None, dynamic_ncols=True,
@@ -58,12 +58,12 @@ class Logs:
             self.say(f"epoch {epoch:6.1f}  train: {self._train_line}  {split}: {line}, {left} left")
 
     def say(self, text: str) -> None:
-        """Prints a line, above the progress bar where there is one."""
+        """Prints a line, above the progress bar if there is one."""
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
     def close(self) -> None:
-        """Writes what is still buffered."""
+        """Closes the files, and removes the progress bar."""
         if self._bar is not None:
             self._bar.close()
         self._events.close()
@@ -82,7 +82,7 @@ def speed(workdir: Path) -> dict[str, float]:
 
 
 def read(workdir: Path) -> list[dict[str, Any]]:
-    """The records of a run, in the order of writing; a last line that a kill cut short is left out."""
+    """Returns the records of a run, in the order of writing; a last line that a kill cut short is left out."""
     path = workdir / METRICS
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -30,7 +30,7 @@ from senet_jax.workdir import BAD_IMAGES, BEST, write_init
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
-    """Trains to the end, from the workdir's newest checkpoint where it has one.
+    """Trains to the end, from the newest checkpoint if the workdir has one.
 
     Returns the test metrics at the end, images_per_second and seconds of the training steps of all its processes, and
     compile_seconds of this one, its first step included.
@@ -49,7 +49,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     speed = _Speed(log)
 
     def test(step: int) -> None:
-        """Evaluates, unless it is told to stop meanwhile."""
+        """Evaluates, unless a signal stops the run meanwhile."""
         nonlocal results, best
         results = evaluate(state.evaluated, stop)
         if results.get("accuracy", -1.0) > best:
@@ -91,13 +91,13 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
 
 
 def _bad_images_file(workdir: Path) -> Path:
-    """Each process has a file of its own."""
+    """Returns the file of this process for images that cannot be read."""
     file, process = workdir / BAD_IMAGES, jax.process_index()
     return file.with_stem(f"{file.stem}_{process}") if process else file
 
 
 def _batches(plan: Plan, start: int, mesh: Mesh, bad: BadImages) -> Iterator[Batch]:
-    """The process' own part of the training batches after that many steps, on the devices."""
+    """Yields this process's part of the training batches after `start` steps, on the devices."""
     batches = train_batches(
         plan.dataset.train,
         plan.config.data,
@@ -168,7 +168,7 @@ def make_evaluate(
 
 
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
-    """The state to go on from, on all devices, and the number of batches that it has seen."""
+    """Returns the state to go on from, on all devices, and the number of batches that it has seen."""
     config, everywhere, init = plan.config, parallel.replicated(mesh), partial(initial, plan)
     if checkpoints.latest is None:
         variables = None if plan.start is None else plan.start.variables
@@ -179,7 +179,7 @@ def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[Tra
 
 
 def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdir: Path) -> None:
-    """Leaves the variables with the best test accuracy so far; the first of equals stays."""
+    """Writes the variables of the best test accuracy so far."""
     config, dataset = plan.config, plan.dataset
     save_weights(
         workdir / BEST,
@@ -203,7 +203,7 @@ def _check_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> Non
 
 @dataclass
 class _Speed:
-    """Images and seconds of the training steps alone, without compilation, evaluation and checkpoints."""
+    """Counts images and seconds of the training steps, without compilation, evaluation and checkpoints."""
 
     log: Logs
     images: int = 0
@@ -212,7 +212,7 @@ class _Speed:
 
     @contextmanager
     def measure(self, images: int, *, compiles: bool) -> Iterator[None]:
-        """Measures a step; one that compiles is not among the others, and is said."""
+        """Measures a step; a step that compiles is logged on its own."""
         if compiles:
             self.log.say("compiling the training step")
         began = time.perf_counter()
@@ -226,7 +226,7 @@ class _Speed:
             self.seconds += seconds
 
     def take(self) -> dict[str, float]:
-        """For the log; empty if nothing was measured since the last time."""
+        """Returns images_per_second and seconds since the last call; empty if nothing was measured."""
         images, seconds = self.images, self.seconds
         self.images, self.seconds = 0, 0.0
         return {"images_per_second": images / seconds, "seconds": seconds} if images else {}

@@ -11,7 +11,7 @@ Sums = dict[str, Array]
 
 
 def zeros() -> Sums:
-    """Sums over no examples."""
+    """Returns sums over no examples."""
     counts = {name: jnp.zeros((), jnp.int32) for name in ("correct", "top5_correct", "count")}
     return {"loss": jnp.zeros((), jnp.float32)} | counts
 
@@ -19,7 +19,7 @@ def zeros() -> Sums:
 def losses(
     logits: Float[Array, "n classes"], labels: Int[Array, " n"], label_smoothing: float = 0.0
 ) -> Float[Array, " n"]:
-    """Cross entropy in nats; that share of the target is spread evenly over all classes (arXiv 1512.00567)."""
+    """Returns the cross entropy in nats; `label_smoothing` of the target is spread over all classes (1512.00567)."""
     log_p = jax.nn.log_softmax(logits)
     target = -jnp.take_along_axis(log_p, labels[:, None], axis=1)[:, 0]
     return (1 - label_smoothing) * target - label_smoothing * log_p.mean(axis=1)
@@ -31,7 +31,7 @@ def sums(
     labels: Int[Array, " n"],
     mask: Bool[Array, " n"] | None = None,
 ) -> Sums:
-    """Sums over the examples that the mask does not leave out. A tie, or a logit that is no number, is wrong."""
+    """Returns sums over the examples whose mask is True. A tie counts as wrong, and so does a NaN among the logits."""
     mask = jnp.ones(labels.shape, bool) if mask is None else mask
     rank = ranks(logits, labels)
     return {
@@ -43,18 +43,18 @@ def sums(
 
 
 def ranks(logits: Float[Array, "n classes"], labels: Int[Array, " n"]) -> Int[Array, " n"]:
-    """Place of the example's own class among the logits, from 1; of a tie the last, of what is no number past all."""
+    """Returns the rank of each label among the logits, from 1; the worst of a tie, and beyond all classes for NaN."""
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
     return jnp.where(jnp.isnan(logits).any(axis=1), logits.shape[1] + 5, (logits >= own).sum(axis=1))
 
 
 def add(a: Sums, b: Sums) -> Sums:
-    """Sums over the examples of both."""
+    """Returns sums over the examples of both."""
     return jax.tree.map(jnp.add, a, b)
 
 
 def means(parts: list[Sums]) -> dict[str, float]:
-    """Loss in nats, accuracy and top-5 accuracy in [0, 1] over the examples of all parts; waits for the device."""
+    """Returns loss in nats, accuracy and top-5 accuracy in [0, 1] over all parts; waits for the device."""
     parts = jax.device_get(parts)
     total = {name: math.fsum(float(part[name]) for part in parts) for name in parts[0]}
     return {

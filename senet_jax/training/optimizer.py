@@ -48,6 +48,7 @@ def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.G
     return optax.chain(
         optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm),
         optax.add_decayed_weights(config.weight_decay, mask=kernels),
+        # Nested as `optax.sgd` nests them: checkpoints hold the state of this structure.
         optax.chain(optax.trace(config.momentum, nesterov=config.nesterov), scale_by_learning_rate(schedule)),
     )
 
@@ -73,9 +74,9 @@ def scale_by_learning_rate(schedule: optax.Schedule) -> optax.GradientTransforma
         updates = jax.tree.map(lambda update: jnp.asarray(factor, update.dtype) * update, updates)
         return updates, optax.ScaleByScheduleState(count=optax.safe_increment(state.count))
 
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]  # No extra ones.
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]  # Its type lacks extra arguments.
 
 
 def kernels(params: Any) -> Any:
-    """True for the kernels of convolutions and dense layers, False for biases and normalisation parameters."""
+    """Returns True for kernels of convolutions and dense layers, False for biases and normalisation parameters."""
     return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -1,4 +1,4 @@
-"""Data parallelism: one mesh of all devices, the batch divided over it, everything else replicated."""
+"""Data parallelism: one mesh of all devices, the batch sharded over it, everything else replicated."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,18 +12,18 @@ from senet_jax.training.step import Batch
 
 
 def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """The devices, by default all of all processes, along the axis "data"."""
+    """Returns the mesh of the devices, by default all of all processes, along the axis "data"."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds the whole array."""
+    """Returns the sharding of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def sharded(mesh: Mesh) -> NamedSharding:
-    """The first dimension is divided over the devices."""
+    """Returns the sharding of an array whose first dimension is divided over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
@@ -33,7 +33,7 @@ def jit_step(step: Callable[..., Any], mesh: Mesh) -> jax.stages.Wrapped:
 
 
 def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:
-    """Each process's part of every batch as global arrays, on their way to the devices that many batches ahead."""
+    """Yields batches as global arrays from this process's parts; `ahead` batches are on their way to the devices."""
     sharding = sharded(mesh)
     waiting: deque[Batch] = deque()
     for batch in batches:

@@ -21,7 +21,7 @@ from senet_jax.weights.configured import build_model
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything of an experiment that is known before its first step."""
+    """An experiment as far as it is known before its first step."""
 
     config: Experiment
     model: Network
@@ -34,11 +34,11 @@ class Plan:
     schedule: Callable[[int], Any]
     """Share of the peak learning rate at a step, counted from 0."""
     optimizer: optax.GradientTransformationExtraArgs
-    """Takes the peak learning rate as an argument of `update`."""
+    """Optimizer whose `update` takes the peak learning rate as an argument."""
 
     @cached_property
     def start(self) -> Start | None:
-        """The trained variables that a new run starts from; None: random values. Raises as `read_start` does."""
+        """Trained variables that a new run starts from; None: random values. Raises as `read_start` does."""
         return read_start(self.config, self.model, self.dataset)
 
     def learning_rate(self, step: int) -> float:
@@ -54,14 +54,14 @@ class Plan:
 
 
 def open_plan(config: Experiment) -> Plan:
-    """Opens the dataset and makes the plan. Raises ValueError for what is not possible, the quickest check first."""
+    """Opens the dataset and makes the plan. Raises ValueError if it is impossible, after the quickest check."""
     build_model(config.model, num_classes=1)
     check_devices(config)
     return make_plan(config, open_dataset(config.data))
 
 
 def make_plan(config: Experiment, dataset: Dataset) -> Plan:
-    """Builds the network and turns durations into steps. Raises ValueError where one comes to no step at all."""
+    """Builds the network and turns durations into steps. Raises ValueError if one is less than a step."""
     model = build_model(config.model, dataset.num_classes)
     steps_per_epoch = len(dataset.train) / config.batch_size
     steps = {}
@@ -79,17 +79,17 @@ def make_plan(config: Experiment, dataset: Dataset) -> Plan:
 
 
 def initial(plan: Plan, seed: int | Array, variables: Any = None) -> TrainState:
-    """The state before the first step, from these variables; None: from random ones."""
+    """Returns the state before the first step, from these variables; None: from random ones."""
     size, average = plan.config.data.image_size, plan.config.optimizer.ema_decay is not None
     shape = (size, size, plan.dataset.channels)
     return init_state(plan.model, plan.optimizer, shape, seed=seed, average=average, variables=variables)
 
 
 def check_devices(config: Experiment, devices: int | None = None) -> None:
-    """Raises ValueError if so many devices, by default all that jax has, do not divide a training batch."""
+    """Raises ValueError if the number of devices, by default all of jax, does not divide a training batch."""
     size, devices = config.batch_size, devices or jax.device_count()
     if size % devices:
         nearest = max(1, round(size / devices)) * devices
         raise ValueError(
-            f"config.batch_size is {size}, which {devices} devices do not divide; the nearest that they do: {nearest}"
+            f"config.batch_size is {size}, which {devices} devices do not divide; the nearest possible is {nearest}"
         )

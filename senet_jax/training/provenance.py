@@ -18,7 +18,7 @@ _LIBRARIES = ("jax", "flax", "optax")
 
 
 def provenance() -> dict[str, Any]:
-    """Commit, command, hardware, versions and time of a result."""
+    """Returns commit, command, hardware, versions and time of a result."""
     versions = {"python": platform.python_version(), "senet_jax": __version__}
     return {
         "commit": _commit(),
@@ -50,7 +50,7 @@ def _hardware() -> str:
 
 
 def _processor() -> str:
-    """The name of the CPU where the system tells it, else its architecture."""
+    """Returns the name of the CPU if the system tells it, else its architecture."""
     try:
         told = Path("/proc/cpuinfo").read_text()
     except OSError:

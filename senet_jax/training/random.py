@@ -8,6 +8,6 @@ from senet_jax.typing import Array
 
 
 def stream(seed: int | Array, name: str, step: int | Array = 0) -> Array:
-    """The key of a named stream at a step, the same whatever else draws random numbers."""
+    """Returns the key of a named stream at a step, which does not depend on other streams."""
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
     return jax.random.fold_in(key, step)

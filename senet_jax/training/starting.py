@@ -1,4 +1,4 @@
-"""Where a run starts that does not start from random values: the variables of trained weights."""
+"""Trained weights that a run starts from."""
 
 from typing import Any, NamedTuple
 
@@ -15,18 +15,18 @@ from senet_jax.weights.source import read_source
 
 
 class Start(NamedTuple):
-    """The variables before the first step."""
+    """Variables before the first step."""
 
     variables: dict[str, Any]
     """`params` and `batch_stats`."""
     source: str
-    """Name of the weights, with the SHA-256 of their file or the step of their run, and what was done to them."""
+    """Name of the weights, with the SHA-256 of their file or the step of their run, and the changes to them."""
 
 
 def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start | None:
     """Reads the weights of `config.init`; None if there are none.
 
-    Raises ValueError if they do not fit the network or the dataset, OSError if they cannot be had.
+    Raises ValueError if they do not fit the network or the dataset, OSError if they cannot be read or fetched.
     """
     init = config.init
     if init.weights is None:

@@ -1,4 +1,4 @@
-"""Everything that training changes."""
+"""The state of training."""
 
 from typing import Any
 
@@ -20,19 +20,19 @@ class TrainState:
     """
 
     step: Any
-    """int32 ()."""
+    """Number of steps, int32 ()."""
     variables: Any
     """`params` and `batch_stats` of the network."""
     optimizer_state: Any
-    """Of optax."""
+    """State of the optax optimizer."""
     average: Any
-    """Exponential moving average of the variables, or None where none is asked for."""
+    """Exponential moving average of the variables; None: the run keeps none."""
     sums: Any
     """`metrics.Sums` since the last log line, so that a resumed run logs what an uninterrupted one does."""
 
     @property
     def evaluated(self) -> Any:
-        """The variables that evaluation uses."""
+        """Variables that evaluation uses."""
         return self.variables if self.average is None else self.average
 
 
@@ -45,7 +45,7 @@ def init_state(
     average: bool,
     variables: Any = None,
 ) -> TrainState:
-    """The state before the first step, for images of shape (h, w, c), from these variables; None: from random ones."""
+    """Returns the state before the first step for images (h, w, c), from these variables; None: from random ones."""
     if variables is None:
         variables = model.init(random.stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False)
     return TrainState(

@@ -14,7 +14,7 @@ from senet_jax.training.state import TrainState
 from senet_jax.typing import Array
 
 Batch = dict[str, Array]
-"""`image` uint8 (n, h, w, c), `label` int32 (n,); for evaluation also `mask` bool (n,), False for padding."""
+"""`image` uint8 (n, h, w, c) and `label` int32 (n,); for evaluation also `mask` bool (n,), False for padding."""
 
 
 def make_train_step(
@@ -57,7 +57,7 @@ def make_train_step(
 
 
 def make_eval_step(model: nn.Module, config: Experiment) -> Callable[[dict[str, Any], Batch], metrics.Sums]:
-    """(variables, batch) -> sums of loss and correct answers over the examples that are not padding."""
+    """Makes (variables, batch) -> sums of loss and correct answers over the examples that are not padding."""
 
     def eval_step(variables: dict[str, Any], batch: Batch) -> metrics.Sums:
         images = augmentation.normalise(batch["image"], config.data.mean, config.data.std)
@@ -76,6 +76,6 @@ def _augment(images: Array, config: DataConfig, seed: int | Array, step: Array) 
 
 
 def _move(average: Any, variables: Any, decay: float, step: Array) -> Any:
-    """The average moves faster at first, so that it soon forgets the initial values."""
+    """Updates the average, faster at first, so that it soon forgets the initial values."""
     keep = jnp.minimum(decay, (1 + step) / (10 + step))
     return jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, average, variables)

@@ -22,15 +22,15 @@ class StoppedError(BaseException):
 
 @dataclass
 class Stop:
-    """Whether the run was told to stop."""
+    """The signal that stops a run."""
 
     signum: int | None = None
-    """The signal; None: it was not told."""
+    """Number of the signal; None: there was none."""
 
 
 @contextmanager
 def handled_by(handler: Any, signals: Iterable[int] = _SIGNALS) -> Iterator[None]:
-    """Sets the handler of signals, as `signal.signal` takes it, and afterwards those of before."""
+    """Sets the handler of signals, as `signal.signal` takes it, and restores the earlier ones afterwards."""
     before = {signum: signal.signal(signum, handler) for signum in signals}
     try:
         yield
@@ -41,10 +41,10 @@ def handled_by(handler: Any, signals: Iterable[int] = _SIGNALS) -> Iterator[None
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Notes the first signal in what it yields, and lets a second one end the process.
+    """Notes the first signal in the yielded `Stop`, and lets a second one end the process.
 
-    A signal that the process ignores stays ignored. Outside the main thread, where Python takes no signals, nothing is
-    noted.
+    A signal that the process ignores stays ignored. Outside the main thread nothing is noted, because Python takes
+    no signals there.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

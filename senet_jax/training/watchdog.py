@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _STDERR = 2
-"""File descriptor, which no redirection of `sys.stderr` changes."""
+"""File descriptor, which redirecting `sys.stderr` does not change."""
 
 
 @contextmanager
 def watched(seconds: float | None) -> Iterator[Callable[[], None]]:
     """Prints the stacks of all threads and ends the process, with status 1, if its body takes longer; None: never.
 
-    A call of the function that it yields gives the body its time anew.
+    A call of the yielded function restarts the time.
     """
 
     def start() -> None:

@@ -39,7 +39,7 @@ def test_a_duration_of_less_than_a_step_is_an_error(dataset):
 
 
 def test_a_training_batch_that_the_devices_do_not_divide_is_an_error():
-    message = "config.batch_size is 130, which 4 devices do not divide; the nearest that they do: 128"
+    message = "config.batch_size is 130, which 4 devices do not divide; the nearest possible is 128"
     with pytest.raises(ValueError, match=message):
         check_devices(Experiment(batch_size=130))
 
