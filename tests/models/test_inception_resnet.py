@@ -115,7 +115,7 @@ def test_training_and_inference():
 def test_what_cannot_be_is_an_error():
     with pytest.raises(ValueError, match="images are 75x74; Inception-ResNet-v2 takes at least 75x75 pixels"):
         evaluate(small(), (1, 75, 74, 3))
-    with pytest.raises(ValueError, match="placement is 'inner', but a block of several branches has no one 3x3"):
+    with pytest.raises(ValueError, match="placement is 'inner', which a block of several branches does not have"):
         evaluate(small(placement="inner"), (1, 75, 75, 3))
     with pytest.raises(ValueError, match="attention_stages has 4; the stages of this network are 5, 6, 7"):
         small(attention_stages=(4,))

@@ -42,7 +42,7 @@ def test_dilated_maps(output_stride, expected):
 
 
 def test_a_stride_that_there_is_not_is_an_error():
-    with pytest.raises(ValueError, match="there is no map at stride 64; there are 4, 8, 16, 32"):
+    with pytest.raises(ValueError, match="there is no map at stride 64; the strides are 4, 8, 16, 32"):
         shapes_of_maps("resnet18", (224, 224), (4, 64))
 
 

@@ -18,10 +18,10 @@ def test_every_network_has_its_twin_but_senet154():
         ({"name": "se_resnet5"}, "no network 'se_resnet5'; the nearest are se_resnet50"),
         (
             {"name": "resnet50", "ratio": 8},
-            "resnet50 has no squeeze-and-excitation here, so no ratio; did you mean 'se_resnet50'",
+            "resnet50 has no squeeze-and-excitation and so takes no ratio; did you mean 'se_resnet50'",
         ),
         ({"name": "se_resnet50", "ratio": 0}, "ratio is 0; it must be a positive number"),
-        ({"name": "se_resnet50", "ratio": 4, "attention": None}, "se_resnet50 has no squeeze-and-excitation here"),
+        ({"name": "se_resnet50", "ratio": 4, "attention": None}, "se_resnet50 has no squeeze-and-excitation and so"),
         ({"name": "resnet50", "ratio": 4, "attention": "eca"}, "EfficientChannelAttention has no ratio"),
         ({"name": "resnet50", "attention": "cbm"}, "there is no attention 'cbm'; the nearest are cbam"),
         ({"name": "resnet50", "attention_stages": (2, 6)}, "attention_stages has 6; .* are 2, 3, 4, 5"),
