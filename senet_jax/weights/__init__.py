@@ -1,4 +1,4 @@
-"""Trained parameters, other people's and our own, and the images that they want."""
+"""Trained parameters, other people's and our own, and the preprocessing of their images."""
 
 from senet_jax.weights.load import load_weights, save_weights
 from senet_jax.weights.preprocessing import Preprocessing

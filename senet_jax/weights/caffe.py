@@ -12,12 +12,12 @@ _STATISTICS = {"0": "running_mean", "1": "running_var"}
 
 
 def is_caffe(tensors: dict[str, np.ndarray]) -> bool:
-    """Whether these are blobs, which are called "layer/0", "layer/1"."""
+    """Returns whether these are blobs, with names such as "layer/0"."""
     return bool(tensors) and all(re.search(r"/\d+$", name) for name in tensors)
 
 
 def to_state_dict(blobs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The blobs under PyTorch's names for what they are; RGB for BGR, the classes sorted by their WordNet number.
+    """Returns the blobs as a state dict of PyTorch, for RGB instead of BGR, with the classes by WordNet number.
 
     Caffe's batch normalisation keeps sums, to be divided by its third blob, and leaves gain and bias to a layer of
     their own. A convolution "conv1" becomes "conv1.weight", its normalisation "conv1/bn.running_mean" and so on.
@@ -37,11 +37,11 @@ def to_state_dict(blobs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if name.endswith(".weight") and array.ndim == 4 and array.shape[1] == 3:
             state[name] = array[:, ::-1]
         elif name.startswith("classifier."):
-            layer = array.reshape(array.shape[-2:]) if array.ndim > 1 else array  # Old files have (1, 1, out, in).
+            layer = array.reshape(array.shape[-2:]) if array.ndim > 1 else array  # In old files it is (1, 1, out, in).
             state[name] = layer[_sorted_classes()] if len(layer) == 1000 else layer
     return state
 
 
 def _sorted_classes() -> np.ndarray:
-    """The authors' number of each class, by its usual number."""
+    """Returns the authors' number of each class, in the usual order."""
     return np.argsort(_ORDER.read_text().split())

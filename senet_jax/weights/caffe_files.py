@@ -9,7 +9,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-_MESSAGES = {  # As far as weights need it. Every field is declared repeated, so that an absent one is an empty list.
+_MESSAGES = {  # The part that weights need. Every field is repeated, so that an absent one is an empty list.
     "NetParameter": {"layers": (2, "V1LayerParameter"), "layer": (100, "LayerParameter")},
     "V1LayerParameter": {"name": (4, "bytes"), "blobs": (6, "BlobProto")},
     "LayerParameter": {"name": (1, "bytes"), "blobs": (7, "BlobProto")},
@@ -18,7 +18,7 @@ _MESSAGES = {  # As far as weights need it. Every field is declared repeated, so
         "channels": (2, "int32"),
         "height": (3, "int32"),
         "width": (4, "int32"),
-        "data": (5, "bytes"),  # Packed floats, which stand in the file as they stand in memory.
+        "data": (5, "bytes"),  # Packed floats have the same bytes in the file and in memory.
         "shape": (7, "BlobShape"),
         "double_data": (8, "bytes"),
     },
@@ -27,11 +27,11 @@ _MESSAGES = {  # As far as weights need it. Every field is declared repeated, so
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """Every blob of a Caffe model, called "layer/0", "layer/1" and so on; none where the file is no Caffe model.
+    """Returns every blob of a Caffe model, named "layer/0", "layer/1" and so on; none if it is another file.
 
     Blobs of old models, which have no shape, are (num, channels, height, width).
 
-    Raises ValueError where a blob has not as many values as its shape says, or where two layers have one name.
+    Raises ValueError if the size of a blob contradicts its shape, or if two layers have one name.
     """
     network = _network_class()()
     try:

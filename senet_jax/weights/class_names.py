@@ -11,7 +11,7 @@ _MOST_LISTED = 5
 
 
 def matched(network: Sequence[str], dataset: Sequence[str]) -> np.ndarray:
-    """The number that the network gives to each class of a dataset, int (classes of the dataset,).
+    """Returns the network's number of each class of a dataset, int (classes of the dataset,).
 
     ImageNet's classes are found by their WordNet numbers, such as "n01440764", too.
 

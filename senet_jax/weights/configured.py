@@ -14,7 +14,7 @@ def build_model(config: ModelConfig, num_classes: int) -> Network:
     """Returns the network of a configuration. Raises ValueError if no network has such fields."""
 
     def given(*names: str) -> dict[str, Any]:
-        """The fields that are not as they are by default: a network need not have the others."""
+        """Returns the fields that differ from their defaults; a network can lack the others."""
         default = ModelConfig()
         return {name: getattr(config, name) for name in names if getattr(config, name) != getattr(default, name)}
 
@@ -30,6 +30,6 @@ def build_model(config: ModelConfig, num_classes: int) -> Network:
     attention: Any = model.attention
     if getattr(attention, "func", attention) is not SqueezeExcite:
         raise ValueError(
-            f"config.model.{next(iter(variant))} is of squeeze-and-excitation, which {config.name} does not have here"
+            f"config.model.{next(iter(variant))} is of squeeze-and-excitation, which {config.name} does not have"
         )
     return model.clone(attention=partial(attention, **variant))

@@ -7,17 +7,17 @@ _CLASSES = Path(__file__).with_name("imagenet_classes.txt")
 
 
 def class_names() -> tuple[str, ...]:
-    """The names of WordNet, such as "tench, Tinca tinca"."""
+    """Returns the names of WordNet, such as "tench, Tinca tinca"."""
     return tuple(_by_number().values())
 
 
 def wordnet_numbers() -> tuple[str, ...]:
-    """The numbers of WordNet, such as "n01440764"."""
+    """Returns the numbers of WordNet, such as "n01440764"."""
     return tuple(_by_number())
 
 
 def described(name: str) -> str:
-    """The name of a class that a dataset calls by its WordNet number, such as "n01440764"; other names stay."""
+    """Returns the name of a class given by its WordNet number, such as "n01440764"; other names stay."""
     return _by_number().get(name, name)
 
 

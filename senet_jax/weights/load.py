@@ -1,4 +1,4 @@
-"""Weight files into the variables of our networks, and back into files."""
+"""Conversion of weight files to variables of our networks, and back."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -24,33 +24,33 @@ _MOST_LISTED = 20
 
 
 class Weights(NamedTuple):
-    """What a weight file holds."""
+    """Content of a weight file."""
 
     path: Path
     tensors: dict[str, np.ndarray]
-    """By the names of the file; in PyTorch's layout, but for our own files."""
+    """Arrays by the names of the file; in PyTorch's layout, except in our own files."""
     header: dict[str, str]
-    """Of our own files: format, model, num_classes, source, preprocessing, and in files since class names are kept
-    fields and class_names, as JSON. Empty for all others."""
+    """Header of our own files: format, model, num_classes, source, preprocessing, and in newer files fields and
+    class_names, as JSON. Empty for other files."""
     is_caffe: bool
 
 
 def load_weights(
     model: Network, file: str | Path, *, head: bool = True, key: jax.Array | None = None, channels: int = 3
 ) -> dict[str, Any]:
-    """The weights of a file as a network's variables: `model.apply(load_weights(model, file), images, train=False)`.
+    """Returns the weights of a file as variables: `model.apply(load_weights(model, file), images, train=False)`.
 
-    Reads our own safetensors, and what timm, Cadene, torchvision, NVIDIA and the authors released, as safetensors,
-    PyTorch or Caffe files. Caffe's BGR becomes RGB, its classes are put in the usual order, that of WordNet numbers.
+    Reads our own safetensors, and the weights of timm, Cadene, torchvision, NVIDIA and the authors as safetensors,
+    PyTorch or Caffe files. Caffe's BGR becomes RGB, and its classes get the usual order, that of WordNet numbers.
 
     Args:
       model: a network of `create_model`.
       file: the path of the file.
-      head: False leaves out the last layer, for another number of classes, and initialises it instead.
-      key: random numbers for that; None: `jax.random.key(0)`.
-      channels: of the images; if 1, the first kernel of weights for RGB is summed over its input channels.
+      head: whether the last layer is loaded; if not, it is initialised, for any number of classes.
+      key: random key of a new last layer; None: `jax.random.key(0)`.
+      channels: channels of the images; if 1, the first kernel of weights for RGB is summed over its input channels.
 
-    Raises ValueError that lists what is missing, surplus or of another shape, where the file is not this network's.
+    Raises ValueError if the file is not this network's, with the missing, surplus and misshapen arrays.
     """
     return to_variables(model, read(file), head=head, key=key, channels=channels)
 
@@ -70,9 +70,9 @@ def save_weights(
       file: the path of the file.
       variables: `params` and `batch_stats`.
       model: the name of the network, or its configuration if it differs from the network of that name.
-      preprocessing: of its images.
-      source: where the weights are from.
-      class_names: in the order of the logits; empty if they are not known.
+      preprocessing: preprocessing of its images.
+      source: origin of the weights.
+      class_names: names in the order of the logits; empty if they are not known.
     """
     config = ModelConfig(model) if isinstance(model, str) else model
     usual = to_dict(ModelConfig(config.name))
@@ -83,9 +83,9 @@ def save_weights(
 
 
 def read(file: str | Path, *, average: bool = True) -> Weights:
-    """What a file holds, for whatever network. Raises ValueError for a file that cannot be read.
+    """Returns the content of a weight file, for any network. Raises ValueError if it cannot be read.
 
-    If `average` is true, a PyTorch checkpoint's exponential moving averages are read where it has them.
+    `average`: whether exponential moving averages are read if a PyTorch checkpoint has them.
     """
     tensors, metadata = read_tensors(file, average=average)
     if is_caffe := caffe.is_caffe(tensors):
@@ -95,7 +95,7 @@ def read(file: str | Path, *, average: bool = True) -> Weights:
 
 
 def from_variables(path: Path, variables: dict[str, Any], model: str) -> Weights:
-    """Variables of a network of that name as if a file of ours at the path held them."""
+    """Returns variables of the named network as the content of a file of ours at the path."""
     tensors = {"/".join(names): np.asarray(array) for names, array in traverse_util.flatten_dict(variables).items()}
     return Weights(path, tensors, _header(tensors, model), is_caffe=False)
 
@@ -106,7 +106,7 @@ def _header(tensors: dict[str, np.ndarray], model: str) -> dict[str, str]:
 
 
 def classes(model: Network, weights: Weights) -> int:
-    """How many classes a file for the network has; 0 where it has no last layer."""
+    """Returns the number of classes in a file for the network; 0 if it has no last layer."""
     if weights.header:
         return int(weights.header["num_classes"])
     biases = (f"{naming('head')}.bias" for naming in namings(model))
@@ -116,7 +116,7 @@ def classes(model: Network, weights: Weights) -> int:
 def to_variables(
     model: Network, weights: Weights, *, head: bool, key: jax.Array | None = None, channels: int = 3
 ) -> dict[str, Any]:
-    """The variables of the network, as `load_weights` gives them."""
+    """Converts weights to variables of the network; arguments and errors are those of `load_weights`."""
     wanted = _shapes(model, channels)
     names = _names(model, [*wanted, *_HEAD], weights)
     left_out = () if head else _HEAD
@@ -147,7 +147,7 @@ def to_variables(
 
 
 def _shapes(model: Network, channels: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shape and type of each variable, by its path, such as "params/stage2_block1/conv1/kernel"."""
+    """Returns shape and dtype of each variable, by its path, such as "params/stage2_block1/conv1/kernel"."""
     variables = jax.eval_shape(lambda: _initialise(model, jax.random.key(0), channels))
     flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
     return {"/".join(path): leaf for path, leaf in flat.items()}
@@ -163,7 +163,7 @@ def _initial_head(model: Network, key: jax.Array, channels: int) -> dict[str, ja
 
 
 def _names(model: Network, paths: Iterable[str], weights: Weights) -> dict[str, str]:
-    """What the file calls each of our variables: of the known namings, the one by which most are found."""
+    """Returns the file's name of each variable, by the known naming that finds most of them."""
     if weights.header:
         return {path: path for path in paths}
     candidates = [tensor_names(naming, paths) for naming in namings(model)]
@@ -171,7 +171,7 @@ def _names(model: Network, paths: Iterable[str], weights: Weights) -> dict[str, 
 
 
 def _our_layout(tensor: np.ndarray, dimensions: int) -> np.ndarray:
-    """PyTorch's (out, in, h, w) as (h, w, in, out), (out, in) as (in, out); a 1x1 convolution can be a dense layer."""
+    """Returns (out, in, h, w) as (h, w, in, out), (out, in) as (in, out); a 1x1 convolution can be a dense layer."""
     if dimensions == 2 and tensor.shape[2:] == (1, 1):
         tensor = tensor[..., 0, 0]
     return tensor.transpose(*range(2, tensor.ndim), 1, 0) if tensor.ndim > 1 else tensor

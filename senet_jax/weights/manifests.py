@@ -12,7 +12,7 @@ import numpy as np
 
 
 class DamagedError(Exception):
-    """A checkpoint is not what was saved."""
+    """A checkpoint differs from the saved state."""
 
 
 class UnusableError(ValueError):
@@ -20,13 +20,13 @@ class UnusableError(ValueError):
 
 
 def make(step: int, state: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a state, a pytree of arrays, after that many steps of a configuration."""
+    """Returns the manifest of a state, a pytree of arrays, after `step` steps of a configuration."""
     content = {"step": step, "config": config, "arrays": digests(state)}
     return {"content": content, "sha256": _digest_of_json(content)}
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """The content of the manifest of a checkpoint, the directory of one step. Raises DamagedError."""
+    """Returns the manifest of a checkpoint, the directory of one step. Raises DamagedError if it is damaged."""
     path = directory / "manifest" / "metadata"
     try:
         manifest = json.loads(path.read_bytes())
@@ -35,7 +35,7 @@ def read(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{path} cannot be read: {first_line(error)}") from error
     if not whole:
-        raise DamagedError(f"{path} is not what was saved")
+        raise DamagedError(f"{path} differs from the saved file")
     return content
 
 
@@ -44,18 +44,18 @@ def _digest_of_json(content: Any) -> str:
 
 
 def leaves(tree: Any) -> Iterator[tuple[str, Any]]:
-    """The arrays by their names, such as "variables/params/head/bias"."""
+    """Yields the arrays with their names, such as "variables/params/head/bias"."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
 
 
 def described(array: Any) -> list[Any]:
-    """Type and shape."""
+    """Returns dtype and shape."""
     return [str(array.dtype), list(array.shape)]
 
 
 def digests(tree: Any) -> dict[str, list[Any]]:
-    """Type, shape and SHA-256 of every array."""
+    """Returns dtype, shape and SHA-256 of every array by its name."""
 
     def digest(leaf: Any) -> str:
         content: Any = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
@@ -72,14 +72,14 @@ def compare(saved: dict[str, list[Any]], found: dict[str, list[Any]]) -> None:
     wrong = sorted(name for name in saved.keys() | found.keys() if saved.get(name) != found.get(name))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise DamagedError(f"{', '.join(wrong[:3])}{more} are not as they were saved")
+        raise DamagedError(f"{', '.join(wrong[:3])}{more} differ from the saved arrays")
 
 
 def said(array: list[Any] | None) -> str:
-    """The same in words."""
+    """Returns dtype and shape in words."""
     return "missing" if array is None else f"{array[0]} {tuple(array[1])}"
 
 
 def first_line(error: Exception) -> str:
-    """Type and beginning of an error."""
+    """Returns the type and the first line of an error."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"

@@ -1,4 +1,4 @@
-"""What other people call the layers of our networks: their module names, by the path of ours."""
+"""Names of layers in other projects, by the paths of ours."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -13,16 +13,16 @@ from senet_jax.models.resnet import ResNet
 from senet_jax.models.vgg import VGG
 
 Naming = Callable[[str], str]
-"""From the path of a layer of ours, such as "stage2_block1/conv1", to its name elsewhere."""
+"""Function from the path of a layer, such as "stage2_block1/conv1", to its name in another project."""
 _Rules = tuple[tuple[str, str | Callable[[re.Match], str]], ...]
-"""Patterns and what replaces them, one after the other."""
+"""Patterns and their replacements, applied in order."""
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
 
 def namings(network: Network) -> Sequence[Naming]:
-    """How the network's layers are called elsewhere, one naming for each kind of file.
+    """Returns the known namings of the network's layers in other projects, one for each kind of file.
 
-    Raises ValueError where nobody else's weights for it are known.
+    Raises ValueError if no other project's weights are known.
     """
     if isinstance(network, ResNet):
         return _RESNET
@@ -35,7 +35,7 @@ def namings(network: Network) -> Sequence[Naming]:
 
 
 def timm_naming(name: str, network: Network) -> Naming:
-    """How timm calls the layers of its network of that name."""
+    """Returns the naming of timm's network of that name."""
     if not isinstance(network, ResNet):
         return namings(network)[0]
     timm, average_shortcut, cadene, _, _, ts, _ = _RESNET
@@ -47,7 +47,7 @@ def timm_naming(name: str, network: Network) -> Naming:
 
 
 def tensor_names(naming: Naming, paths: Iterable[str]) -> dict[str, str]:
-    """The name in a state dict of each variable, such as "params/stem/norm/scale": "bn1.weight"."""
+    """Returns the name of each variable in a state dict, such as "bn1.weight" of "params/stem/norm/scale"."""
     names = {}
     for path in paths:
         layer, _, leaf = path.partition("/")[2].rpartition("/")
@@ -65,7 +65,7 @@ def _naming(*rules: _Rules, separator: str = ".") -> Naming:
 
 
 def _numbered(template: str, first_stage: int) -> _Rules:
-    """The stage counted from that one of ours, the block from 0."""
+    """Returns rules for names in which stages count from `first_stage` and blocks from 0."""
 
     def name(match: re.Match) -> str:
         return template.format(int(match[1]) - first_stage, int(match[2]) - 1)
@@ -90,7 +90,7 @@ _TIMM: _Rules = (
     ("/norm", "/bn"),
     ("^head$", "fc"),
 )
-"""Of its ResNets and torchvision's, such as "layer1.0.se.fc1"."""
+"""Rules for ResNets of timm and torchvision, such as "layer1.0.se.fc1"."""
 _AVERAGE_SHORTCUT: _Rules = (("shortcut_conv", "downsample.1"), ("shortcut_norm", "downsample.2"))
 _CADENE: _Rules = (
     ("^stem/(conv|norm)$", r"layer0/\g<1>1"),
@@ -99,9 +99,9 @@ _CADENE: _Rules = (
     ("/se/expand", "/se_module/fc2"),
     ("^head$", "last_linear"),
 )
-"""Of the networks that came from Caffe, such as "layer1.0.se_module.fc1"."""
+"""Rules for networks that came from Caffe, such as "layer1.0.se_module.fc1"."""
 _NVIDIA: _Rules = (("/se/reduce", "/squeeze/squeeze"), ("/se/expand", "/squeeze/expand"))
-"""Such as "layers.0.0.squeeze.expand"; older files have "layer1.0"."""
+"""Rules for NVIDIA's networks, such as "layers.0.0.squeeze.expand"; older files have "layer1.0"."""
 _TIMM_TS: _Rules = (
     *_numbered("stages.{}.{}", first_stage=2),
     (r"^stem/(conv|norm)(\d)", r"stem/conv\2/\1"),
@@ -115,7 +115,7 @@ _TIMM_TS: _Rules = (
     ("/norm", "/bn"),
     ("^head$", "head/fc"),
 )
-"""Of its `ts` networks, such as "stages.0.0.conv2_kxk.bn"."""
+"""Rules for the `ts` networks of timm, such as "stages.0.0.conv2_kxk.bn"."""
 _CAFFE: _Rules = (
     (r"norm(\d?)$", r"conv\1/bn"),
     ("^stem/conv1", "conv1_1/3x3_s2"),
@@ -131,7 +131,7 @@ _CAFFE: _Rules = (
     ("_se/expand", "_1x1_up"),
     ("^head$", "classifier"),
 )
-"""Of the authors' ResNets, as `caffe.to_state_dict` gives them, such as "conv2_1_1x1_reduce/bn"."""
+"""Rules for the authors' ResNets, from `caffe.to_state_dict`, such as "conv2_1_1x1_reduce/bn"."""
 _CAFFE_INCEPTION = _naming(
     (
         ("/conv$", ""),
@@ -143,7 +143,7 @@ _CAFFE_INCEPTION = _naming(
     ),
     separator="/",
 )
-"""Such as "inception_3a/1x1/bn"."""
+"""Rules for the authors' BN-Inception, such as "inception_3a/1x1/bn"."""
 _RESNET = (
     _naming(_TIMM),
     _naming(_AVERAGE_SHORTCUT, _TIMM),
@@ -156,7 +156,7 @@ _RESNET = (
 
 
 def _mobilenet(path: str) -> str:
-    """Such as "stage2_block1/depthwise/conv" to "blocks.1.0.conv_dw"."""
+    """Names layers of timm's MobileNet: "stage2_block1/depthwise/conv" is "blocks.1.0.conv_dw"."""
     path = re.sub(r"stage(\d+)_block(\d+)", lambda match: f"blocks.{int(match[1]) - 1}.{int(match[2]) - 1}", path)
     layers = {"stem/conv": "conv_stem", "stem/norm": "bn1", "depthwise/conv": "conv_dw", "depthwise/norm": "bn1"}
     layers |= {"pointwise/conv": "conv_pw", "pointwise/norm": "bn2", "head": "classifier"}
@@ -166,7 +166,9 @@ def _mobilenet(path: str) -> str:
 
 
 def _inception_resnet(path: str) -> str:
-    """Such as "block35_1/branch1_conv2" to "repeat.0.branch1.1"; a branch of one convolution has no second number."""
+    """Names layers of timm's network: "block35_1/branch1_conv2" is "repeat.0.branch1.1", without the last number if
+    the branch has one convolution.
+    """
     path = path.replace("mixed_5b/branch3_conv1", "mixed_5b/branch3.1").replace("block8_10", "block8")
     path = re.sub("(?<!mixed_7a/)branch0_conv1", "branch0", path)
     path = re.sub(r"_conv(\d)", lambda match: f".{int(match[1]) - 1}", path)
@@ -178,7 +180,7 @@ def _inception_resnet(path: str) -> str:
 
 
 def _vgg(path: str, stage_sizes: Sequence[int]) -> str:
-    """Such as "conv3_1/norm" to "features.15" in VGG-16: three layers a convolution, one a maximum."""
+    """Names layers of timm's VGG: "conv3_1/norm" is "features.15" in VGG-16; a convolution has 3 layers, a maximum 1."""
     if layer := re.match(r"conv(\d)_(\d)/(conv|norm)", path):
         stage, number = int(layer[1]), int(layer[2])
         index = 3 * (sum(stage_sizes[: stage - 1]) + number - 1) + stage - 1

@@ -1,4 +1,4 @@
-"""What was done to the images that a network's weights were trained for."""
+"""Preprocessing of images for trained weights."""
 
 import dataclasses
 import json
@@ -12,20 +12,20 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize the shorter side, cut out the centre, normalise: `preprocessing(image)` does it."""
+    """Resizes the shorter side, crops the centre and normalises: `preprocessing(image)`."""
 
     image_size: int = 224
-    """Height and width of the result, in pixels."""
+    """Height and width of the output, in pixels."""
     crop: float = 0.875
-    """Share of the resized image's shorter side that the result is: the side is floor(image_size / crop) pixels."""
+    """Share of the shorter side that the crop keeps: images are resized to floor(image_size / crop) pixels."""
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    """Of red, green and blue in [0, 1], or of grey alone; subtracted."""
+    """Mean of red, green and blue in [0, 1], or of grey alone."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    """Divides what is left."""
+    """Std of red, green and blue in [0, 1], or of grey alone."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a value that cannot be."""
+        """Raises ValueError if a value is impossible."""
         if self.interpolation not in INTERPOLATIONS:
             allowed = ", ".join(INTERPOLATIONS)
             raise ValueError(f"interpolation is {self.interpolation!r}; it must be one of {allowed}")
@@ -41,11 +41,11 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """Channels of the result, c: 3 (RGB) or 1 (grey)."""
+        """Channels c of the output: 3 (RGB) or 1 (grey)."""
         return len(self.mean)
 
     def of_channels(self, channels: int) -> "Preprocessing":
-        """The same for images of 3 (RGB) or 1 (grey) channels: grey has the means over red, green and blue."""
+        """Returns the preprocessing for 3 (RGB) or 1 (grey) channels; grey has the means of red, green and blue."""
         if channels == self.channels:
             return self
         if channels not in (1, 3):
@@ -54,11 +54,11 @@ class Preprocessing:
         return dataclasses.replace(self, mean=mean, std=std)
 
     def __call__(self, image: Any) -> np.ndarray:
-        """A PIL image, or uint8 (h, w, 3) or (h, w), as float32 (image_size, image_size, c) for the network."""
+        """Converts a PIL image, or uint8 (h, w, 3) or (h, w), to float32 (image_size, image_size, c)."""
         return self.normalise(self.crop_pixels(image))
 
     def crop_pixels(self, image: Any) -> np.ndarray:
-        """A PIL image, or uint8 (h, w, 3) or (h, w), resized and cropped: uint8 (image_size, image_size, c).
+        """Resizes and crops a PIL image, or uint8 (h, w, 3) or (h, w), to uint8 (image_size, image_size, c).
 
         Raises ValueError for an array of another type or shape.
         """
@@ -76,7 +76,7 @@ class Preprocessing:
         return center_crop(of_channels(plain(image), self.channels), self.image_size, self.crop, self.interpolation)
 
     def normalise(self, pixels: Any) -> Any:
-        """Pixels in [0, 255], (..., c), of NumPy or JAX, as float32: scaled to [0, 1], less mean, over std."""
+        """Returns (pixels / 255 - mean) / std in float32, for arrays (..., c) of NumPy or JAX."""
         scaled = pixels.astype(np.float32) / 255
         return (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 
@@ -86,18 +86,18 @@ class Preprocessing:
         return f"{size}, crop {self.crop:g}, {self.interpolation}, mean {mean}, std {std}"
 
     def to_json(self) -> str:
-        """For a file's header."""
+        """Returns the preprocessing as text, for the header of a file."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
-        """What `to_json` gave."""
+        """Reads the text of `to_json`."""
         values = json.loads(text)
         mean, std = tuple(values.pop("mean")), tuple(values.pop("std"))
         return cls(**values, mean=mean, std=std)
 
     def to_timm(self) -> dict[str, Any]:
-        """The same as timm's `pretrained_cfg` has it."""
+        """Returns the preprocessing as timm's `pretrained_cfg`."""
         return {
             "input_size": [self.channels, self.image_size, self.image_size],
             "crop_pct": self.crop,
@@ -109,9 +109,9 @@ class Preprocessing:
 
     @classmethod
     def from_timm(cls, config: dict[str, Any]) -> "Preprocessing":
-        """What a `config.json` of timm's says under `pretrained_cfg`: the size of training, not the larger test size.
+        """Reads timm's `pretrained_cfg`, with the image size of training, not the larger one of tests.
 
-        Raises ValueError where it says something that is not done here, KeyError where it lacks something.
+        Raises ValueError if it asks for another kind of crop, KeyError if a field is missing.
         """
         if config.get("crop_mode", "center") != "center":
             raise ValueError(f"crop_mode is {config['crop_mode']!r}; only 'center' is possible")
@@ -125,4 +125,4 @@ class Preprocessing:
 
 
 CAFFE = Preprocessing(mean=(123 / 255, 117 / 255, 104 / 255), std=(1 / 255,) * 3)
-"""Of the authors' released networks: pixels in [0, 255] less the mean, and nothing else (after BGR became RGB)."""
+"""Preprocessing of the authors' networks: pixels in [0, 255] minus the mean, with RGB instead of BGR."""

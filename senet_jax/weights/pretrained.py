@@ -13,12 +13,12 @@ from senet_jax.weights.load import Weights, classes, read, to_variables
 from senet_jax.weights.preprocessing import CAFFE, Preprocessing
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
-"""What a repository of Hugging Face calls its weights."""
+"""Names of weight files in a repository of Hugging Face."""
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".caffemodel")
 
 
 class Pretrained(NamedTuple):
-    """A network with its weights: `model.apply(variables, preprocessing(image)[None], train=False)` gives logits."""
+    """A network with its weights: `model.apply(variables, preprocessing(image)[None], train=False)` returns logits."""
 
     model: Network
     variables: dict[str, Any]
@@ -34,22 +34,21 @@ def create_model(name: str, num_classes: int | None = None, *, weights: str | Pa
 def create_model(
     name: str, num_classes: int | None = None, *, weights: str | Path | None = None, **fields: Any
 ) -> Network | Pretrained:
-    """A network as `models.create_model` gives it, or, where weights are named, with them and its preprocessing.
+    """Makes a network as `models.create_model` does; with `weights`, returns it with them and its preprocessing.
 
     Args:
       name: one of `list_models()`.
-      num_classes: width of the logits, 0 for the pooled features; None: that of the weights, else of the dataset that
-        the network was made for. Where it is not that of the weights, the last layer is initialised anew, by
+      num_classes: width of the logits, or 0 for pooled features; None: that of the weights, else of the dataset that
+        the network was made for. If it is not that of the weights, the last layer is initialised anew, by
         `jax.random.key(0)`.
       weights: the path of a file that `load_weights` reads, or a repository of Hugging Face such as
         "timm/seresnet50.ra2_in1k".
-      **fields: `ratio`, and what else `models.create_model` takes.
+      **fields: `ratio`, and other arguments of `models.create_model`.
 
-    The preprocessing is that of our file's header, else of timm's `config.json` in the same place as the file, and for
-    Caffe models the authors'. Where none of them says it, it is the most usual one of the network's released weights,
-    and a warning says so.
+    The preprocessing is that of our file's header, else of timm's `config.json` beside the file, and for Caffe models
+    the authors'. Otherwise it is the most usual one of the network's released weights, with a warning.
 
-    Raises ValueError for a name, a field or a file that does not fit, OSError where the weights cannot be had.
+    Raises ValueError for a name, a field or a file that does not fit, OSError if the weights cannot be read or fetched.
     """
     model = models.create_model(name, num_classes, **fields)
     if weights is None:
@@ -65,7 +64,7 @@ def create_model(
 
 
 def located(weights: str | Path) -> tuple[Path, str]:
-    """Returns the path of the file and its name. A repository is fetched from Hugging Face if there is no such file.
+    """Returns the path of the file and its name. If the file does not exist, a repository of that name is fetched.
 
     A folder that holds a repository's files, and timm's prefixes "hf-hub:" and "local-dir:", are understood.
     """
@@ -86,7 +85,7 @@ def located(weights: str | Path) -> tuple[Path, str]:
 
 
 def _fetched(repository: str) -> Path:
-    """The weights of a repository of Hugging Face, with its `config.json` beside them where it has one."""
+    """Fetches the weights of a repository of Hugging Face, and its `config.json` if it has one."""
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -96,10 +95,10 @@ def _fetched(repository: str) -> Path:
         ) from error
 
     def download(name: str) -> Path | None:
-        """None where the repository has no such file."""
+        """Returns the path; None if the repository does not have the file."""
         try:
             return Path(hf_hub_download(repository, name))
-        except LocalEntryNotFoundError:  # There is no network.
+        except LocalEntryNotFoundError:  # The network cannot be reached.
             raise
         except EntryNotFoundError:
             return None
@@ -107,27 +106,27 @@ def _fetched(repository: str) -> Path:
     try:
         path = download(_FILES[0]) or download(_FILES[1])
         download("config.json")
-    except Exception as error:  # It raises those of its HTTP library too.
+    except Exception as error:  # Errors of its HTTP library are among them.
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     else:
         if path is not None:
             return path
         reason = f"it has neither {_FILES[0]} nor {_FILES[1]}"
     raise OSError(
-        f"{repository!r} is no file here, and could not be fetched from Hugging Face ({reason}); where the network "
-        f"does not allow it, download {_FILES[0]} and config.json from https://huggingface.co/{repository} elsewhere, "
+        f"{repository!r} is no file here, and could not be fetched from Hugging Face ({reason}); if this machine "
+        f"cannot reach it, download {_FILES[0]} and config.json from https://huggingface.co/{repository} elsewhere, "
         "put them in one directory and give the path of the first"
     )
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """Returns the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hub_config(path: Path) -> dict[str, Any]:
-    """Timm's `config.json` beside a file; {} if there is none. Raises ValueError if it cannot be read."""
+    """Returns timm's `config.json` beside a file, or {} if none exists. Raises ValueError if it cannot be read."""
     config = path.with_name("config.json")
     try:
         said = json.loads(config.read_text()) if config.is_file() else {}
@@ -137,7 +136,7 @@ def hub_config(path: Path) -> dict[str, Any]:
 
 
 def preprocessing_of(name: str, file: Weights) -> Preprocessing:
-    """That of the file's header, of timm's `config.json` beside it, else the usual one of the network, with a warning.
+    """Returns the preprocessing of the file's header, else of timm's `config.json`, else the usual one, with a warning.
 
     Raises ValueError if `config.json` cannot be read.
     """
@@ -160,7 +159,7 @@ def preprocessing_of(name: str, file: Weights) -> Preprocessing:
 
 
 def _usual(name: str) -> Preprocessing:
-    """Of most of a network's released weights: those of Caffe's kin and torchvision bilinear, timm's own bicubic."""
+    """Returns that of most released weights: bilinear for those of Caffe and torchvision, bicubic for timm's own."""
     size = models.default_input(name)[1]
     if name in ("timm/inception_resnet_v2", "timm/mobilenetv1_100", "timm/mobilenetv1_125"):
         return Preprocessing(size, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -52,7 +52,7 @@ class _Tensor(NamedTuple):
 
 
 def read_zip(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
-    """The state dict in a file of PyTorch 1.6 or later; otherwise as `read_legacy`."""
+    """Reads the state dict in a file of PyTorch 1.6 or later; otherwise as `read_legacy`."""
     with _refuses_damage(), ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
@@ -72,13 +72,13 @@ def read_zip(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
 
 
 def read_legacy(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
-    """The state dict in a file of PyTorch before 1.6, as arrays that cannot be written to.
+    """Reads the state dict in a file of PyTorch before 1.6, as read-only arrays.
 
-    A state dict within a checkpoint is looked for as timm looks for it: under "state_dict_ema" and "model_ema", the
-    exponential moving averages, if `average` is true, which a warning says, then under "state_dict" and "model".
-    "module." and "_orig_mod." before the names, which DataParallel and torch.compile put there, are taken away.
+    In a checkpoint it is sought as timm does: if `average` is true, under "state_dict_ema" and "model_ema", the
+    exponential moving averages, with a warning, then under "state_dict" and "model". The prefixes "module." and
+    "_orig_mod." of DataParallel and torch.compile are removed from the names.
 
-    Raises ValueError for a file that is damaged or holds anything that a state dict does not.
+    Raises ValueError if the file is damaged or holds other objects than a state dict.
     """
     with _refuses_damage(), path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         storages: dict[str, _Storage] = {}
@@ -102,7 +102,7 @@ def read_legacy(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
 
 @contextmanager
 def _refuses_damage() -> Iterator[None]:
-    """Makes a ValueError of whatever the reader of a damaged file runs into."""
+    """Turns the errors of reading a damaged file into ValueError."""
     damage = ArithmeticError, AttributeError, BadZipFile, EOFError, LookupError, OSError, RuntimeError, TypeError
     damage = *damage, MemoryError, pickle.UnpicklingError
     try:
@@ -217,9 +217,9 @@ _INSTRUCTIONS = {
 
 
 def _state_dict(value: Any, average: bool) -> dict[str, _Tensor]:
-    """The state dict that a pickle's value is or wraps, without the prefixes of DataParallel and torch.compile."""
+    """Returns the state dict that a pickle's value is or wraps, without prefixes of DataParallel and torch.compile."""
     if not isinstance(value, dict):
-        raise ValueError("what it holds is no dictionary of tensors")
+        raise ValueError("it holds no dictionary of tensors")
     averages = ("state_dict_ema", "model_ema")
     order = (*averages, "state_dict", "model") if average else ("state_dict", "model", *averages)
     wrapped = [name for name in order if isinstance(value.get(name), dict)]
@@ -234,7 +234,7 @@ def _state_dict(value: Any, average: bool) -> dict[str, _Tensor]:
         raise ValueError("it holds no tensors")
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-            raise ValueError(f"it is no state dict, nor a checkpoint that has one: {str(name)!r} in it is no tensor")
+            raise ValueError(f"it is neither a state dict nor a checkpoint with one: {str(name)!r} in it is no tensor")
     while prefix := next((p for p in ("module.", "_orig_mod.") if all(name.startswith(p) for name in tensors)), ""):
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
@@ -245,7 +245,7 @@ def _arrays(tensors: dict[str, _Tensor], content: Callable[[_Storage], bytes]) -
     for storage in {tensor.storage for tensor in tensors.values()}:
         found = content(storage)
         if len(found) != storage.bytes:
-            raise ValueError(f"storage {storage.key} has {len(found)} bytes where {storage.bytes} are wanted")
+            raise ValueError(f"storage {storage.key} has {len(found)} bytes instead of {storage.bytes}")
         flat[storage] = np.frombuffer(found, storage.dtype)
     return {name: _view(name, flat[tensor.storage], tensor) for name, tensor in tensors.items()}
 

@@ -1,4 +1,4 @@
-"""The network that a run leaves in its workdir: what it is, from the start, and its variables from a checkpoint."""
+"""The network of a run's workdir: its description, written at the start, and its variables in checkpoints."""
 
 import contextlib
 import json
@@ -19,15 +19,15 @@ _NO_CHECKPOINT = "{workdir} has no complete checkpoint; train first, or give ano
 
 
 class Description(NamedTuple):
-    """What a workdir says of its network."""
+    """Description of the network in a workdir."""
 
     config: ModelConfig
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     images: int | None
-    """Training images; None in workdirs of before they were counted."""
+    """Number of training images; None in old workdirs."""
     data: dict[str, str] | None
-    """The fingerprint of the data; None in workdirs of before there was one."""
+    """Fingerprint of the data; None in old workdirs."""
 
 
 def describe(
@@ -37,7 +37,7 @@ def describe(
     images: int | None = None,
     data: dict[str, str] | None = None,
 ) -> str:
-    """The content of `NETWORK` for a run on a dataset of these classes, channels, training images and fingerprint."""
+    """Returns the content of `NETWORK` for a run on a dataset of these classes, channels, images and fingerprint."""
     return json.dumps(
         {
             "model": to_dict(config.model),
@@ -51,21 +51,21 @@ def describe(
 
 
 def preprocessing(config: Experiment, channels: int) -> Preprocessing:
-    """The preprocessing of a configuration's evaluation, for images of 1 or 3 channels."""
+    """Returns the preprocessing of a configuration's evaluation, for images of 1 or 3 channels."""
     data = config.data
     mean, std = (tuple(values) * (channels if len(values) == 1 else 1) for values in (data.mean, data.std))
     return Preprocessing(data.image_size, data.center_crop, data.interpolation, mean, std)
 
 
 def data_fields(images: Preprocessing) -> dict[str, Any]:
-    """The fields of a `DataConfig` that make this preprocessing its evaluation's."""
+    """Returns the fields of a `DataConfig` whose evaluation has this preprocessing."""
     names = {"image_size": "image_size", "center_crop": "crop", "interpolation": "interpolation"}
     names |= {"mean": "mean", "std": "std"}
     return {field: getattr(images, name) for field, name in names.items()}
 
 
 def read_description(workdir: Path) -> Description:
-    """What the run said of its network when it began. Raises ValueError if it cannot be read."""
+    """Reads the description of a run's network. Raises ValueError if it cannot be read."""
     path = workdir / NETWORK
     try:
         said = json.loads(path.read_text())
@@ -83,7 +83,7 @@ def read_description(workdir: Path) -> Description:
 def check_data(
     workdir: Path, class_names: tuple[str, ...], images: int | None = None, data: dict[str, str] | None = None
 ) -> None:
-    """Raises ValueError if a run in the workdir is of other classes, training images in number, or data."""
+    """Raises ValueError if a run in the workdir has other classes, another number of images, or other data."""
     if not (workdir / NETWORK).is_file():
         return
     described = read_description(workdir)
@@ -111,16 +111,16 @@ def check_data(
 
 
 def best(workdir: Path) -> Path:
-    """The file of the best evaluation's variables. Raises ValueError if there is none."""
+    """Returns the file of the best evaluation's variables. Raises ValueError if it does not exist."""
     if not (workdir / BEST).is_file():
         raise ValueError(f"{workdir} has no {BEST}: no evaluation of its run has ended yet; give step='newest'")
     return workdir / BEST
 
 
 def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]:
-    """The variables that evaluation uses, of the checkpoint after so many steps or of the newest, and its step.
+    """Returns the variables for evaluation in the checkpoint of a step, or in the newest, and its step.
 
-    Only they are read, not the state of the optimiser. Raises ValueError if there is no such checkpoint.
+    The state of the optimizer is not read. Raises ValueError if the checkpoint does not exist.
     """
     try:
         import orbax.checkpoint as ocp
@@ -163,7 +163,7 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Lets Orbax not warn of reading alone, and of reading less than there is."""
+    """Silences Orbax's warnings of read-only checkpoints and of partial reading."""
     from absl import logging
 
     verbosity = logging.get_verbosity()
@@ -175,5 +175,5 @@ def quiet() -> Iterator[None]:
 
 
 def _mapped(tree: Any, change: Any) -> Any:
-    """The nested dictionaries with each of their leaves changed."""
+    """Returns the nested dictionaries with `change` applied to each leaf."""
     return {name: _mapped(leaf, change) if isinstance(leaf, dict) else change(leaf) for name, leaf in tree.items()}

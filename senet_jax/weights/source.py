@@ -1,4 +1,4 @@
-"""A trained network in one line: from a run's workdir, a file of ours or of others, a folder of timm's or the hub."""
+"""Trained networks from a run's workdir, a weight file, a folder in timm's format or the hub."""
 
 import json
 import re
@@ -24,9 +24,9 @@ from senet_jax.workdir import CHECKPOINTS, NETWORK
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A trained network and what it takes to use it.
+    """A trained network with its preprocessing and class names.
 
-    `network.apply(variables, preprocessing(image)[None], train=False)` gives the logits of an image.
+    `network.apply(variables, preprocessing(image)[None], train=False)` returns the logits of an image.
     """
 
     network: Network
@@ -34,27 +34,27 @@ class Loaded:
     """`params` and `batch_stats`; a run's exponential moving average if it keeps one."""
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
-    """In the order of the logits; empty if they are not known."""
+    """Names in the order of the logits; empty if they are not known."""
     config: ModelConfig
-    """The configuration that the network is built from."""
+    """Configuration of the network."""
     source: str
     """Name of the source, and the SHA-256 of the file or the step of the checkpoint."""
 
     def predict(self, images: Sequence[Any], *, top: int = 5) -> list[list[tuple[str, float]]]:
-        """The likeliest classes of each image and their probabilities; a class without a name is its number.
+        """Returns the likeliest classes of each image and their probabilities; a class without a name is its number.
 
-        `images` are paths of files, PIL images, or uint8 arrays (h, w, 3) or (h, w). Raises ValueError for what is no
-        image.
+        `images` are paths of files, PIL images, or uint8 arrays (h, w, 3) or (h, w). Raises ValueError for anything
+        else.
         """
         pixels = np.stack([self.preprocessing.crop_pixels(_opened(image)) for image in images])
         return [self.named(probabilities, top) for probabilities in self.probabilities(pixels)]
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """The probabilities of all classes, (n, classes), for pixels of `preprocessing.crop_pixels`, (n, h, w, c)."""
+        """Returns the probabilities, (n, classes), for pixels of `preprocessing.crop_pixels`, (n, h, w, c)."""
         return np.asarray(self._probabilities(self.variables, pixels))
 
     def named(self, probabilities: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
-        """The likeliest classes of an image, with their names, from its probabilities, (classes,)."""
+        """Returns the likeliest classes with their probabilities, from the probabilities of an image, (classes,)."""
         likeliest = np.argsort(-probabilities, kind="stable")[:top]
         names = self.class_names or tuple(map(str, range(len(probabilities))))
         return [(imagenet.described(names[label]), float(probabilities[label])) for label in likeliest]
@@ -70,9 +70,9 @@ class Loaded:
 
 
 def read_source(source: str | Path) -> tuple[Weights, tuple[str, ...], str]:
-    """The weights of a source of `load`, the names of its classes as far as they are known, and its name.
+    """Returns the weights of a source of `load`, the known names of its classes, and its name.
 
-    Raises ValueError for a source that cannot be read, OSError if it cannot be had.
+    Raises ValueError or OSError if the source cannot be read or fetched.
     """
     workdir = Path(source).expanduser()
     if (workdir / NETWORK).is_file():
@@ -97,7 +97,7 @@ def _read_file(source: str | Path, *, average: bool = True) -> tuple[Weights, st
 def _opened(image: Any) -> Any:
     if not isinstance(image, str | Path):
         return image
-    from senet_jax.data.images import read  # It needs Pillow.
+    from senet_jax.data.images import read  # Imports Pillow.
 
     try:
         return read(Path(image).read_bytes())
@@ -115,20 +115,20 @@ def load(
     average: bool = True,
     key: jax.Array | None = None,
 ) -> Loaded:
-    """The trained network of a source. Neither its training data nor the state of the optimiser is needed.
+    """Returns the trained network of a source. Training data and optimizer state are not needed.
 
     Args:
       source: the workdir of a run; a weight file, of ours or of others; a folder in timm's format, also as
         "local-dir:FOLDER"; or a repository of Hugging Face: "timm/seresnet50.ra2_in1k", also after "hf-hub:".
-      model: the name of the network, for files that do not say it.
-      step: of a workdir: "newest", "best", or the number of steps after which the checkpoint was taken.
+      model: name of the network, for files that do not say it.
+      step: checkpoint of a workdir: "newest", "best", or its step.
       num_classes: width of the logits; if it is not that of the weights, the last layer is initialised anew and
-        class_names is empty. 0: the pooled features instead of logits. None: that of the weights.
-      channels: of the images, 3 or 1; 1 sums the first kernel of weights for RGB. None: those of the weights.
-      average: whether the exponential moving averages of a PyTorch checkpoint are read where it has them.
-      key: random numbers for a new last layer; None: `jax.random.key(0)`.
+        class_names is empty. 0: pooled features instead of logits. None: that of the weights.
+      channels: channels of the images, 3 or 1; 1 sums the first kernel of weights for RGB. None: as the weights.
+      average: whether exponential moving averages are read if a PyTorch checkpoint has them.
+      key: random key of a new last layer; None: `jax.random.key(0)`.
 
-    Raises ValueError for a source that does not fit or does not say which network it is, OSError if it cannot be had.
+    Raises ValueError if the source does not fit or does not name its network, OSError if it cannot be fetched.
     """
     workdir = Path(source).expanduser()
     is_run = (workdir / NETWORK).is_file()
@@ -172,12 +172,12 @@ def _fitted(
         class_names = imagenet.class_names()
     kernels = own_channels if channels is None else channels
     variables = to_variables(network, file, head=whole, key=key, channels=kernels)
-    images = preprocessing().of_channels(kernels)  # It may warn, which comes after errors.
+    images = preprocessing().of_channels(kernels)  # A warning comes after errors.
     return Loaded(network, variables, images, class_names if whole else (), config, source)
 
 
 def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
-    """The network of a file. Raises ValueError if neither the file nor its user says it."""
+    """Returns the configuration of a file's network. Raises ValueError if neither file nor `model` says it."""
     if model is not None and model != file.header.get("model"):
         return ModelConfig(model)
     if file.header:
@@ -200,7 +200,7 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
 
 
 def _guess(file: Weights) -> str:
-    """A name for the example of a message: one that the file's name holds, if there is one."""
+    """Returns a network's name for the example in a message, from the file's name if possible."""
     names = [name for name in list_models() if re.search(rf"\b{re.escape(name.split('/')[-1])}\b", file.path.stem)]
     return names[0] if names else "timm/seresnet50"
 

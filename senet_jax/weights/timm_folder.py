@@ -68,7 +68,7 @@ def write_folder(
 
 
 def _their_layout(path: str, array: np.ndarray) -> np.ndarray:
-    """(h, w, in, out) as (out, in, h, w), (in, out) as (out, in); an SE block's dense layers are 1x1 convolutions."""
+    """Returns (h, w, in, out) as (out, in, h, w), (in, out) as (out, in); SE dense layers become 1x1 convolutions."""
     if array.ndim < 2:
         return array
     array = array.transpose(-1, -2, *range(array.ndim - 2))

@@ -202,9 +202,9 @@ def test_a_tensor_stays_within_its_storage(tmp_path):
         (pickle.dumps([1, 2]), "a pickle, but not of PyTorch"),
         (zipped(b"", "image.png"), "a zip archive, but not of PyTorch"),
         (zipped(bytes(9999), compression=zipfile.ZIP_DEFLATED), "data.pkl in the archive is compressed"),
-        (legacy([1, 2]), "what it holds is no dictionary of tensors"),
+        (legacy([1, 2]), "it holds no dictionary of tensors"),
         (legacy({}), "it holds no tensors"),
-        (legacy({"epoch": 3, "net": {}}), "no state dict, nor a checkpoint that has one: 'epoch' in it is no tensor"),
+        (legacy({"epoch": 3, "net": {}}), "neither a state dict nor a checkpoint with one: 'epoch' in it is no tensor"),
         (legacy(b"\x80\x02}(X\x01\x00\x00\x00a]uX\x00\x00\x00\x000."), "the pickle instruction POP"),
     ],
 )
@@ -238,7 +238,7 @@ def test_caffe(tmp_path):
     assert_equal(tensors, expected)
     assert metadata == {}
     path.write_bytes(b"".join(layers)[:-1])
-    with pytest.raises(ValueError, match="no safetensors, PyTorch or Caffe file, or a damaged one"):
+    with pytest.raises(ValueError, match="no safetensors, PyTorch or Caffe file, or it is damaged"):
         read_tensors(path)
     path.write_bytes(layers[1] + layers[1])
     with pytest.raises(ValueError, match="has the blob 'conv1/7x7_s2/0' twice"):
