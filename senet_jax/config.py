@@ -223,6 +223,8 @@ class OptimizerConfig:
     """Share of the target probability that is spread evenly over all classes."""
     ema_decay: Decay | None = None
     """Decay of the exponential moving average of parameters and statistics, which is then evaluated; None: off."""
+    bad_steps: CountOrZero = 0
+    """Steps with a loss or a gradient that is not finite, whose updates are left out; one more ends the run."""
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ SWEEP = "sweep.json"
 """The variants of a sweep, in the directory above those of its runs."""
 _WITHOUT_EFFECT = {
     "data.bad_images", "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size",
-    "keep_checkpoints", "stuck_after",
+    "keep_checkpoints", "optimizer.bad_steps", "stuck_after",
 }  # fmt: skip
 """Fields that may change when a run goes on, because nothing that it learns depends on them."""
 

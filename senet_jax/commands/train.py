@@ -9,6 +9,7 @@ from pathlib import Path
 from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import Request
 from senet_jax.data.bad_images import TooManyBadImagesError
+from senet_jax.data.supervised import WorkerError
 from senet_jax.runs.run import run
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
@@ -66,5 +67,5 @@ def _run(plan: Plan, workdir: Path) -> None:
         said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
         print(f"\n{said}; {program.command_line('train', workdir)} goes on")
         sys.exit(status)
-    except (FloatingPointError, TooManyBadImagesError, workdirs.BusyError, UnusableError) as error:
+    except (FloatingPointError, TooManyBadImagesError, WorkerError, workdirs.BusyError, UnusableError) as error:
         sys.exit(f"{program.name()}: error: {error}")

@@ -19,6 +19,7 @@ from senet_jax.config import DataConfig
 from senet_jax.data import crops, images
 from senet_jax.data.bad_images import BadImages, substitutes
 from senet_jax.data.split import Decoded, Split
+from senet_jax.data.supervised import supervised
 
 Batch = dict[str, np.ndarray]
 _BAD = "bad"
@@ -213,13 +214,14 @@ def _generate(make: Callable[[int], Batch], start: int, stop: int, workers: int 
         ahead = batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
         iterator = iter(ahead.mp_prefetch(options))
+        made = supervised(iterator)
     else:
         threads = min(os.cpu_count() or 1, 16)
-        iterator = iter(batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads)))
+        iterator = made = iter(batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads)))
     try:
-        for batch in iterator:
+        for batch in made:
             yield {name: np.array(value) for name, value in batch.items()}  # processes share memory that they reclaim
     finally:
         iterator.close()
-        del iterator
+        del iterator, made
         gc.collect()  # a cycle in Grain's iterator keeps shared memory, which Python warns of when it ends

@@ -1,6 +1,6 @@
 """The loop: steps, log lines, evaluations and checkpoints, in an order that a restart repeats exactly."""
 
-import math
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jax.sharding import Mesh
 
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset, evaluation_batches, train_batches
 from senet_jax.data.bad_images import BadImages
-from senet_jax.training import logs, metrics, parallel
+from senet_jax.training import bad_steps, logs, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.logs import Logs
 from senet_jax.training.plan import Plan, initial
@@ -34,8 +35,9 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
 
     Returns the test metrics at the end, images_per_second and seconds of the training steps of all its processes, and
     compile_seconds of this one, its first step included.
-    Raises FloatingPointError if the loss is no longer finite; the newest checkpoint is then from before. Raises
-    StoppedError after SIGTERM or SIGINT, once the state of the current step is saved.
+    Raises FloatingPointError if more steps than config.optimizer.bad_steps had a loss or a gradient that was not
+    finite; the newest checkpoint is then from before, or without their updates. Raises StoppedError after SIGTERM or
+    SIGINT, once the state of the current step is saved.
     """
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
@@ -74,15 +76,14 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
                     jax.block_until_ready(state)
             log.advance()
             if record or tests or save:
-                _check_finite(state, step, checkpoints)
+                _check_numbers(state, config, checkpoints)
             if record:
-                values = metrics.means([state.sums]) | {"learning_rate": plan.learning_rate(step - 1)}
-                log.write("train", step, values | speed.take())
-                state = state.replace(sums=jax.device_put(metrics.zeros(), parallel.replicated(mesh)))
+                _log_training(plan, state, step, log, speed)
+                state = _after_record(state, mesh)
             if tests:
                 test(step)
             if save or stop.signum is not None:
-                _check_finite(state, step, checkpoints)
+                _check_numbers(state, config, checkpoints)
                 checkpoints.save(step, state, config)
             if stop.signum is not None:
                 raise StoppedError(stop.signum, step)
@@ -191,13 +192,32 @@ def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdi
     )
 
 
-def _check_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> None:
-    if not math.isfinite(state.sums["loss"]):
+def _log_training(plan: Plan, state: TrainState, step: int, log: Logs, speed: "_Speed") -> None:
+    """Logs what was summed up since the last time, and tells of bad steps."""
+    bad = int(state.bad["count"])
+    if int(state.bad["step"]):
+        log.say(f"{bad_steps.described(state.bad, state.variables['params'])}; it was left out, {bad} in all")
+    if int(state.sums["count"]):  # Else every step was bad.
+        values = metrics.means([state.sums]) | {"learning_rate": plan.learning_rate(step - 1)}
+        log.write("train", step, values | ({"bad_steps": bad} if bad else {}) | speed.take())
+
+
+def _after_record(state: TrainState, mesh: Mesh) -> TrainState:
+    """The state with nothing summed up and no bad step to tell of."""
+    sums, step = jax.device_put((metrics.zeros(), jnp.zeros((), jnp.int32)), parallel.replicated(mesh))
+    return dataclasses.replace(state, sums=sums, bad=state.bad | {"step": step})
+
+
+def _check_numbers(state: TrainState, config: Experiment, checkpoints: Checkpoints) -> None:
+    """Raises FloatingPointError if more steps were bad than the configuration allows."""
+    count, allowed = int(state.bad["count"]), config.optimizer.bad_steps
+    if count > allowed:
         saved = checkpoints.latest
         raise FloatingPointError(
-            f"the loss is no longer finite at step {step}; try a smaller config.optimizer.learning_rate, a longer "
-            "config.optimizer.warmup or config.optimizer.clip_norm; "
-            + ("there is no checkpoint" if saved is None else f"the newest checkpoint, of step {saved}, is from before")
+            f"{bad_steps.described(state.bad, state.variables['params'])}; "
+            + ("there is no checkpoint" if saved is None else f"the newest checkpoint, of step {saved}, is good")
+            + f"; {count} bad steps are more than config.optimizer.bad_steps, {allowed}: allow more, or try a smaller "
+            "config.optimizer.learning_rate, a longer config.optimizer.warmup or config.optimizer.clip_norm"
         )
 
 

@@ -8,7 +8,7 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from senet_jax.training import metrics, random
+from senet_jax.training import bad_steps, metrics, random
 from senet_jax.typing import Array
 
 
@@ -29,6 +29,8 @@ class TrainState:
     """Exponential moving average of the variables; None: the run keeps none."""
     sums: Any
     """`metrics.Sums` since the last log line, so that a resumed run logs what an uninterrupted one does."""
+    bad: Any
+    """`bad_steps.BadSteps`: steps that were left out."""
 
     @property
     def evaluated(self) -> Any:
@@ -54,4 +56,5 @@ def init_state(
         optimizer_state=optimizer.init(variables["params"]),
         average=jax.tree.map(jnp.copy, variables) if average else None,
         sums=metrics.zeros(),
+        bad=bad_steps.none(variables["params"]),
     )

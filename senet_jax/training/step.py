@@ -9,7 +9,7 @@ import optax
 from flax import linen as nn
 
 from senet_jax.config import DataConfig, Experiment
-from senet_jax.training import augmentation, metrics, random
+from senet_jax.training import augmentation, bad_steps, metrics, random
 from senet_jax.training.state import TrainState
 from senet_jax.typing import Array
 
@@ -24,6 +24,9 @@ def make_train_step(
 
     The last two arguments are the configuration's seed and peak learning rate by default. An optimizer that takes no
     argument `learning_rate` has a learning rate of its own.
+
+    A step with a loss or a gradient whose norm is not finite changes neither the variables nor the metrics; it is noted
+    in `state.bad`.
     """
     data, decay = config.data, config.optimizer.ema_decay
     update = optax.with_extra_args_support(optimizer).update
@@ -48,10 +51,19 @@ def make_train_step(
 
         params = state.variables["params"]
         gradient, (updated, sums) = jax.grad(loss, has_aux=True)(params)
+        norms = bad_steps.norms(gradient)
+        good = jnp.isfinite(sums["loss"]) & jnp.isfinite(norms).all()
         updates, optimizer_state = update(gradient, state.optimizer_state, params, learning_rate=learning_rate)
         variables = {"params": optax.apply_updates(params, updates), **updated}
         average = None if decay is None else _move(state.average, variables, decay, state.step)
-        return TrainState(state.step + 1, variables, optimizer_state, average, metrics.add(state.sums, sums))
+        return TrainState(
+            step=state.step + 1,
+            variables=bad_steps.chosen(good, variables, state.variables),
+            optimizer_state=bad_steps.chosen(good, optimizer_state, state.optimizer_state),
+            average=bad_steps.chosen(good, average, state.average),
+            sums=metrics.add(state.sums, jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)), sums)),
+            bad=bad_steps.noted(state.bad, good, state.step + 1, sums["loss"] / sums["count"], norms),
+        )
 
     return train_step
 

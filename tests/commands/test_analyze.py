@@ -17,7 +17,7 @@ from senet_jax.commands import analyze
 from senet_jax.commands.command_line import Request, main
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.schema import to_dict
-from senet_jax.training import metrics
+from senet_jax.training import bad_steps, metrics
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.plan import open_plan
 from senet_jax.training.state import TrainState
@@ -41,7 +41,9 @@ def workdir(config, plan, tmp_path, monkeypatch):
     """Of a run of a smaller network, with random parameters."""
     monkeypatch.setattr(analyze, "open_plan", lambda config: plan)
     variables = random_variables(TINY, jnp.zeros((1, 8, 8, 1)))
-    state = TrainState(jnp.int32(7), variables, plan.optimizer.init(variables["params"]), None, metrics.zeros())
+    params = variables["params"]
+    optimizer_state, bad = plan.optimizer.init(params), bad_steps.none(params)
+    state = TrainState(jnp.int32(7), variables, optimizer_state, None, metrics.zeros(), bad)
     (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
     with closing(Checkpoints(tmp_path)) as checkpoints:
         checkpoints.save(7, state, config)

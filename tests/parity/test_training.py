@@ -10,7 +10,7 @@ from parity import rule
 from parity.compare import FIXTURES, build, names_and_shapes
 
 from senet_jax.config import DataConfig, Experiment
-from senet_jax.training import metrics, parallel
+from senet_jax.training import bad_steps, metrics, parallel
 from senet_jax.training.state import TrainState
 from senet_jax.training.step import make_train_step
 
@@ -28,7 +28,14 @@ def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
     mesh = parallel.data_mesh(jax.devices()[:1])
     optimizer = optax.sgd(0.1, momentum=0.9)
     momentum = optimizer.init(variables["params"])
-    state = TrainState(jnp.zeros((), jnp.int32), variables, momentum, average=None, sums=metrics.zeros())
+    state = TrainState(
+        jnp.zeros((), jnp.int32),
+        variables,
+        momentum,
+        average=None,
+        sums=metrics.zeros(),
+        bad=bad_steps.none(variables["params"]),
+    )
     step = parallel.jit_step(make_train_step(model, optimizer, Experiment(data=data)), mesh)
     (batch,) = parallel.to_devices([{"image": images, "label": np.array(rule.LABELS, np.int32)}], mesh)
     new = step(jax.device_put(state, parallel.replicated(mesh)), batch)

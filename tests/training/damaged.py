@@ -25,7 +25,7 @@ CONFIG = Experiment(ModelConfig("se_resnet18"))
 
 def state(step, width=4):
     arrays = {"params": {"kernel": jnp.arange(96.0).reshape(24, 4)[:, :width] + step}, "batch_stats": {}}
-    return TrainState(jnp.int32(step), arrays, (jnp.zeros(3, jnp.bfloat16),), None, {"loss": jnp.float32(step)})
+    return TrainState(jnp.int32(step), arrays, (jnp.zeros(3, jnp.bfloat16),), None, {"loss": jnp.float32(step)}, {})
 
 
 def restore(workdir, config=CONFIG, like=None, **settings):

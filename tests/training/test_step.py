@@ -1,3 +1,5 @@
+import dataclasses
+import re
 from functools import partial
 
 import jax
@@ -9,7 +11,7 @@ import pytest
 from senet_jax import create_model
 from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
-from senet_jax.training import metrics, parallel
+from senet_jax.training import bad_steps, metrics, parallel
 from senet_jax.training.state import init_state
 from senet_jax.training.step import make_eval_step, make_train_step
 from senet_jax.weights.configured import build_model
@@ -89,6 +91,37 @@ def test_the_gradient_is_of_the_mean_loss(state, batch):
     gradient = jax.jit(jax.grad(loss))(state.variables["params"])
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.variables["params"], gradient)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), new.variables["params"], expected)
+
+
+@pytest.mark.slow
+@pytest.mark.optimised
+def test_a_bad_step_changes_nothing_but_counters_and_is_noted(state, batch):
+    optimizer = optax.sgd(optax.constant_schedule(0.1), momentum=0.9)
+    state = dataclasses.replace(state, optimizer_state=optimizer.init(state.variables["params"]))
+    step = jax.jit(make_train_step(MODEL, optimizer, Experiment(data=DataConfig(std=(0.25,)))))
+    good = step(state, batch)
+    poisoned = jax.tree.map(jnp.copy, good.variables)
+    poisoned["params"]["stage3_block1"]["conv1"]["kernel"] *= jnp.nan
+    poisoned = dataclasses.replace(good, variables=poisoned)
+    bad = step(poisoned, batch)
+    again = step(bad, batch)
+    for name in ("variables", "sums"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(again, name), getattr(poisoned, name))
+    momentum, count = bad.optimizer_state[0].trace, bad.optimizer_state[1].count
+    jax.tree.map(np.testing.assert_array_equal, momentum, good.optimizer_state[0].trace)
+    assert (int(count), int(bad.step), int(good.bad["count"]), int(again.bad["count"])) == (2, 2, 0, 2)
+    assert int(again.bad["step"]) == 2
+    assert not np.isfinite(again.bad["loss"])
+    np.testing.assert_array_equal(again.bad["before"], good.bad["before"])
+    said = bad_steps.described(again.bad, state.variables["params"])
+    assert re.fullmatch(r"step 2 is bad: its loss is nan, its largest .* are (\S+ nan, ){3}and .* \S+ \d.*", said)
+
+
+def test_the_gradients_norms_are_those_of_optax(state):
+    params = state.variables["params"]
+    norms = bad_steps.norms(params)
+    np.testing.assert_allclose(jnp.linalg.norm(norms), optax.global_norm(params), rtol=1e-6)
+    assert len(norms) == len(jax.tree.leaves(params))
 
 
 def test_augmentation_depends_on_the_step_and_the_seed(state, batch):

@@ -54,7 +54,7 @@ def workdir(tmp_path):
     variables = variables_of(build_model(NETWORK, 3), channels=1)
     with closing(Checkpoints(tmp_path)) as checkpoints:
         for step in (2, 7):
-            state = TrainState(np.int32(step), variables, {"momentum": np.ones(3)}, None, {"loss": np.float32(0)})
+            state = TrainState(np.int32(step), variables, {"momentum": np.ones(3)}, None, {"loss": np.float32(0)}, {})
             average = jax.tree.map(lambda leaf, step=step: leaf + step, variables)
             checkpoints.save(step, state.replace(average=average if step == 7 else None), config)
     return tmp_path, variables
