@@ -1,4 +1,4 @@
-"""What can be seen in a network and in a run: parameters, cost, gates, pictures."""
+"""Analysis of networks and runs: parameters, cost, gates, comparisons, figures."""
 
 from senet_jax.analysis.excitations import excitations
 

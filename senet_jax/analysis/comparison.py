@@ -1,4 +1,4 @@
-"""Runs of a sweep side by side: means over seeds, differences to a baseline, tables."""
+"""Comparison of the runs of a sweep: means over seeds, differences to a baseline, tables."""
 
 import csv
 import json
@@ -25,31 +25,31 @@ RESULTS = {
     "versions": json.loads,
     "finished": str,
 }
-"""What is known of a run that has ended, and how it is read from text."""
+"""Results of a finished run, and the types that read them from text."""
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended."""
+    """A finished run."""
 
     variant: str
-    """What the runs have in common that differ in their seed alone."""
+    """Name without the seed, which runs that differ in the seed alone have in common."""
     seed: int
     is_baseline: bool
-    """Whether its variant is what the others are compared with."""
+    """Whether other variants are compared with this one."""
     changes: Mapping[str, Any]
     """Fields of the configuration and their values, without the seed."""
     parameters: int
     multiply_adds: int
-    """Of one image."""
+    """Multiply-adds of one image."""
     results: Mapping[str, Any]
-    """By the names in RESULTS; seconds are those of training."""
+    """Results by the names in RESULTS; `seconds` are those of training."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A variant: the means over its runs and their sample std. Std and interval are None if there are too few runs."""
+    """Means over the runs of a variant and their sample std. Std and interval are None if there are too few runs."""
 
     variant: str
     is_baseline: bool
@@ -58,17 +58,17 @@ class Summary:
     accuracy: float
     std: float | None
     top5_accuracy: float | None
-    """None where there are ten classes or fewer."""
+    """Mean top-5 accuracy; None if there are ten classes or fewer."""
     difference: float | None
-    """Of the mean accuracy to the baseline's; None for the baseline itself."""
+    """Difference of the mean accuracy to the baseline's; None for the baseline itself."""
     interval: tuple[float, float] | None
-    """In which the difference lies with 95 % confidence (Welch's t-test)."""
+    """Interval of the difference with 95 % confidence (Welch's t-test)."""
     parameters: int
     multiply_adds: int
 
 
 def summarise(runs: Sequence[Run]) -> list[Summary]:
-    """A summary of each variant, in the order in which they first appear."""
+    """Returns a summary of each variant, in the order in which they first appear."""
     variants: dict[str, list[Run]] = {}
     for run in runs:
         variants.setdefault(run.variant, []).append(run)
@@ -107,10 +107,10 @@ def _values(runs: Sequence[Run], name: str) -> list[float]:
 
 
 def cells(summaries: Sequence[Summary]) -> list[dict[str, str]]:
-    """The rows of the table as text by their titles, without columns that are empty in all of them.
+    """Returns the rows of the table as text by column titles, without columns that are empty in all rows.
 
-    Images per second are not among them: runs of a sweep share their machine with other work, so that differences say
-    nothing about networks. `runs.csv` has those of each run; `bench` measures speed, in turns.
+    Images per second are left out: the load of the machine differs between runs, so that they do not compare networks.
+    `runs.csv` has the value of each run; `bench` measures speed, in turns.
     """
     rows = []
     for summary in summaries:
@@ -136,18 +136,18 @@ def _text(value: float | None, form: Callable[[float], str]) -> str:
 
 
 def _points(share: float) -> str:
-    """In percentage points, with its sign."""
+    """Formats a share in percentage points, with its sign."""
     return f"{100 * share:+.2f}"
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows of cells as a table."""
+    """Returns a Markdown table of rows of cells."""
     table = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in table)
 
 
 def latex(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows of cells as a tabular with the rules of booktabs."""
+    """Returns a LaTeX tabular of rows of cells, with the rules of booktabs."""
 
     def line(texts: Iterable[str]) -> str:
         escaped = (text.replace("%", r"\%").replace("_", r"\_").replace("±", r"$\pm$") for text in texts)
@@ -175,7 +175,7 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
 
 
 def read_runs(path: Path) -> list[Run]:
-    """The runs of such a file."""
+    """Reads the runs of a file of `write_runs`."""
     with path.open(newline="") as file:
         return [
             Run(

@@ -1,4 +1,4 @@
-"""Pictures of the runs of a sweep: accuracy over what was varied, over parameters, and over the epochs of training."""
+"""Figures of a sweep: accuracy over the varied field and over parameters, and training curves."""
 
 import statistics
 from collections import defaultdict
@@ -14,13 +14,13 @@ from senet_jax.analysis.comparison import Summary
 from senet_jax.analysis.figures import GREY, colours, save
 
 Curves = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
-"""The records of `metrics.jsonl` of each run of each variant."""
+"""Records of `metrics.jsonl` of each run, by variant."""
 
 
 def plot_accuracy(summaries: Sequence[Summary], path: Path, title: str) -> None:
-    """Draws mean test accuracy with its std: over a field that has numbers, else side by side.
+    """Draws mean test accuracy with its std, over the varied field if it has numbers, else side by side.
 
-    The baseline is a line across, with its std as a band, where it has no place on that axis.
+    A variant without a value of that field is a horizontal line, with its std as a band.
     """
     field = varied_number(summaries)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
@@ -71,8 +71,8 @@ def plot_parameters(summaries: Sequence[Summary], path: Path, title: str) -> Non
 
 
 def plot_training(curves: Curves, path: Path, title: str) -> None:
-    """Draws the training loss and the test accuracy of each variant over epochs: the mean over its runs, and between
-    the lowest and the highest a band.
+    """Draws training loss and test accuracy of each variant over epochs: the mean over its runs, and a band from the
+    lowest to the highest.
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     figure.suptitle(title)
@@ -99,7 +99,7 @@ def plot_training(curves: Curves, path: Path, title: str) -> None:
 
 
 def varied_number(summaries: Sequence[Summary]) -> str | None:
-    """The only field that differs in its value, where that is a number in all variants but one at most, else None."""
+    """Returns the only varied field if its values are numbers in all variants but at most one, else None."""
     values: dict[str, list[Any]] = defaultdict(list)
     for each in summaries:
         for field, value in each.changes.items():

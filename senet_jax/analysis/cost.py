@@ -1,6 +1,6 @@
-"""What a network costs: parameters, multiply-adds and activations of each of its modules, for one image.
+"""Cost of a network: parameters, multiply-adds and activations of each of its modules, for one image.
 
-All is counted from shapes, in the traced program: nothing is computed and nothing is compiled.
+They are counted from shapes in the traced program; nothing is computed or compiled.
 """
 
 import math
@@ -34,16 +34,16 @@ _UNTOLD = {"ffi_call", "io_callback", "pallas_call", "pure_callback", "shard_map
 
 @dataclass(frozen=True)
 class Cost:
-    """What a module, or a network, costs for one image. Costs add, subtract, and multiply with a number."""
+    """Cost of a module or a network for one image. Costs can be added, subtracted, and multiplied by a number."""
 
     parameters: int = 0
-    """Trainable ones; running statistics are not among them."""
+    """Trainable parameters, without running statistics."""
     multiply_adds: int = 0
-    """Of convolutions and matrix products, as the papers count operations; taps on padding are among them."""
+    """Multiply-adds of convolutions and matrix products, as the papers count operations, including taps on padding."""
     activations: int = 0
-    """Elements that convolutions and matrix products put out."""
+    """Elements of the outputs of convolutions and matrix products."""
     elementwise: int = 0
-    """All other work: elements that reductions read, and that arithmetic writes. Moving data is free."""
+    """Other work: elements that reductions read and that arithmetic writes. Moving data is free."""
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*map(operator.add, astuple(self), astuple(other)))
@@ -57,24 +57,24 @@ class Cost:
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What a network costs, by modules."""
+    """Cost of a network by modules."""
 
     own: Mapping[str, Cost]
-    """What each module does itself, without those in it, by its path in the parameter tree, "" for the network."""
+    """Cost of each module without the modules in it, by its path in the parameter tree; "" is the network."""
 
     @property
     def total(self) -> Cost:
-        """Of the whole network."""
+        """Cost of the whole network."""
         return sum(self.own.values(), Cost())
 
     @property
     def squeeze_excite(self) -> Cost:
-        """What of the total is squeeze-and-excitation's, or that of what stands in its place: modules named "se"."""
+        """Cost of squeeze-and-excitation, or of other attention in its place: of all modules named "se"."""
         return self.named("se").total
 
     @property
     def modules(self) -> dict[str, Cost]:
-        """Each module with all modules in it, by its path, such as "stage2_block1/conv1", parents first."""
+        """Cost of each module with the modules in it, by its path, such as "stage2_block1/conv1", parents first."""
         sums: dict[str, Cost] = {}
         for path, cost in self.own.items():
             parts = path.split("/") if path else []
@@ -84,21 +84,21 @@ class NetworkCost:
         return sums
 
     def named(self, name: str) -> "NetworkCost":
-        """The share of modules of this name, and of all in them."""
+        """Returns the part of modules of this name, and of the modules in them."""
         return NetworkCost({path: cost for path, cost in self.own.items() if name in path.split("/")})
 
 
 def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int = 3, **arguments: Any) -> NetworkCost:
-    """Counts what a network costs for one image of `image_size` pixels, or (height, width), without running it.
+    """Counts the cost of a network for one image of `image_size` pixels, or (height, width), without running it.
 
     Args:
       model: any `flax.linen` module that is called with images (n, h, w, c).
-      image_size: height and width, where they are the same, or both.
-      channels: of the images.
-      **arguments: all else that the module is called with; `train=False` is added where it takes `train`.
+      image_size: height and width if they are equal, or (height, width).
+      channels: channels of the images.
+      **arguments: other arguments of the module; `train=False` is added if it takes `train`.
 
-    A loop counts as often as it runs, a condition as its branch with the most multiply-adds, and what a platform
-    computes in its own way as the others compute it. Raises ValueError if the size is impossible, if `model` is not a
+    A loop counts as often as it runs, a condition as its branch with the most multiply-adds, and a program with forms
+    for single platforms as the form of the others. Raises ValueError if the size is impossible, if `model` is not a
     linen module, or if the program does not tell its work: in a while loop, whose length is not known before it runs,
     and in kernels.
     """
@@ -117,7 +117,7 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
 
     def mark(method: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
         path = "/".join(context.module.path)
-        own.setdefault(path, Cost())  # In the order of the calls.
+        own.setdefault(path, Cost())  # So the order is that of the calls.
         with jax.named_scope(f"{{{path}}}"):
             return method(*args, **kwargs)
 
@@ -136,15 +136,15 @@ def _add(costs: dict[str, Cost], more: Mapping[str, Cost], times: int = 1) -> No
 
 
 def _count(program: Jaxpr, caller: str) -> dict[str, Cost]:
-    """What each module does in a program. What bears no mark is done by the module that calls the program."""
+    """Returns the cost of each module in a program. Equations without a mark belong to the caller of the program."""
     costs: dict[str, Cost] = {}
     for equation in program.eqns:
         marks = re.findall(r"{(.*?)}", str(equation.source_info.name_stack))
         module, name = marks[-1] if marks else caller, equation.primitive.name
         if name in _UNTOLD:
             raise ValueError(
-                f"{module or 'the network'} calls {name!r}, whose work the traced program does not tell; what can be "
-                "counted is a loop of known length (jax.lax.scan) for a while loop, and jax.numpy for a kernel"
+                f"{module or 'the network'} calls {name!r}, whose work the traced program does not tell; use a loop "
+                "of known length (jax.lax.scan) instead of a while loop, and jax.numpy instead of a kernel"
             )
         inner = [_count(called, module) for called in jaxprs_in_params(equation.params)]
         if not inner or name.startswith(("reduce", "scatter")):
@@ -160,7 +160,7 @@ def _count(program: Jaxpr, caller: str) -> dict[str, Cost]:
 
 
 def _work(equation: JaxprEqn) -> Cost:
-    """The multiply-adds and activations, or the elementwise work, of an equation that calls no program."""
+    """Returns the multiply-adds and activations, or the elementwise work, of an equation that calls no program."""
     name, parameters = equation.primitive.name, equation.params
     operands: list[Any] = [variable.aval for variable in equation.invars]
     results: list[Any] = [variable.aval for variable in equation.outvars]
@@ -168,7 +168,7 @@ def _work(equation: JaxprEqn) -> Cost:
     if name in ("conv_general_dilated", "senet_jax_convolution"):  # The second is `ops.convolution`.
         kernel, numbers = operands[1].shape, parameters.get("dimension_numbers")
         taps = math.prod(kernel) // kernel[numbers.rhs_spec[0] if numbers else -1]
-        # Of transposed convolutions, zeros between the elements are free.
+        # The zeros that a transposed convolution inserts are free.
         spread = math.prod(parameters.get("lhs_dilation", ()))
         return Cost(multiply_adds=written * taps // spread, activations=written)
     if name == "dot_general":

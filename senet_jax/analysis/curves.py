@@ -1,4 +1,4 @@
-"""Training curves as a picture."""
+"""Figure of training curves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from senet_jax.analysis.figures import save
 
 
 def plot_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Draws loss, accuracy and learning rate over epochs, of training and test, and saves them at the path."""
+    """Draws loss, accuracy and learning rate of training and test over epochs, and saves the figure."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
     figure.suptitle(title)

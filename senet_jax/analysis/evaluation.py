@@ -1,4 +1,4 @@
-"""Figures of an evaluation: of each class, between classes, and how far its probabilities can be trusted."""
+"""Metrics of an evaluation: of each class, between classes, and the calibration of its probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The answers to n examples, from which all figures are made."""
+    """Predictions for n examples, and the metrics that follow from them."""
 
     labels: np.ndarray
     """Class of each example, int (n,)."""
@@ -22,9 +22,9 @@ class Evaluation:
     predicted: np.ndarray
     """Likeliest class, int (n,)."""
     confidences: np.ndarray
-    """Its probability, (n,)."""
+    """Probability of the likeliest class, (n,)."""
     class_names: Sequence[str]
-    """In the order of the logits."""
+    """Names in the order of the logits."""
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Evaluation:
 
     @property
     def confusion(self) -> np.ndarray:
-        """Examples of each class (rows) that were taken for each class (columns), int (classes, classes)."""
+        """Number of examples of each class (rows) predicted as each class (columns), int (classes, classes)."""
         classes = len(self.class_names)
         pairs = np.bincount(self.labels * classes + self.predicted, minlength=classes**2)
         return pairs.reshape(classes, classes)
@@ -53,8 +53,8 @@ class Evaluation:
     def classes(self) -> list[dict[str, Any]]:
         """A row for each class that has examples.
 
-        Precision is the share of right answers among those that name the class, "" if none does. `mistaken_for` is the
-        class that most of its examples are mistaken for.
+        Precision is the share of correct predictions among those of the class, "" if there are none. `mistaken_for` is
+        the class that most of its examples are mistaken for.
         """
         confusion, rows = self.confusion, []
         for label in map(int, self.present):

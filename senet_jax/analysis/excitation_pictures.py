@@ -1,4 +1,4 @@
-"""Pictures of gates, after figures 6 and 7 of the paper (Hu et al., arXiv 1709.01507, section 7.2)."""
+"""Figures of gates, after figures 6 and 7 of the paper (Hu et al., arXiv 1709.01507, section 7.2)."""
 
 import math
 import re
@@ -14,12 +14,12 @@ from senet_jax.analysis.figures import save
 
 
 def title(path: str) -> str:
-    """A block's name as in the paper, "SE_2_3" for stage2_block3; any other path as it is."""
+    """Returns a block's name as in the paper, "SE_2_3" for stage2_block3; other paths stay."""
     return re.sub(r"^stage(\d+)_block(\d+)$", r"SE_\1_\2", path)
 
 
 def plot_means(found: Excitations, classes: Mapping[str, int], path: Path, heading: str) -> None:
-    """Draws the mean gates of classes, numbers by names, and of all images, and saves them at the path (figure 6)."""
+    """Draws the mean gates of classes (numbers by names) and of all images, and saves the figure (figure 6)."""
 
     def draw(axis: Axes, gates: Gates, channels: np.ndarray) -> None:
         means = gates.class_mean[:, channels]
@@ -33,7 +33,7 @@ def plot_means(found: Excitations, classes: Mapping[str, int], path: Path, headi
 
 
 def plot_stds(found: Excitations, classes: Mapping[str, int], path: Path, heading: str) -> None:
-    """Draws the mean gates of classes, with a std over instances to both sides (figure 7)."""
+    """Draws the mean gates of classes, with a std over images to both sides, and saves the figure (figure 7)."""
 
     def draw(axis: Axes, gates: Gates, channels: np.ndarray) -> None:
         means, stds = gates.class_mean[:, channels], gates.class_std[:, channels]
@@ -50,7 +50,7 @@ def _counted(name: str, images: np.integer) -> str:
 
 
 def _save(found: Excitations, draw: Callable[[Axes, Gates, np.ndarray], None], path: Path, heading: str) -> None:
-    """A panel for each block, with axes and a legend in common."""
+    """Draws a panel for each block, with shared axes and legend, and saves the figure."""
     columns = min(3, len(found.shown))
     rows = math.ceil(len(found.shown) / columns)
     figure = Figure(figsize=(4.6 * columns, 2.9 * rows + 0.9), layout="constrained")

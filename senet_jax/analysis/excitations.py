@@ -1,4 +1,4 @@
-"""What the gates of squeeze-and-excitation do on images (Hu et al., arXiv 1709.01507, section 7.2)."""
+"""Statistics of the gates of squeeze-and-excitation on images (Hu et al., arXiv 1709.01507, section 7.2)."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -12,11 +12,11 @@ from flax import linen as nn
 from senet_jax.analysis.gates import ObservedNetwork
 
 Batches = Iterable[tuple[Any, Any]]
-"""Images as the network takes them, and their classes, int (n,), where a number below 0 marks what does not count."""
+"""Normalised images and their classes, int (n,); images of a negative class do not count."""
 NEAR = 0.1
-"""Gates closer than this to 0, or to 1, are near it."""
+"""Distance within which gates are near 0, or near 1."""
 CONSTANT = 0.01
-"""A channel whose gates have a smaller std over all images is constant."""
+"""Std over all images below which the gates of a channel are constant."""
 _STAGE = re.compile(r"(stage\d+|inception_\d+|conv\d+|block\d+)_?(?:block)?(?:\d+|[a-z])")
 
 
@@ -24,15 +24,17 @@ class Gates:
     """The gates of one block on all images, as sums over those of each class."""
 
     def __init__(self, some: np.ndarray, classes: int):
-        """No images yet; `some` are gates of whatever image, (c,)."""
+        """Begins without images; `some` are the gates of any image, (c,)."""
         self.count = np.zeros(classes, int)
-        """Images of each class."""
-        self._pivot = some.astype(np.float64)  # Sums are of differences from it: then what is constant has no variance.
+        """Number of images of each class."""
+        self._pivot = some.astype(
+            np.float64
+        )  # Sums are of differences from it, so that constant gates have no variance.
         self._sum, self._square = np.zeros((2, classes, len(some)))
         self._near_zero = self._near_one = 0
 
     def add(self, gates: np.ndarray, labels: np.ndarray) -> None:
-        """Adds the gates of images, (n, c), of these classes, (n,)."""
+        """Adds the gates (n, c) of images of these classes, (n,)."""
         present, index = np.unique(labels, return_inverse=True)
         members = (index == np.arange(len(present))[:, None]).astype(np.float64)
         difference = gates - self._pivot
@@ -44,17 +46,17 @@ class Gates:
 
     @property
     def channels(self) -> int:
-        """Gates of an image."""
+        """Number of gates of an image."""
         return len(self._pivot)
 
     @property
     def sampled(self) -> np.ndarray:
-        """Fifty channels at even distances, as in figures 6 and 7, or all where there are fewer."""
+        """Fifty channels at even distances, as in figures 6 and 7, or all if there are fewer."""
         return np.unique(np.linspace(0, self.channels - 1, 50).round().astype(int))
 
     @property
     def mean(self) -> np.ndarray:
-        """Over all images, (c,)."""
+        """Mean over all images, (c,)."""
         return self._pivot + self._sum.sum(0) / self.count.sum()
 
     @property
@@ -64,7 +66,7 @@ class Gates:
 
     @property
     def class_mean(self) -> np.ndarray:
-        """Over the images of each class, (classes, c); NaN for a class without images."""
+        """Mean over the images of each class, (classes, c); NaN for a class without images."""
         return self._pivot + self._sum / self._counted
 
     @property
@@ -91,7 +93,7 @@ class Gates:
     def between_classes(self) -> float:
         """Variance of the classes' means over the variance of the gates, both summed over channels; NaN for 0 over 0.
 
-        Where classes do not matter it is (classes - 1) / (images - 1) on average, by chance alone.
+        If classes do not matter, it is (classes - 1) / (images - 1) on average, by chance alone.
         """
         present, images = self.count > 0, self.count.sum()
         differences = self._sum[present] / self._counted[present] - self._sum.sum(0) / images
@@ -106,21 +108,21 @@ class Gates:
 
 @dataclass(frozen=True)
 class Excitations:
-    """The gates of a network on the images that it was given."""
+    """Gates of a network on a set of images."""
 
     blocks: Mapping[str, Gates]
-    """By the path of what holds the gates, such as "stage2_block3", in the order in which the network calls them."""
+    """Gates by the path of their block, such as "stage2_block3", in the order of the calls."""
     accuracy: float
     """Top-1 accuracy of the network, in [0, 1]."""
 
     @property
     def images(self) -> np.ndarray:
-        """How many there were of each class, (classes,)."""
+        """Number of images of each class, (classes,)."""
         return next(iter(self.blocks.values())).count
 
     @property
     def stages(self) -> dict[str, list[str]]:
-        """Paths of the blocks of each stage; where they do not tell it, blocks of as many channels make one."""
+        """Paths of the blocks of each stage; if paths have no stages, blocks of equal numbers of channels form one."""
         stages: dict[str, list[str]] = {}
         for path, gates in self.blocks.items():
             named = _STAGE.fullmatch(path)
@@ -135,18 +137,18 @@ class Excitations:
 
 
 def excitations(model: nn.Module, variables: Any, batches: Batches, **arguments: Any) -> Excitations:
-    """Statistics of all gates of a network, in one pass and in memory that does not grow with the number of images.
+    """Returns statistics of all gates of a network, from one pass and in memory that does not grow with the images.
 
-    Gates are those of our attention modules; `ObservedNetwork` says what they are in others, which are named "se".
+    `ObservedNetwork` says which modules have gates.
 
     Args:
-      model: any network that is called with images and gives logits (n, classes).
-      variables: the network's.
+      model: any network that is called with images and returns logits (n, classes).
+      variables: variables of the network.
       batches: images and labels.
-      **arguments: all else that the network is called with; `train=False` is added where it takes `train`.
+      **arguments: other arguments of the network; `train=False` is added if it takes `train`.
 
-    Raises ValueError where the network has no gates, or uses some twice, where a label is none of the classes, and
-    where there are no images.
+    Raises ValueError if the network has no gates, or uses some twice, if a label is not a class of the network, or if
+    there are no images.
     """
     network = ObservedNetwork(model, arguments)
     forward = jax.jit(network)
@@ -179,24 +181,24 @@ def accuracy_without(
     groups: Mapping[str, Collection[str]],
     **arguments: Any,
 ) -> dict[str, float]:
-    """Top-1 accuracy in [0, 1] for each group of blocks when their gates are replaced by their means over all images.
+    """Returns the top-1 accuracy, in [0, 1], after the gates of each group of blocks are replaced by their means.
 
-    Constant gates can be merged into the layer before them, so that blocks without which no accuracy is lost need no
-    squeeze-and-excitation.
+    Constant gates can be merged into the layer before them, so that blocks which keep the accuracy without varying
+    gates need no squeeze-and-excitation.
 
     Args:
       model: the network.
-      variables: the network's.
+      variables: variables of the network.
       batches: images and labels; they are read once for all groups.
-      found: what `excitations` gave; it has the means.
-      groups: paths of blocks under names of any kind, such as `found.stages`.
-      **arguments: all else that the network is called with, as in `excitations`.
+      found: result of `excitations`, with the means.
+      groups: paths of blocks by name, such as `found.stages`.
+      **arguments: other arguments of the network, as in `excitations`.
 
-    Raises ValueError for a block that there is not, and where there are no images.
+    Raises ValueError if a block does not exist, or if there are no images.
     """
     for path in (path for paths in groups.values() for path in paths):
         if path not in found.blocks:
-            raise ValueError(f"there is no block {path!r}; there are {', '.join(found.blocks)}")
+            raise ValueError(f"there is no block {path!r}; the blocks are {', '.join(found.blocks)}")
     means = {path: gates.mean.astype(np.float32) for path, gates in found.blocks.items()}
     nothing = {path: np.full_like(mean, np.nan) for path, mean in means.items()}
     forward = jax.jit(ObservedNetwork(model, arguments))
@@ -212,20 +214,20 @@ def accuracy_without(
 
 
 def count_gates(model: nn.Module, variables: Any, images: Any, **arguments: Any) -> dict[str, int]:
-    """The number of gates of each block, from shapes alone; raises ValueError where the network has none."""
+    """Returns the number of gates of each block, from shapes alone; raises ValueError if the network has none."""
     network = ObservedNetwork(model, arguments)
     _, seen = jax.eval_shape(network, variables, images)
     return {path: gates.shape[-1] for path, gates in zip(network.paths, seen, strict=True)}
 
 
 def _counting(labels: Any, *arrays: Any) -> list[np.ndarray]:
-    """The labels and the arrays, of the images that count."""
+    """Returns labels and arrays without the images that do not count."""
     counts = np.asarray(labels) >= 0
     return [np.asarray(array)[counts] for array in (labels, *arrays)]
 
 
 def _correct(logits: np.ndarray, labels: np.ndarray) -> int:
-    """How many answers are right; a tie, or a logit that is no number, is wrong."""
+    """Returns the number of correct predictions; a tie and a NaN count as wrong."""
     own = np.take_along_axis(logits, labels[:, None], axis=1)
     return int(((logits >= own).sum(1) == 1).sum())
 

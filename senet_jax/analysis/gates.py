@@ -1,4 +1,4 @@
-"""Observes the gates of the attention modules of any network, and puts others in their place."""
+"""Observation and replacement of the gates of attention modules in any network."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,19 +18,18 @@ _COLLECTION = "excitations"
 
 
 class ObservedNetwork:
-    """(variables, images, constants) -> what the network gives, and the gates of each of `paths`, (n, c), as a list.
+    """(variables, images, constants) -> output of the network, and the list of gates (n, c) of each of `paths`.
 
-    Constants are gates, (c,), for some of the paths, which take the place of the network's own where they are not NaN.
+    `constants` are gates (c,) by path, which replace the network's own unless they are NaN.
 
-    Observed are our attention modules, whatever their names: exactly, or where they have several gates for a channel of
-    an image, by their mean. In a module "se" of another kind, what is called its gates are the factors, one for each
-    channel, that come nearest to what it does.
+    Our attention modules are observed, whatever their names; if one has several gates for a channel of an image, their
+    mean is. The gates of another module named "se" are the factors of channels that come nearest to its output.
 
-    A call can be traced by `jax.jit`. It raises ValueError where a module has no gates, or uses them twice in a call.
+    A call can be traced by `jax.jit`. It raises ValueError if a module has no gates, or uses them twice.
     """
 
     def __init__(self, model: nn.Module, arguments: dict[str, Any]):
-        """The arguments are all else that the network is called with; train=False is added where it takes `train`."""
+        """Wraps a network; `arguments`: those of its call besides images. train=False is added if it takes `train`."""
         if takes_train(model):
             arguments = {"train": False} | arguments
         self._network = type(model).__name__
@@ -39,7 +38,7 @@ class ObservedNetwork:
 
     @property
     def paths(self) -> list[str]:
-        """Of what holds each module, such as "stage2_block3", in the order of the calls, once there was a call."""
+        """Paths of the modules with gates, such as "stage2_block3", in the order of the calls; empty before a call."""
         return list(self._places)
 
     def __call__(
@@ -49,21 +48,21 @@ class ObservedNetwork:
             output, state = self._apply(variables, images)
         if not self._places:
             raise ValueError(
-                f'{self._network} has no gates to observe: no attention module of ours, and none that is named "se"'
+                f'{self._network} has no gates to observe: no attention module of senet_jax, and no module named "se"'
             )
         return output, [_only_gates(state[_COLLECTION], place) for place in self._places.values()]
 
 
 class _Interceptor:
-    """Of the methods that one call of a network calls."""
+    """Interceptor of the methods of one call of a network."""
 
     def __init__(self, places: dict[str, tuple[str, ...]], constants: Mapping[str, Any]):
         self.places = places
         self.constants = constants
         self.attention: tuple[str, ...] | None = None
-        """Path of the attention module that is running; None: none is."""
+        """Path of the running attention module; None: none is running."""
         self.channels = 0
-        """Of its input."""
+        """Channels of its input."""
 
     def __call__(self, call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
         module: Any = context.module
@@ -83,10 +82,10 @@ class _Interceptor:
         return y
 
     def other(self, module: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Array:
-        """Finds the gates by least squares over positions."""
+        """Estimates the gates by least squares over positions."""
         x, *more = args
         lives = (x != 0).any((-3, -2), keepdims=True)
-        probe = jnp.where(lives, x, jnp.asarray(1e-6, x.dtype))  # Zeros would not tell by what they are scaled.
+        probe = jnp.where(lives, x, jnp.asarray(1e-6, x.dtype))  # The factor of a zero is unknown.
         y, scaled = jnp.split(call(jnp.concatenate([x, probe]), *more, **kwargs), 2)
         before, after = probe.astype(jnp.float32), scaled.astype(jnp.float32)
         own = (before * after).sum((-3, -2)) / jnp.square(before).sum((-3, -2))
@@ -94,10 +93,10 @@ class _Interceptor:
         return jnp.where((gates == own)[..., None, None, :], y, ops.scale(x, gates))
 
     def observe(self, module: Any, gates: Array) -> Array:
-        """Notes the gates, and gives those to use."""
+        """Records the gates, and returns those to use."""
         self.places[_path(module)] = module.path
         by_image = gates.astype(jnp.float32).reshape(gates.shape[0], -1, gates.shape[-1]).mean(1)
-        module.sow(_COLLECTION, "gates", by_image)  # Flax carries it out of its own transformations.
+        module.sow(_COLLECTION, "gates", by_image)  # Flax lifts it out of its transformations.
         constant = self.constants.get(_path(module))
         return gates if constant is None else jnp.where(jnp.isnan(constant), gates, constant.astype(gates.dtype))
 

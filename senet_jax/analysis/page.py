@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no server, no script, no other file."""
+"""A report as one HTML page without scripts and other files."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ code { font-family: ui-monospace, monospace; font-size: 0.9em; overflow-wrap: an
 
 
 def page(title: str, subtitle: str, sections: Mapping[str, Sequence[str]]) -> str:
-    """The page: sections by their headings, each of parts that the functions here make."""
+    """Returns the page of sections by their headings, each a sequence of parts that the functions below make."""
     body = "".join(f"<h2>{escape(heading)}</h2>\n{''.join(parts)}" for heading, parts in sections.items())
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
@@ -33,7 +33,7 @@ def page(title: str, subtitle: str, sections: Mapping[str, Sequence[str]]) -> st
 
 
 def table(rows: Sequence[Mapping[str, str]], baseline: int | None = None) -> str:
-    """Rows of cells by their titles; the baseline is the number of one that stands out."""
+    """Returns a table of rows of cells by their titles; `baseline` is the number of a row to highlight."""
     head = "".join(f"<th>{escape(title)}</th>" for title in rows[0])
     lines = []
     for number, row in enumerate(rows):
@@ -44,12 +44,12 @@ def table(rows: Sequence[Mapping[str, str]], baseline: int | None = None) -> str
 
 
 def note(text: str) -> str:
-    """A paragraph beside the matter."""
+    """Returns a paragraph in small print."""
     return f'<p class="note">{escape(text)}</p>\n'
 
 
 def picture(path: Path, caption: str) -> str:
-    """A PNG file, which becomes part of the page."""
+    """Returns a figure with the content of a PNG file."""
     data = base64.b64encode(path.read_bytes()).decode()
     return (
         f'<figure><img src="data:image/png;base64,{data}" alt="{escape(caption)}">'
@@ -58,5 +58,5 @@ def picture(path: Path, caption: str) -> str:
 
 
 def folded(heading: str, content: str) -> str:
-    """What is shown when its heading is clicked."""
+    """Returns content that is shown after a click on its heading."""
     return f"<details><summary>{escape(heading)}</summary>\n{content}</details>\n"

@@ -1,4 +1,4 @@
-"""How large a network is."""
+"""Numbers of parameters."""
 
 import math
 from typing import Any
@@ -11,18 +11,18 @@ from senet_jax.modules.conv import with_xla_convolutions
 
 
 def abstract_variables(model: nn.Module, images: jax.ShapeDtypeStruct, **arguments: Any) -> dict[str, Any]:
-    """The variables that `model.init(key, images, **arguments)` gives, as shapes and types alone."""
+    """Returns the variables of `model.init(key, images, **arguments)` as shapes and dtypes alone."""
     plain = with_xla_convolutions(model)
     return jax.eval_shape(lambda x: plain.init(jax.random.key(0), x, **arguments), images)
 
 
 def count_parameters(model: nn.Module, image_size: int, channels: int = 3) -> int:
-    """Trainable parameters, counted from shapes alone; running statistics are not among them."""
+    """Returns the number of trainable parameters, without running statistics, from shapes alone."""
     return _count(model, "params", image_size, channels)
 
 
 def count_statistics(model: nn.Module, image_size: int, channels: int = 3) -> int:
-    """Running means and variances, counted from shapes alone."""
+    """Returns the number of running means and variances, from shapes alone."""
     return _count(model, "batch_stats", image_size, channels)
 
 

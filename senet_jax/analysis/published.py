@@ -1,4 +1,4 @@
-"""What was published about the networks, to hold our counts against (Hu et al., arXiv 1709.01507)."""
+"""Published figures of the networks, to compare with our counts (Hu et al., arXiv 1709.01507)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,20 +9,20 @@ from senet_jax.analysis import comparison
 
 @dataclass(frozen=True)
 class Published:
-    """A network, and what the paper's table says of it."""
+    """A network and its figures in a table of the paper."""
 
     model: str
     table: str
     fields: dict[str, Any] = field(default_factory=dict)
-    """What it takes besides its name, as words: `ModelConfig`'s."""
+    """Fields of `ModelConfig` besides the name."""
     parameters: str = ""
-    """Millions; the paper counts running statistics too."""
+    """Parameters in millions; the paper counts running statistics too."""
     gflops: str = ""
-    """Multiply-adds of one image, in thousands of millions."""
+    """Multiply-adds of one image, in 10^9."""
     error: str = ""
-    """Per cent, single crop: ImageNet top-1 / top-5, or CIFAR-10; CIFAR-100."""
+    """Error in per cent with a single crop: ImageNet top-1 / top-5, or CIFAR-10; CIFAR-100."""
     weights: str = ""
-    """Where there are some to load."""
+    """Released weights that can be loaded."""
 
 
 _CAFFE = "authors (Caffe), Cadene, timm/legacy_"
@@ -61,7 +61,7 @@ NETWORKS = (
     Published("shake29_2x4x64d_cifar", "5", error="15.85 on CIFAR-100 (with Cutout)"),
     Published("se_shake29_2x4x64d_cifar", "5", error="15.41 on CIFAR-100 (with Cutout)"),
 )
-"""Tables 2 to 5 and 8."""
+"""Networks of tables 2 to 5 and 8."""
 
 
 def _ablation(table: str, parameters: str, gflops: str, error: str, **fields: Any) -> Published:
@@ -98,6 +98,6 @@ TITLES = {
 
 
 def networks_table(rows: Sequence[dict[str, str]]) -> str:
-    """The rows of networks.csv as a Markdown table, without the columns that are empty in all of them."""
+    """Returns the rows of networks.csv as a Markdown table, without columns that are empty in all rows."""
     columns = [name for name in TITLES if any(row[name] for row in rows)]
     return comparison.markdown([{TITLES[name]: row[name] for name in columns} for row in rows])

@@ -18,23 +18,23 @@ Rows = Sequence[dict[str, str]]
 
 
 def pages() -> list[Path]:
-    """The files that can show tables."""
+    """Returns the pages that can have tables."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def tables() -> dict[str, str]:
-    """Each table as Markdown, by its name, which is also that of its CSV file."""
+    """Returns each table as Markdown, by its name, which is also that of its CSV file."""
     return {name: table(read(name)) for name, table in _TABLES.items()}
 
 
 def read(name: str) -> Rows:
-    """The rows of a CSV file of results."""
+    """Reads the rows of a CSV file of results."""
     with (RESULTS / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def filled(text: str, tables: dict[str, str]) -> str:
-    """The text of a page with its tables made anew."""
+    """Returns the text of a page with its tables replaced."""
     return re.sub(
         rf"<!-- ({'|'.join(tables)}) -->\n.*?<!-- end -->",
         lambda match: f"<!-- {match[1]} -->\n\n{tables[match[1]]}\n\n<!-- end -->",
@@ -44,7 +44,7 @@ def filled(text: str, tables: dict[str, str]) -> str:
 
 
 def _digits(rows: Rows) -> str:
-    """One row: mean and std over seeds."""
+    """Returns one row, with mean and std over seeds."""
     accuracies = [100 * float(row["accuracy"]) for row in rows]
     seconds = statistics.median(float(row["seconds"]) for row in rows)
     cells = {
@@ -67,7 +67,7 @@ _OTHER_SPEEDS = {
 
 
 def _speed(rows: Rows) -> str:
-    """One row for each contestant; images per second and memory are with SE / without."""
+    """Returns a row for each contestant; images per second and memory are with SE / without."""
     measured = {(row["mode"], row["batch_size"], row["network"], row["contestant"]): row for row in rows}
 
     def pair(contestant: str, mode: str, batch_size: str, *networks: str) -> list[dict[str, str]]:
@@ -97,7 +97,7 @@ def _speed(rows: Rows) -> str:
 
 
 def _tpu_bytes(rows: Rows) -> str:
-    """One row for each contestant; the file has its ResNet-50, then its SE-ResNet-50."""
+    """Returns a row for each contestant, whose ResNet-50 comes before its SE-ResNet-50 in the file."""
     table = []
     for plain, se in zip(rows[::2], rows[1::2], strict=True):
         row = {"contestant": se["contestant"]}
@@ -109,7 +109,7 @@ def _tpu_bytes(rows: Rows) -> str:
 
 
 def _reduction_ratio(_: Rows) -> str:
-    """The report's table beside the errors of the paper's ResNet-50."""
+    """Returns the table of the report beside the errors of the paper's ResNet-50."""
     errors = {each.fields.get("ratio"): each.error for each in ABLATIONS if each.table == "10"}
     summaries = comparison.summarise(comparison.read_runs(RESULTS / "reduction_ratio.csv"))
     table = []

@@ -1,4 +1,4 @@
-"""Contestants that are measured in turns, each a process of its own, so that what drifts hits all alike."""
+"""Measurement of contestants in turns, each in its own process, so that drift affects all equally."""
 
 import json
 import statistics
@@ -13,23 +13,23 @@ from typing import IO, Any
 from senet_jax.terminal.progress import progress, say
 
 _ROOT = Path(__file__).resolve().parents[2]
-"""The folder that holds senet_jax: contestants run there, so that `-m` finds it in a checkout too."""
+"""Folder of senet_jax, in which contestants run, so that `-m` finds it in a checkout too."""
 _END = 2000
-"""Characters of a failed contestant's messages that are shown."""
+"""Number of last characters of a failed contestant's messages that are shown."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What takes part."""
+    """A contestant."""
 
     variant: str
-    """Such as "timm eager"."""
+    """Name of the implementation, such as "timm eager"."""
     network: str
     squeeze_excite: bool
     mode: str
-    """Training or inference."""
+    """Either "training" or "inference"."""
     command: Sequence[str]
-    """Starts the process, which speaks as worker.py says."""
+    """Command that starts the process; worker.py has the protocol."""
 
     def __str__(self) -> str:
         return f"{self.variant}, {'SE' if self.squeeze_excite else 'plain'}"
@@ -37,27 +37,27 @@ class Entry:
 
 @dataclass
 class Result:
-    """What was measured of an entry, a value for each round."""
+    """Measurements of an entry, one for each round."""
 
     entry: Entry
     facts: dict[str, Any]
-    """What its process said when it was ready."""
+    """First reply of its process."""
     seconds: list[float] = field(default_factory=list)
-    """Of one step."""
+    """Seconds of one step."""
     cpu_seconds: list[float] = field(default_factory=list)
-    """Of one step, all cores together."""
+    """Seconds of one step, summed over all cores."""
     peak_memory: int = 0
-    """Bytes, beyond what the process has before it makes its network."""
+    """Peak memory in bytes, beyond that of the process before it makes its network."""
 
     def add(self, measured: dict[str, Any]) -> None:
-        """Takes in what a process has measured."""
+        """Adds a measurement of the process."""
         self.seconds.append(measured["seconds"])
         self.cpu_seconds.append(measured["cpu_seconds"])
         self.peak_memory = measured["peak_memory"]
 
 
 class _Process:
-    """A contestant's process, at rest until it is asked."""
+    """Process of a contestant, idle between measurements."""
 
     def __init__(self, entry: Entry, environment: Mapping[str, str], messages: IO[bytes]):
         self.entry, self.messages = entry, messages
@@ -79,7 +79,7 @@ class _Process:
         self.process.communicate()
 
     def reply(self) -> dict[str, Any]:
-        """The next line that it says. Raises RuntimeError where it says no more."""
+        """Returns its next reply. Raises RuntimeError if the process has ended."""
         line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
             self.messages.seek(0)
@@ -88,7 +88,7 @@ class _Process:
         return json.loads(line)
 
     def measure(self) -> dict[str, Any]:
-        """One measurement."""
+        """Makes one measurement."""
         if self.process.stdin:
             self.process.stdin.write("\n")
             self.process.stdin.flush()
@@ -98,7 +98,7 @@ class _Process:
 def contest(entries: Sequence[Entry], rounds: int, environment: Mapping[str, str]) -> list[Result]:
     """Starts all entries, one after another, then measures each once in every round.
 
-    Raises RuntimeError where one fails, or where not all compute on the same platform.
+    Raises RuntimeError if one fails, or if they compute on different platforms.
     """
     results: list[Result] = []
     with ExitStack() as stack:
@@ -123,7 +123,7 @@ def contest(entries: Sequence[Entry], rounds: int, environment: Mapping[str, str
 
 @dataclass(frozen=True)
 class Ratio:
-    """A quantity of one entry over that of another, in the same rounds where there are some."""
+    """Ratio of a quantity of two entries, for each round if the quantity has rounds."""
 
     mode: str
     quantity: str
@@ -132,14 +132,14 @@ class Ratio:
 
     @property
     def median(self) -> float:
-        """Over the rounds."""
+        """Median over the rounds."""
         return statistics.median(self.values)
 
 
 def ratios(results: Sequence[Result]) -> list[Ratio]:
-    """What squeeze-and-excitation costs in each variant; then ours against the fastest of timm's and against Flax.
+    """Returns the cost of squeeze-and-excitation in each variant, then ours against the fastest of timm and Flax.
 
-    A variant is ours, timm's or Flax's by the first letters of its name.
+    The first letters of a variant's name are "ours", "timm" or "flax".
     """
     found: list[Ratio] = []
     for mode in dict.fromkeys(result.entry.mode for result in results):

@@ -1,4 +1,4 @@
-"""A contestant of the benchmark on JAX: one of our networks, or the same with stock layers. See worker.py."""
+"""Contestant on JAX: one of our networks, or the same network with stock layers. See worker.py."""
 
 import time
 from functools import partial
@@ -23,7 +23,7 @@ class JaxContestant:
     """`training`: forward, backward and update by SGD with momentum, on uint8 images; `inference`: logits of floats."""
 
     def __init__(self, settings: dict[str, Any]):
-        """Compiles the step; a network is random, and so are its images."""
+        """Compiles the step of a network with random parameters, on random images."""
         n, size = settings["batch_size"], settings["image_size"]
         images = jax.random.randint(jax.random.key(0), (n, size, size, 3), 0, 256, jnp.uint8)
         model, optimizer = make_model(settings), optax.sgd(1e-3, momentum=0.9)
@@ -51,7 +51,7 @@ class JaxContestant:
         }
 
     def run(self, steps: int) -> None:
-        """Does that many steps, and waits until they are done."""
+        """Runs that many steps, and waits until they are done."""
         result: Any = None
         for _ in range(steps):
             result = self.step(self.state, self.batch)
@@ -60,16 +60,16 @@ class JaxContestant:
         jax.block_until_ready(result)
 
     def peak_memory(self) -> int | None:
-        """Bytes of the accelerator's memory in use at most, since the start; None on a CPU."""
+        """Returns the peak of the accelerator's memory in bytes since the start; None on a CPU."""
         statistics = jax.devices()[0].memory_stats()
         return statistics["peak_bytes_in_use"] if statistics else None
 
     def release(self) -> None:
-        """XLA keeps no memory of the CPU, and gives none of an accelerator back."""
+        """Does nothing: XLA keeps no memory of a CPU, and gives none of an accelerator back."""
 
 
 def make_model(settings: dict[str, Any]) -> nn.Module:
-    """The network in the variant that the settings say."""
+    """Makes the network of the settings."""
     name, dtype = settings["network"], jnp.dtype(settings["dtype"])
     if settings["stock"]:
         return stock_flax.NETWORKS[name](dtype=dtype)
@@ -78,7 +78,7 @@ def make_model(settings: dict[str, Any]) -> nn.Module:
 
 
 if __name__ == "__main__":
-    # On the CPU, steps that do not wait for each other would run at the same time.
+    # On a CPU, asynchronous steps would run at the same time.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.devices()
     serve(JaxContestant)

@@ -1,4 +1,4 @@
-"""The benchmark's results as tables, as CSV files and as a picture."""
+"""Results of the benchmark as tables, CSV files and a figure."""
 
 import csv
 import json
@@ -17,12 +17,12 @@ _COLOURS = {False: "tab:blue", True: "tab:orange"}
 
 
 def images_per_second(result: Result, images: int) -> list[float]:
-    """In each round, where a step has that many images."""
+    """Returns the images per second of each round, for steps of that many images."""
     return [images / seconds for seconds in result.seconds]
 
 
 def measurements(results: Sequence[Result], images: int) -> list[dict[str, Any]]:
-    """A row for each contestant; None where a quantity is not known."""
+    """Returns a row for each contestant; unknown quantities are None."""
     rows = []
     for result in results:
         entry, facts, speeds = result.entry, result.facts, images_per_second(result, images)
@@ -47,7 +47,7 @@ def measurements(results: Sequence[Result], images: int) -> list[dict[str, Any]]
 
 
 def compared(ratios: Sequence[Ratio]) -> list[dict[str, Any]]:
-    """A row for each ratio; one of rounds has the lowest and the highest too."""
+    """Returns a row for each ratio, with median, lowest and highest of the rounds."""
     return [
         {
             "mode": ratio.mode,
@@ -62,7 +62,7 @@ def compared(ratios: Sequence[Ratio]) -> list[dict[str, Any]]:
 
 
 def write(path: Path, rows: Sequence[dict[str, Any]], origin: dict[str, Any]) -> None:
-    """Writes the rows as CSV, each with its origin: how it was measured, commit, command, hardware."""
+    """Writes the rows as CSV, each with its settings, commit, command and hardware."""
     rows = [{name: _field(value) for name, value in (row | origin).items()} for row in rows]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -71,7 +71,7 @@ def write(path: Path, rows: Sequence[dict[str, Any]], origin: dict[str, Any]) ->
 
 
 def table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
-    """Some columns of the rows, under their titles, below each other."""
+    """Returns some columns of the rows as a text table with titles."""
     cells = [list(columns.values()), *([_cell(row[name]) for name in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     justify = [str.ljust if isinstance(rows[0][name], str) else str.rjust for name in columns]
@@ -80,7 +80,7 @@ def table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
 
 
 def draw(results: Sequence[Result], images: int, path: Path, title: str) -> None:
-    """Bars of the median speed, with lines from the lowest to the highest, and of the peak memory."""
+    """Draws the median speed, with lines from the lowest to the highest, and the peak memory as bars."""
     modes = list(dict.fromkeys(result.entry.mode for result in results))
     figure = Figure(figsize=(12, 1.0 + 2.9 * len(modes)), layout="constrained")
     figure.suptitle(title)

@@ -1,6 +1,6 @@
-"""ResNet-50, SE-ResNet-50 and their ResNeXt kin as one writes them with the layers of `flax.linen` and nothing else.
+"""ResNet-50, SE-ResNet-50 and their ResNeXts, written with the layers of `flax.linen` alone, for the benchmark.
 
-What the benchmark compares with; the parameter trees are those of `timm/resnet50`, `timm/seresnet50` and so on.
+Their parameter trees are those of `timm/resnet50`, `timm/seresnet50` and so on.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-_ONE: Any = ((1, 1), (1, 1))  # Flax says str of the pooling, and takes pairs.
+_ONE: Any = ((1, 1), (1, 1))  # Flax annotates padding as str, and takes pairs.
 
 
 class SqueezeExcite(nn.Module):
-    """Each channel times a gate that is made of the means of all channels."""
+    """Squeeze-and-excitation: each channel times a gate from the means of all channels."""
 
     ratio: int = 16
     dtype: Any = jnp.float32
@@ -86,7 +86,7 @@ class ResNet(nn.Module):
 
 
 class Stem(nn.Module):
-    """224x224 images to 56x56 maps."""
+    """Maps of 56x56 positions of 224x224 images."""
 
     dtype: Any
 
@@ -104,4 +104,4 @@ NETWORKS = {
     "timm/resnext50_32x4d": partial(ResNet, **_RESNEXT),
     "timm/seresnext50_32x4d": partial(ResNet, **_RESNEXT, squeeze_excite=True),
 }
-"""By the names that they have in `senet_jax.list_models()`."""
+"""Networks by their names in `senet_jax.list_models()`."""

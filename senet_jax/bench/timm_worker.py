@@ -1,4 +1,4 @@
-"""A contestant of the benchmark on PyTorch: a network of timm. See worker.py."""
+"""Contestant on PyTorch: a network of timm. See worker.py."""
 
 import time
 from contextlib import nullcontext
@@ -12,11 +12,11 @@ from worker import serve  # The peer's Python has no senet_jax and runs this fil
 class TimmContestant:
     """`training`: forward, backward and update by SGD with momentum; `inference`: logits.
 
-    bfloat16 is autocast in training, as timm trains, and the type of the whole network in inference.
+    bfloat16 is autocast in training, as in timm, and the dtype of the whole network in inference.
     """
 
     def __init__(self, settings: dict[str, Any]):
-        """Compiles the step where it is asked to; a network is random, and so are its images."""
+        """Makes a network with random parameters and random images, and compiles it if the settings say so."""
         n, size, self.training = settings["batch_size"], settings["image_size"], settings["mode"] == "training"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = getattr(torch, settings["dtype"])
@@ -46,7 +46,7 @@ class TimmContestant:
             torch.cuda.reset_peak_memory_stats()
 
     def run(self, steps: int) -> None:
-        """Does that many steps, and waits until they are done."""
+        """Runs that many steps, and waits until they are done."""
         for _ in range(steps):
             self._train() if self.training else self._infer()
         if self.device.type == "cuda":
@@ -64,11 +64,11 @@ class TimmContestant:
         self.model(self.images)
 
     def peak_memory(self) -> Any:
-        """Bytes of the accelerator's memory in use at most; None on a CPU."""
+        """Returns the peak of the accelerator's memory in bytes; None on a CPU."""
         return None if self.device.type == "cpu" else torch.cuda.max_memory_allocated()
 
     def release(self) -> None:
-        """Gives back the accelerator's memory that PyTorch keeps and does not need."""
+        """Frees the accelerator's memory that PyTorch keeps without need."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

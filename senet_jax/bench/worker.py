@@ -1,8 +1,8 @@
-"""What every contestant of the benchmark does: a process that is started once and answers how long some steps take.
+"""Protocol of the contestants: a process that is started once and measures its steps on request.
 
-On standard library alone, because the peer's Python runs it too; Linux with glibc. The settings are JSON, the first
-argument. Each line on the standard input asks for one measurement; each line on the standard output is JSON: first what
-is known of the contestant, then the measurements.
+It uses the standard library alone, because the peer's Python runs it too, and Linux with glibc. The first argument is
+the settings in JSON. Each line of the standard input requests one measurement. Each line of the standard output is
+JSON: first the facts of the contestant, then the measurements.
 """
 
 import ctypes
@@ -20,22 +20,22 @@ class Contestant(Protocol):
     """A network, ready to compute."""
 
     facts: dict[str, Any]
-    """What is known of it: `platform`, "cpu" or "gpu", and what belongs into its row of the table."""
+    """Facts of the contestant for its row of the table, with `platform`, "cpu" or "gpu"."""
 
     def run(self, steps: int) -> None:
-        """Does that many steps, and waits until they are done."""
+        """Runs that many steps, and waits until they are done."""
 
     def peak_memory(self) -> int | None:
-        """Bytes of the accelerator's memory in use at most; None where there is no accelerator."""
+        """Returns the peak of the accelerator's memory in bytes; None without an accelerator."""
 
     def release(self) -> None:
-        """Gives back the accelerator's memory that it keeps and does not need."""
+        """Frees the accelerator's memory that is kept without need."""
 
 
 def serve(make: Callable[[dict[str, Any]], Contestant]) -> None:
-    """Makes the contestant, warms it up, and measures it as often as it is asked to."""
+    """Makes the contestant, warms it up, and measures it on request."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What libraries print is no reply.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Output of libraries is not a reply.
     settings, before = json.loads(sys.argv[1]), _resident("VmRSS")
     contestant = make(settings)
     contestant.run(2)
@@ -54,7 +54,7 @@ def serve(make: Callable[[dict[str, Any]], Contestant]) -> None:
 
 
 def _measured(contestant: Contestant, steps: int) -> dict[str, float]:
-    """Seconds of one step, and of all cores together."""
+    """Returns the seconds of one step, and their sum over all cores."""
     began, cores_began = time.perf_counter(), time.process_time()
     contestant.run(steps)
     seconds, cores = time.perf_counter() - began, time.process_time() - cores_began
@@ -62,12 +62,12 @@ def _measured(contestant: Contestant, steps: int) -> dict[str, float]:
 
 
 def _rest(contestant: Contestant) -> None:
-    """Gives memory back while others have their turn, so that all fit beside each other."""
+    """Frees memory before the turns of others, so that all contestants fit into it."""
     contestant.release()
     ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident(name: str) -> int:
-    """Bytes of this process in memory: now ("VmRSS") or at most ("VmHWM")."""
+    """Returns the resident memory of this process in bytes: now ("VmRSS") or its peak ("VmHWM")."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return 1024 * int(status[name].split()[0])

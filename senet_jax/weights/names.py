@@ -180,7 +180,7 @@ def _inception_resnet(path: str) -> str:
 
 
 def _vgg(path: str, stage_sizes: Sequence[int]) -> str:
-    """Names layers of timm's VGG: "conv3_1/norm" is "features.15" in VGG-16; a convolution has 3 layers, a maximum 1."""
+    """Names layers of timm's VGG: "conv3_1/norm" is "features.15" in VGG-16; convolutions have 3 layers, maxima 1."""
     if layer := re.match(r"conv(\d)_(\d)/(conv|norm)", path):
         stage, number = int(layer[1]), int(layer[2])
         index = 3 * (sum(stage_sizes[: stage - 1]) + number - 1) + stage - 1

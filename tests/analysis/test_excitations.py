@@ -238,5 +238,5 @@ def test_what_cannot_be_analysed_is_refused(variables):
     with pytest.raises(ValueError, match="no images that count; give at least one"):
         excitations(Recalibrated(), variables, [])
     found = excitations(Recalibrated(), variables, BATCHES)
-    with pytest.raises(ValueError, match="there is no block 'stage2'; there are se"):
+    with pytest.raises(ValueError, match="there is no block 'stage2'; the blocks are se"):
         accuracy_without(Recalibrated(), variables, BATCHES, found, {"a": ["stage2"]})
