@@ -1,8 +1,8 @@
 """Squeeze-and-excitation networks (Hu et al., arXiv 1709.01507) in JAX and Flax.
 
-`SqueezeExcite` is the block, `WithSE` puts it into any network, `create_model` and `list_models` give the networks,
-`cost` says what they cost. They need jax and flax alone; trained weights need what `pip install senet-jax[weights]`
-brings besides.
+`SqueezeExcite` is the block, `WithSE` puts it into any network, `create_model` makes the networks of `list_models`, and
+`cost` counts their parameters and operations. They need jax and flax alone; trained weights need the packages of
+`pip install senet-jax[weights]`.
 """
 
 import importlib
@@ -41,7 +41,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str):  # Imported on first use: a wrong command line is refused before jax is imported.
+def __getattr__(name: str):  # Imports on first use, so that errors of the command line come before jax is imported.
     if name not in _HOMES:
         raise AttributeError(f"module 'senet_jax' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,9 +1,9 @@
-"""Keeping memory in the process instead of giving it back: on Linux page faults cost more than any convolution.
+"""Freed memory that stays in the process: on Linux, page faults cost more than any convolution.
 
     GLIBC_TUNABLES=$(python -m senet_jax.allocator) python launch.py ...
 
-starts a process that keeps it from the beginning, in huge pages where the system lends them, which is faster still than
-`keep_memory` in a process that runs.
+starts a process that keeps memory from its start, in huge pages if the system allows them, which is faster than
+`keep_memory` in a running process.
 """
 
 import ctypes
@@ -14,15 +14,15 @@ TUNABLES = (
     "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:"
     f"glibc.malloc.trim_threshold={2**62}:glibc.malloc.top_pad={2**26}"
 )
-"""The same settings, and huge pages, for the environment variable GLIBC_TUNABLES."""
+"""Value of the environment variable GLIBC_TUNABLES: the same settings, and huge pages."""
 
 
 def keep_memory() -> bool:
-    """Has glibc keep all memory that was freed, for the whole process; returns whether it does.
+    """Makes glibc keep all freed memory for the whole process; returns whether it does.
 
     XLA on CPUs allocates every output and all temporary memory anew, by default from the system, which clears each
-    page. To be called before the first large allocation. The process then never shrinks. False, with nothing changed,
-    where the C library is not glibc.
+    page. Call it before the first large allocation. The process then never shrinks. If the C library is not glibc,
+    nothing changes and the result is False.
     """
     if not sys.platform.startswith("linux"):
         return False

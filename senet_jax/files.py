@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yields the path of a file to write, which then takes the place of `path`: there is no moment between.
+    """Yields the path of a temporary file, which then replaces `path` in one step.
 
-    If the block raises, `path` stays as it was and nothing else is left.
+    If the block raises, `path` stays as it was and the temporary file is removed.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -21,6 +21,6 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Makes the file hold this text: at every moment it holds either what it held before or all of the new text."""
+    """Writes the text to the file, which at every moment holds either its old content or all of the new."""
     with replaced(path) as temporary:
         temporary.write_text(text)

@@ -1,6 +1,6 @@
-"""Axes of an ablation and their algebra: a sweep is a list of variants, each a name and the fields that it changes.
+"""Sweeps: lists of variants, each a name and the fields that it changes, and functions that combine them.
 
-A file of `experiments/ablations/` has, beside get_config(), which gives the experiment that is varied:
+A file of `experiments/ablations/` has get_config(), which returns the experiment that is varied, and:
 
     def sweep() -> Sweep:
         networks = chain(variant("no SE", {"model.attention": "none"}), axis("model.ratio", [2, 4, 8, 16, 32]))
@@ -25,39 +25,39 @@ class Variant:
     """One experiment of a sweep."""
 
     labels: tuple[str, ...]
-    """What each axis calls it, such as ("ratio=8", "seed=1")."""
+    """Name on each axis, such as ("ratio=8", "seed=1")."""
     changes: Mapping[str, Any]
     """Fields and their values, such as {"model.ratio": 8, "seed": 1}."""
 
     @property
     def name(self) -> str:
-        """That of its directory, such as "ratio=8/seed=1"."""
+        """Name of its directory, such as "ratio=8/seed=1"."""
         return "/".join(self.labels)
 
     @property
     def group(self) -> str:
-        """Its name without the seed: what a mean is taken over has this in common."""
+        """Name without the seed, which the runs of a mean have in common."""
         seed = f"seed={self.changes.get('seed')}"
         return "/".join(label for label in self.labels if label != seed) or "base"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Variants of an experiment. Raises ValueError where two have the same name or change the same."""
+    """Variants of an experiment."""
 
     variants: tuple[Variant, ...]
     baseline: str | None = None
-    """The group that the others are compared with."""
+    """Group that the others are compared with."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where two variants are alike."""
+        """Raises ValueError if two variants have the same name or the same changes."""
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
                 raise ValueError(f"{times} variants are called {name!r}; each needs a name of its own")
         _refuse_alike({variant.name: dict(variant.changes) for variant in self.variants})
 
     def against(self, baseline: str) -> "Sweep":
-        """The sweep with this group as its baseline. Raises ValueError where there is none of this name."""
+        """Returns the sweep with this group as its baseline. Raises ValueError if no group has the name."""
         groups = list(dict.fromkeys(variant.group for variant in self.variants))
         if baseline not in groups:
             near = did_you_mean(baseline, groups)
@@ -66,7 +66,7 @@ class Sweep:
 
 
 def variant(name: str, changes: Mapping[str, Any]) -> Sweep:
-    """One variant, which changes any number of fields, none of them included."""
+    """Makes one variant, which changes any number of fields, or none."""
     fields = field_types(Experiment)
     for field in changes:
         if field not in fields:
@@ -76,14 +76,14 @@ def variant(name: str, changes: Mapping[str, Any]) -> Sweep:
             raise ValueError(f"there is no field {field!r}{hint}")
     if not name or name != name.strip(" .") or any(c in '/\\:*?"<>|[]' or not c.isprintable() for c in name):
         raise ValueError(
-            f"the name is {name!r}, which is no good name of a directory; name the values, as in "
+            f"the name is {name!r}, which cannot name a directory; name the values, as in "
             'axis("model.name", {"50": "timm/seresnet50"})'
         )
     return Sweep((Variant((name,), dict(changes)),))
 
 
 def axis(field: str, values: Iterable[Any] | Mapping[str, Any]) -> Sweep:
-    """A variant for each value of a field, called "ratio=8", or as the mapping's keys say."""
+    """Makes a variant for each value of a field, named "ratio=8", or by the keys of a mapping."""
     if not isinstance(values, Mapping):
         leaf, values = field.rpartition(".")[2], list(values)
         names = [f"{leaf}={written(value)}" for value in values]
@@ -96,27 +96,27 @@ def axis(field: str, values: Iterable[Any] | Mapping[str, Any]) -> Sweep:
 
 
 def seeds(number: int) -> Sweep:
-    """A variant for each of the seeds 0 to number - 1."""
+    """Makes a variant for each of the seeds 0 to number - 1."""
     return axis("seed", range(number))
 
 
 def chain(*sweeps: Sweep) -> Sweep:
-    """The variants of the first sweep, then those of the second, and so on."""
+    """Makes the variants of the first sweep, then those of the second, and so on."""
     return Sweep(tuple(itertools.chain.from_iterable(_variants(sweeps))))
 
 
 def product(*sweeps: Sweep) -> Sweep:
-    """Every variant of the first sweep with every one of the second, and so on; the last varies fastest.
+    """Combines every variant of the first sweep with every one of the second, and so on; the last varies fastest.
 
-    Raises ValueError where two of them set the same field.
+    Raises ValueError if two of them set the same field.
     """
     return Sweep(tuple(_together(chosen) for chosen in itertools.product(*_variants(sweeps))))
 
 
 def zipped(*sweeps: Sweep) -> Sweep:
-    """The first variants of all sweeps together, then the second ones, and so on, as one axis.
+    """Combines the first variants of all sweeps, then the second ones, and so on, as one axis.
 
-    Raises ValueError where the sweeps are not equally long, or two of them set the same field.
+    Raises ValueError if the sweeps differ in length, or if two of them set the same field.
     """
     lengths = [len(sweep.variants) for sweep in sweeps]
     if len(set(lengths)) > 1:
@@ -127,9 +127,9 @@ def zipped(*sweeps: Sweep) -> Sweep:
 
 
 def resolve(base: Experiment, sweep: Sweep) -> dict[str, Experiment]:
-    """The whole configuration of each variant, by its name.
+    """Returns the whole configuration of each variant, by its name.
 
-    Raises ValueError for the first value that is not possible, and where two variants come to the same.
+    Raises ValueError for the first impossible value, and if two variants are the same experiment.
     """
     configs: dict[str, Experiment] = {}
     for each in sweep.variants:
@@ -144,9 +144,9 @@ def resolve(base: Experiment, sweep: Sweep) -> dict[str, Experiment]:
 
 
 def shard(names: Sequence[str], part: str) -> list[str]:
-    """The names of a part such as "3/8", the third of eight: neighbours, which most often share a program.
+    """Returns the names of a part such as "3/8", the third of eight: neighbours, which most often share a program.
 
-    Raises ValueError where there is no such part.
+    Raises ValueError if the part does not exist.
     """
     number, _, parts = part.partition("/")
     if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):

@@ -1,4 +1,4 @@
-"""Array types with shapes, `Float[Array, "n h w c"]`: jaxtyping's where it is installed, otherwise plain arrays.
+"""Array types with shapes, `Float[Array, "n h w c"]`: jaxtyping's if it is installed, else plain arrays.
 
 The tests install jaxtyping and check every annotation at run time; a user of the modules does not need it.
 """

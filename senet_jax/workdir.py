@@ -1,4 +1,4 @@
-"""The directory of a run: the names of its files, the configuration that it holds, and what has become of the run."""
+"""The directory of a run: names of its files, its configuration, and its state."""
 
 import json
 import tempfile
@@ -12,44 +12,44 @@ from senet_jax.files import replace_text
 from senet_jax.schema import did_you_mean, flatten, from_dict, to_dict
 
 CONFIG = "config.json"
-"""The configuration, from the start."""
+"""Configuration, written at the start."""
 NETWORK = "network.json"
-"""Network, class names and preprocessing, from the start."""
+"""Network, class names and preprocessing, written at the start."""
 INIT = "init.json"
-"""The weights that the run started from, if it did not start from random values."""
+"""Weights that the run started from, if its values were not random."""
 METRICS = "metrics.jsonl"
-"""What was logged."""
+"""Records of training and evaluation."""
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged_checkpoints"
-"""Checkpoints that are not what was saved."""
+"""Checkpoints that differ from the saved state."""
 BAD_IMAGES = "bad_images.jsonl"
-"""The images that could not be read, if there were any."""
+"""Images that could not be read, if there were any."""
 BEST = "best.safetensors"
-"""The variables of the best evaluation so far."""
+"""Variables of the best evaluation so far."""
 CURVES = "curves.png"
 RESULT = "result.json"
-"""Test metrics and provenance of a run that has ended."""
+"""Test metrics and provenance of a finished run."""
 LOG = "log.txt"
-"""What a run of a sweep printed."""
+"""Output of a run of a sweep."""
 FAILURE = "failure.json"
-"""Why a run of a sweep failed; removed when it is tried again."""
+"""Error of a failed run of a sweep; removed when it is tried again."""
 LOCK = ".lock"
-"""Held by the process that trains."""
+"""Lock that the training process holds."""
 SWEEP = "sweep.json"
-"""The variants of a sweep, in the directory above those of its runs."""
+"""Variants of a sweep, in the directory above those of its runs."""
 _WITHOUT_EFFECT = {
     "data.bad_images", "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size",
     "keep_checkpoints", "optimizer.bad_steps", "stuck_after",
 }  # fmt: skip
-"""Fields that may change when a run goes on, because nothing that it learns depends on them."""
+"""Fields that can change when a run goes on, because its result does not depend on them."""
 
 
 class BusyError(Exception):
-    """Another process trains in a workdir."""
+    """Another process is training in the workdir."""
 
 
 def read_config(workdir: Path) -> Experiment:
-    """Returns the configuration that a training run left in its workdir. Raises ValueError if there is none."""
+    """Reads the configuration of the run in a workdir. Raises ValueError if it has none."""
     path = workdir / CONFIG
     if not path.is_file():
         near = did_you_mean(workdir.name, (other.parent.name for other in workdir.parent.glob(f"*/{CONFIG}")))
@@ -61,7 +61,7 @@ def read_config(workdir: Path) -> Experiment:
 
 
 def write_config(workdir: Path, config: Experiment) -> None:
-    """Writes the configuration, for `read_config`."""
+    """Writes the configuration that `read_config` reads."""
     _write(workdir / CONFIG, to_dict(config))
 
 
@@ -75,7 +75,7 @@ def check(workdir: Path, config: Experiment) -> None:
 
 
 def check_same(held: Experiment, config: Experiment, holder: str) -> None:
-    """Raises ValueError if a configuration that a place holds is another one, with the fields that differ."""
+    """Raises ValueError with the differing fields if two configurations, the first in `holder`, are different."""
     before, now = flatten(held), flatten(config)
     names = [name for name in now if now[name] != before[name] and name not in _WITHOUT_EFFECT]
     if names:
@@ -99,51 +99,51 @@ def make_writable(workdir: Path) -> None:
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Keeps the workdir for this process. Raises BusyError if another one trains there."""
-    import fcntl  # Windows lacks it, and reading a workdir does without.
+    """Keeps the workdir for this process. Raises BusyError if another process is training there."""
+    import fcntl  # Windows lacks it, and reading a workdir does not need it.
 
     with (workdir / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BusyError(f"another process trains in {workdir}; wait for it, or give another workdir") from None
+            raise BusyError(f"another process is training in {workdir}; wait for it, or give another workdir") from None
         yield
 
 
 def is_finished(workdir: Path) -> bool:
-    """Whether the run has ended, and left its result."""
+    """Returns whether the run is finished."""
     return (workdir / RESULT).is_file()
 
 
 def read_result(workdir: Path) -> dict[str, Any]:
-    """Returns the result of a run that has ended."""
+    """Reads the result of a finished run."""
     return json.loads((workdir / RESULT).read_text())
 
 
 def write_result(workdir: Path, result: dict[str, Any]) -> None:
-    """Ends the run."""
+    """Writes the result, which marks the run as finished."""
     _write(workdir / RESULT, result)
 
 
 def write_init(workdir: Path, source: str) -> None:
-    """Says which weights the run starts from."""
+    """Writes the weights that the run starts from."""
     _write(workdir / INIT, {"weights": source})
 
 
 def read_init(workdir: Path) -> str | None:
-    """Returns the weights that the run started from; None if it started from random values."""
+    """Reads the weights that the run started from; None: random values."""
     path = workdir / INIT
     return json.loads(path.read_text())["weights"] if path.is_file() else None
 
 
 def write_failure(workdir: Path, message: str) -> None:
-    """Says why the run failed; the message's first line is kept."""
-    workdir.mkdir(parents=True, exist_ok=True)  # Its process can die before it has made it.
+    """Writes the first line of the error of a failed run."""
+    workdir.mkdir(parents=True, exist_ok=True)  # A process can die before it makes the directory.
     _write(workdir / FAILURE, {"message": message.partition("\n")[0]})
 
 
 def state(workdir: Path) -> str:
-    """Returns what has become of a run: "new", "partial, step 40", "failed: ..." or "done, accuracy 97.21%"."""
+    """Returns the state of a run: "new", "partial, step 40", "failed: ..." or "done, accuracy 97.21%"."""
     if is_finished(workdir):
         return f"done, accuracy {read_result(workdir)['accuracy']:.2%}"
     if (workdir / FAILURE).exists():

@@ -49,7 +49,7 @@ def test_values_can_be_named_and_are_written_as_on_the_command_line():
         (lambda: axis("model", [2]), "there is no field 'model'"),
         (lambda: axis("model.ratio", []), "the axis 'model.ratio' has no values"),
         (lambda: axis("model.ratio", [2, 2.0]), "has a value twice: ratio=2, ratio=2"),
-        (lambda: axis("model.name", ["timm/seresnet50"]), "'name=timm/seresnet50', which is no good name of a direct"),
+        (lambda: axis("model.name", ["timm/seresnet50"]), "'name=timm/seresnet50', which cannot name a directory"),
         (lambda: variant("..", {}), "the name is '..'"),
         (lambda: chain(NO_SE, NO_SE), "2 variants are called 'no SE'"),
         (lambda: chain(variant("a", {"seed": 1}), variant("b", {"seed": 1})), "'a' and 'b' are the same experiment"),

@@ -6,7 +6,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
 
 GREY = "0.35"
-"""Of a baseline."""
+"""Colour of a baseline."""
 
 
 def colours(number: int) -> list[tuple[float, ...]]:

@@ -127,7 +127,8 @@ class Ratio:
 
     mode: str
     quantity: str
-    what: str
+    compared: str
+    """Both entries, such as "ours: SE over plain"."""
     values: Sequence[float]
 
     @property
@@ -149,27 +150,30 @@ def ratios(results: Sequence[Result]) -> list[Ratio]:
             for with_se in (True, False)
         )
         for variant, result in se.items():
-            what = f"{variant}: SE over plain"
-            found += [_slowness(mode, what, result, plain[variant]), *_bytes(mode, what, result, plain[variant])]
+            compared = f"{variant}: SE over plain"
+            found += [
+                _slowness(mode, compared, result, plain[variant]),
+                *_bytes(mode, compared, result, plain[variant]),
+            ]
         for variant in [name for name in se if name.startswith("ours")]:
             for kind, peers in (("SE", se), ("plain", plain)):
                 rivals = [name for name in peers if name.startswith("timm")]
                 rivals = sorted(rivals, key=lambda name: statistics.median(peers[name].seconds))[:1]
                 for peer in rivals + [name for name in peers if name.startswith("flax")]:
-                    what = f"{variant}, SE, over {peer}, {kind}"
-                    speed = _slowness(mode, what, peers[peer], se[variant])
+                    compared = f"{variant}, SE, over {peer}, {kind}"
+                    speed = _slowness(mode, compared, peers[peer], se[variant])
                     found.append(replace(speed, quantity="speed"))
-                    found += _bytes(mode, what, se[variant], peers[peer]) if kind == "SE" else []
+                    found += _bytes(mode, compared, se[variant], peers[peer]) if kind == "SE" else []
     return found
 
 
-def _slowness(mode: str, what: str, one: Result, other: Result) -> Ratio:
-    return Ratio(mode, "time", what, [a / b for a, b in zip(one.seconds, other.seconds, strict=True)])
+def _slowness(mode: str, compared: str, one: Result, other: Result) -> Ratio:
+    return Ratio(mode, "time", compared, [a / b for a, b in zip(one.seconds, other.seconds, strict=True)])
 
 
-def _bytes(mode: str, what: str, one: Result, other: Result) -> list[Ratio]:
-    found = [Ratio(mode, "peak memory", what, [one.peak_memory / other.peak_memory])]
+def _bytes(mode: str, compared: str, one: Result, other: Result) -> list[Ratio]:
+    found = [Ratio(mode, "peak memory", compared, [one.peak_memory / other.peak_memory])]
     for fact in ("compiled_memory", "bytes_accessed"):
         if fact in one.facts and fact in other.facts:
-            found.append(Ratio(mode, fact.replace("_", " "), what, [one.facts[fact] / other.facts[fact]]))
+            found.append(Ratio(mode, fact.replace("_", " "), compared, [one.facts[fact] / other.facts[fact]]))
     return found

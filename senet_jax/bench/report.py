@@ -51,7 +51,7 @@ def compared(ratios: Sequence[Ratio]) -> list[dict[str, Any]]:
     return [
         {
             "mode": ratio.mode,
-            "ratio": ratio.what,
+            "ratio": ratio.compared,
             "quantity": ratio.quantity,
             "median": ratio.median,
             "lowest": min(ratio.values),

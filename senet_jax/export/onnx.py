@@ -14,10 +14,10 @@ def write_onnx(file: Path, loaded: Loaded, *, normalise: bool) -> float:
     Returns the largest difference over the largest logit. Raises ValueError if it is above 1e-5, or if jax2onnx or
     onnxruntime cannot do an operation of the network, and leaves the file. Networks with a max pool are among those.
     """
-    import jax2onnx  # pyright: ignore[reportMissingImports]  # Of the extra `onnx`.
+    import jax2onnx  # pyright: ignore[reportMissingImports]  # In the extra `onnx`.
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # It warns of each shape that has no type.
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # It warns of shapes without a type.
     images = loaded.preprocessing
     shape: Any = ("n", images.image_size, images.image_size, images.channels)
     network = logits(loaded, normalise=normalise)

@@ -17,7 +17,7 @@ _TOLERANCE = 1e-5
 
 
 def to_stablehlo(loaded: Loaded, *, normalise: bool) -> bytearray:
-    """The network as the bytes of a file: images float32 (n, h, w, c) to logits (n, classes), for any n.
+    """Returns the network as the bytes of a file: images float32 (n, h, w, c) to logits (n, classes), for any n.
 
     With `normalise` the images are pixels in [0, 255]; otherwise they are normalised before. The size of the images is
     that of `loaded.preprocessing`. `jax.export.deserialize(file.read()).call(images)` runs it.
@@ -30,7 +30,7 @@ def to_stablehlo(loaded: Loaded, *, normalise: bool) -> bytearray:
 
 
 def logits(loaded: Loaded, *, normalise: bool) -> Any:
-    """Images (n, h, w, c) to logits, (n, classes), convolutions in XLA's form, normalisation inside if asked for."""
+    """Makes images (n, h, w, c) -> logits (n, classes) with XLA's convolutions; `normalise`: images are pixels."""
     network = with_xla_convolutions(loaded.network)
 
     def apply(images: jax.Array) -> Any:
@@ -51,7 +51,7 @@ def write_stablehlo(file: Path, loaded: Loaded, *, normalise: bool) -> float:
 
 
 def largest_difference(run: Any, loaded: Loaded, *, normalise: bool) -> float:
-    """The largest difference between the logits of `run` and of the network, over the largest logit.
+    """Returns the largest difference between the logits of `run` and of the network, over the largest logit.
 
     Raises ValueError if it is above 1e-5.
     """

@@ -63,14 +63,14 @@ def _primitive(name: str, own: Callable[..., Array], xla: Callable[..., Array], 
 
 
 def _empty_or_exported(context: mlir.LoweringRuleContext) -> bool:
-    """Whether there is nothing to compute, or the program is to run elsewhere, or has symbolic sizes."""
+    """Returns whether the arrays are empty, or the program is exported or has symbolic sizes."""
     sizes = [size for array in (*context.avals_in, *context.avals_out) for size in getattr(array, "shape", ())]
     known = all(isinstance(size, int) for size in sizes)
     return not known or 0 in sizes or context.module_context.lowering_parameters.for_export
 
 
 def _alone(context: mlir.LoweringRuleContext) -> bool:
-    """Whether XLA does not divide the program among devices: it is for one, or `jax.shard_map` has divided it."""
+    """Returns whether the program is for one device, or `jax.shard_map` divides it, so that XLA need not."""
     axes: Any = context.module_context.axis_context
     if isinstance(axes, mlir.SPMDAxisContext):
         return set(axes.manual_axes) == set(axes.mesh.axis_names)

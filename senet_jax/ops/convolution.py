@@ -35,8 +35,8 @@ def convolution(
       padding: zeros on all sides, ((top, bottom), (left, right)), "SAME" or "VALID".
       dilation: step between the kernel's taps: one number, or (rows, columns).
       groups: number of groups that the channels are divided into, in order.
-      lowering: "platform" for what is fastest; "portable" for the same on CPUs without oneDNN; or "xla" for XLA's form
-        on every platform, which has all derivatives.
+      lowering: "platform" for the fastest form; "portable" for the fastest without oneDNN; or "xla" for XLA's form on
+        every platform, which has all derivatives.
 
     Raises:
       ValueError: the lowering is unknown, or the groups do not fit the channels of x and the kernel.
@@ -46,7 +46,7 @@ def convolution(
     if x.shape[-1] != groups * kernel.shape[2] or kernel.shape[3] % groups:
         raise ValueError(
             f"groups is {groups}, x has {x.shape[-1]} channels and the kernel takes {kernel.shape[2]} to "
-            f"{kernel.shape[3]}; groups times what it takes must be the channels, and groups must divide what it gives"
+            f"{kernel.shape[3]}; groups times the first must be the channels of x, and groups must divide the second"
         )
     strides, dilations = _pair(stride), _pair(dilation)
     if isinstance(padding, str):

@@ -140,13 +140,16 @@ class _Phase(NamedTuple):
     size: int
     """Number of positions."""
     taps: slice
-    """Those of the kernel that meet them, in steps of the stride."""
+    """Taps of the kernel that meet these positions, in steps of the stride."""
     padding: tuple[int, int]
-    """Of the output's gradient, for its convolution with these taps, reversed."""
+    """Padding of the output's gradient for its convolution with these taps, reversed."""
 
 
 def _phases(x: Array, kernel: Array, gradient: Array, window: Window, axis: int) -> list[_Phase]:
-    """The phases of an axis. The output at h meets the input at stride h + dilation i - padding by the tap i."""
+    """Returns the phases of an axis.
+
+    The output at h meets the input at stride h + dilation i - padding by the tap i.
+    """
     stride, dilation, (before, _) = window.stride[axis], window.dilation[axis], window.padding[axis]
     phases = []
     for phase in range(stride):

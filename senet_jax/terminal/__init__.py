@@ -1,1 +1,1 @@
-"""What commands print: the name of the program, tables."""
+"""Output of commands: the name of the program, progress, tables."""

@@ -87,7 +87,7 @@ class Checkpoints:
         raise UnusableError(f"{self._workdir} has no checkpoint that proves itself; train anew in another workdir")
 
     def close(self) -> None:
-        """Waits for the save under way; raises what it raised."""
+        """Waits for the save under way; raises its error, if any."""
         if self._manager is not None:
             self._manager.wait_until_finished()
             self._manager.close()

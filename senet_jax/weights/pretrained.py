@@ -152,7 +152,7 @@ def preprocessing_of(name: str, file: Weights) -> Preprocessing:
         raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
     usual = _usual(name)
     warnings.warn(
-        f"{file.path.name} does not say how its images were prepared; assumed is what is usual for {name}: {usual}",
+        f"{file.path.name} does not say how its images were prepared; the usual for {name} is assumed: {usual}",
         stacklevel=3,
     )
     return usual

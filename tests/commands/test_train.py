@@ -118,7 +118,7 @@ def test_other_data_is_refused_by_a_run_that_goes_on(config, tmp_path):
 def test_a_second_process_in_a_workdir_is_refused(tmp_path):
     with workdirs.locked(tmp_path):
         again = workdirs.locked(tmp_path)
-        with pytest.raises(workdirs.BusyError, match="another process trains in"):
+        with pytest.raises(workdirs.BusyError, match="another process is training in"):
             again.__enter__()
     with workdirs.locked(tmp_path):
         pass

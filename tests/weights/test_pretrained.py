@@ -110,7 +110,7 @@ def test_a_missing_package_is_named(hub, monkeypatch):
 def test_preprocessing_of_a_file(tmp_path):
     path = tmp_path / "weights.pth"
     path.write_bytes(state_dict(peers.cadene()))
-    usual = "weights.pth does not say how its images were prepared; assumed is what is usual for timm/legacy_seresnet50"
+    usual = "weights.pth does not say how its images were prepared; the usual for timm/legacy_seresnet50 is assumed"
     with pytest.warns(UserWarning, match=usual):
         found = small(weights=path)
     assert found.preprocessing == Preprocessing()
