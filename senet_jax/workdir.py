@@ -1,6 +1,7 @@
 """The directory of a run: names of its files, its configuration, and its state."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,14 @@ def make_writable(workdir: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(f"--workdir={workdir} cannot be written: {error.strerror}; give another directory") from error
+
+
+def space(directory: Path) -> str:
+    """Says how much room a directory has, as in "has 1,024 bytes free"."""
+    try:
+        return f"has {shutil.disk_usage(directory).free:,} bytes free"
+    except FileNotFoundError:
+        return "does not exist any more"
 
 
 @contextmanager

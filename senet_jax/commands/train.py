@@ -13,11 +13,15 @@ from senet_jax.data.supervised import WorkerError
 from senet_jax.runs.run import run
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
+from senet_jax.training.checkpoints import SaveError
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import Plan, open_plan
 from senet_jax.training.stopping import StoppedError
 from senet_jax.weights import runs
 from senet_jax.weights.manifests import UnusableError
+
+_ENDS = FloatingPointError, SaveError, TooManyBadImagesError, WorkerError, workdirs.BusyError, UnusableError
+"""Errors of a run whose message says it all."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -67,5 +71,8 @@ def _run(plan: Plan, workdir: Path) -> None:
         said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
         print(f"\n{said}; {program.command_line('train', workdir)} goes on")
         sys.exit(status)
-    except (FloatingPointError, TooManyBadImagesError, WorkerError, workdirs.BusyError, UnusableError) as error:
+    except _ENDS as error:
         sys.exit(f"{program.name()}: error: {error}")
+    except OSError as error:
+        where = "" if error.filename else f" in {workdir}, which {workdirs.space(workdir)}"
+        sys.exit(f"{program.name()}: error: {error}{where}; the checkpoints that are there stay")

@@ -3,6 +3,7 @@
 Orbax restores flipped bits without an error. The manifest has the SHA-256 of every array and of itself.
 """
 
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,12 +22,16 @@ from senet_jax.weights import manifests, runs
 from senet_jax.weights.manifests import DamagedError, UnusableError
 
 
+class SaveError(Exception):
+    """A checkpoint could not be saved."""
+
+
 class Checkpoints:
     """The checkpoints of a workdir. They are saved in the background; `close` waits for it."""
 
     def __init__(self, workdir: Path, keep: int | None = None, *, read_only: bool = False):
         """Opens the checkpoints; with `read_only` nothing in the workdir changes, so that a run can go on meanwhile."""
-        self._workdir, self._read_only = workdir, read_only
+        self._workdir, self._keep, self._read_only = workdir, keep, read_only
         self._directory = (workdir / workdirs.CHECKPOINTS).absolute()
         self._manager: Any = None
         if read_only and not self._directory.is_dir():
@@ -53,14 +58,36 @@ class Checkpoints:
     def save(self, step: int, state: TrainState, config: Experiment) -> None:
         """Saves the state after `step` steps, which is also its place in the data: batches come in the order of steps.
 
-        Raises RuntimeError if the checkpoint was not saved.
+        Raises SaveError if it cannot be saved, or if the one before it could not be.
         """
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             manifest=ocp.args.JsonSave(manifests.make(step, state, to_dict(config))),
         )
-        if not self._manager.save(step, args=items):
-            raise RuntimeError(f"the checkpoint of step {step} was not saved in {self._directory}")
+        try:
+            if not self._directory.is_dir():  # Orbax would make it anew, without the other files of the run.
+                raise FileNotFoundError(f"{self._directory} was removed")
+            if not self._manager.save(step, args=items):
+                raise RuntimeError(f"Orbax does not save step {step}")
+        except Exception as error:  # Each file system has its own ways to fail.
+            raise self._unsaved(error) from error
+
+    def check_space(self, state: Any) -> None:
+        """Raises SaveError if the disk has no room for the checkpoints of a state, or of its shapes, still to come."""
+        one, free = _bytes(state), shutil.disk_usage(self._directory).free
+        number = max(1, (self._keep or 1) + 1 - len(self._steps))  # An old one is removed when the new one is whole.
+        if free < number * one:
+            raise SaveError(
+                f"{self._directory} has {free:,} bytes free, and {number} checkpoints of {one:,} bytes are to be "
+                "written there; give another workdir, or a smaller config.keep_checkpoints"
+            )
+
+    def _unsaved(self, error: Exception) -> SaveError:
+        newest = "there is no older one" if self.latest is None else f"the newest whole one is of step {self.latest}"
+        return SaveError(
+            f"a checkpoint could not be saved: {self._directory} {workdirs.space(self._directory)} "
+            f"({manifests.first_line(error, end=True)}); {newest}"
+        )
 
     def restore(
         self, like: TrainState, config: Experiment, say: Callable[[str], None] | None = None
@@ -87,9 +114,14 @@ class Checkpoints:
         raise UnusableError(f"{self._workdir} has no checkpoint that proves itself; train anew in another workdir")
 
     def close(self) -> None:
-        """Waits for the save under way; raises its error, if any."""
-        if self._manager is not None:
+        """Waits for the save under way. Raises SaveError if it fails."""
+        if self._manager is None:
+            return
+        try:
             self._manager.wait_until_finished()
+        except Exception as error:  # As in `save`.
+            raise self._unsaved(error) from error
+        finally:
             self._manager.close()
 
     def _proven(self, step: int, like: TrainState, config: Experiment) -> TrainState:
@@ -122,6 +154,10 @@ class Checkpoints:
         number = len(list(aside.iterdir()))
         path.rename(aside / f"{number}_step{path.name}")
         self._manager.reload()
+
+
+def _bytes(state: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def _check_same(held: dict[str, Any], config: Experiment, holder: str) -> None:

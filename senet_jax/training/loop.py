@@ -36,12 +36,13 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     Returns the test metrics at the end, images_per_second and seconds of the training steps of all its processes, and
     compile_seconds of this one, its first step included.
     Raises FloatingPointError if more steps than config.optimizer.bad_steps had a loss or a gradient that was not
-    finite; the newest checkpoint is then from before, or without their updates. Raises StoppedError after SIGTERM or
-    SIGINT, once the state of the current step is saved.
+    finite; the newest checkpoint is then from before, or without their updates. Raises SaveError if a checkpoint cannot
+    be saved; older ones stay. Raises StoppedError after SIGTERM or SIGINT, once the state of the current step is saved.
     """
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state, start = initial_state(plan, checkpoints, mesh)
+    checkpoints.check_space(state)
     train_step = parallel.jit_step(plan.train_step(), mesh)
     log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     bad = BadImages(config.data.bad_images, _bad_images_file(workdir), log.say)

@@ -80,6 +80,7 @@ def said(array: list[Any] | None) -> str:
     return "missing" if array is None else f"{array[0]} {tuple(array[1])}"
 
 
-def first_line(error: Exception) -> str:
-    """Returns the type and the first line of an error."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+def first_line(error: Exception, *, end: bool = False) -> str:
+    """Returns the type of an error and the beginning, or the end, of its first line; the first cause is at the end."""
+    line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {line[-300:] if end else line[:300]}"

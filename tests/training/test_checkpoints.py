@@ -2,22 +2,27 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from training.damaged import CONFIG, restore, state
 
 from benchmarks.faults import DAMAGES, flip
 from senet_jax.config import Experiment, OptimizerConfig
-from senet_jax.training.checkpoints import Checkpoints, verify
+from senet_jax.training.checkpoints import Checkpoints, SaveError, verify
 from senet_jax.weights.manifests import DamagedError
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parents[2], Path(__file__).parents[1])))
+}
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,36 @@ def test_another_configuration_is_refused_and_nothing_is_moved(workdir):
     with pytest.raises(ValueError, match=r"1 arrays differ: variables/params/kernel is float32 \(24, 4\), and here"):
         restore(workdir, like=state(0, width=2))
     assert restore(workdir) == (30, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "message", "left"),
+    [
+        (
+            "limit",
+            r"checkpoints has [\d,]+ bytes free \(.*File too large.*\); the newest whole one is of step 10",
+            [10],
+        ),
+        ("gone", r"checkpoints does not exist any more \(.* was removed\); the newest whole one is of step 10", []),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_written_is_named_and_older_ones_stay(fault, message, left, tmp_path):
+    command = [sys.executable, str(Path(__file__).with_name("full_disk.py")), str(tmp_path / "run"), fault]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert run.returncode == 0, run.stderr
+    assert re.fullmatch(rf"a checkpoint could not be saved: .*{message}\n", run.stdout)
+    for step in left:
+        verify(tmp_path / f"run/checkpoints/{step}")
+
+
+def test_a_disk_without_room_is_found_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with closing(Checkpoints(tmp_path, keep=2)) as checkpoints:
+        message = r"checkpoints has 1,000 bytes free, and 3 checkpoints of 398 bytes are to be written there; give an"
+        with pytest.raises(SaveError, match=message):
+            checkpoints.check_space(state(0))
+        checkpoints.check_space(jnp.zeros(80, jnp.float32))
 
 
 def test_a_reader_changes_nothing(workdir):
