@@ -47,7 +47,7 @@ class Sweep:
 
     variants: tuple[Variant, ...]
     baseline: str | None = None
-    """Group that the others are compared with."""
+    """Group or label of an axis that the others are compared with."""
 
     def __post_init__(self) -> None:
         """Raises ValueError if two variants have the same name or the same changes."""
@@ -57,12 +57,28 @@ class Sweep:
         _refuse_alike({variant.name: dict(variant.changes) for variant in self.variants})
 
     def against(self, baseline: str) -> "Sweep":
-        """Returns the sweep with this group as its baseline. Raises ValueError if no group has the name."""
+        """Returns the sweep with this group, or this label of an axis, as its baseline.
+
+        With "no SE" as the label of an axis, "ResNet-50/SE" is compared with "ResNet-50/no SE". Raises ValueError if
+        neither has this name.
+        """
         groups = list(dict.fromkeys(variant.group for variant in self.variants))
-        if baseline not in groups:
-            near = did_you_mean(baseline, groups)
-            raise ValueError(f"the baseline is {baseline!r}; it must be one of {', '.join(groups)}{near}")
+        known = list(dict.fromkeys([*groups, *(label for group in groups for label in group.split("/"))]))
+        if baseline not in known:
+            near = did_you_mean(baseline, known)
+            raise ValueError(f"the baseline is {baseline!r}; it must be one of {', '.join(known)}{near}")
         return replace(self, baseline=baseline)
+
+    def baseline_of(self, group: str) -> str | None:
+        """Returns the group that one is compared with, itself if it is a baseline; None if there is no such group."""
+        if self.baseline is None:
+            return None
+        groups = {variant.group for variant in self.variants}
+        labels = group.split("/")
+        if self.baseline in labels:
+            return group
+        swapped = ("/".join([*labels[:i], self.baseline, *labels[i + 1 :]]) for i in range(len(labels)))
+        return self.baseline if self.baseline in groups else next(filter(groups.__contains__, swapped), None)
 
 
 def variant(name: str, changes: Mapping[str, Any]) -> Sweep:

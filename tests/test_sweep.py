@@ -21,12 +21,22 @@ def test_a_product_of_a_chain_and_seeds():
     ]  # fmt: skip
     assert sweep.variants[3].changes == {"model.ratio": 2, "seed": 1}
     assert [each.group for each in sweep.variants[::2]] == ["no SE", "ratio=2", "ratio=16"]
-    assert sweep.baseline == "no SE"
+    assert [sweep.baseline_of(group) for group in ("no SE", "ratio=2")] == ["no SE", "no SE"]
     configs = resolve(Experiment(batch_size=64), sweep)
     assert list(configs) == names(sweep)
     assert [(c.model.attention, c.model.ratio, c.seed, c.batch_size) for c in configs.values()][1:4] == [
         ("none", None, 1, 64), ("own", 2, 0, 64), ("own", 2, 1, 64)
     ]  # fmt: skip
+
+
+def test_a_label_of_an_axis_is_a_baseline_for_each_of_the_others():
+    sweep = product(seeds(2), axis("batch_size", [8, 16]), chain(NO_SE, variant("SE", {})))
+    groups = ["batch_size=8/no SE", "batch_size=8/SE", "batch_size=16/no SE", "batch_size=16/SE"]
+    assert list(map(sweep.against("no SE").baseline_of, groups)) == [groups[0], groups[0], groups[2], groups[2]]
+    assert list(map(sweep.against(groups[1]).baseline_of, groups)) == [groups[1]] * 4
+    assert sweep.baseline_of(groups[0]) is None
+    pair = chain(variant("ratio", {"model.ratio": 2}), product(NO_SE, variant("wide", {"batch_size": 64})))
+    assert pair.against("no SE").baseline_of("ratio") is None
 
 
 def test_zipped_axes_are_one_axis():

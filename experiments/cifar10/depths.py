@@ -26,6 +26,6 @@ def get_config(scale: str = "1") -> Experiment:
 
 
 def sweep() -> Sweep:
-    """18 runs, one seed after the other."""
+    """18 runs, one seed after the other; each network is compared with its plain twin."""
     names = {f"ResNet-{depth}": f"se_resnet{depth}_cifar" for depth in (20, 56, 110)}
-    return product(seeds(3), axis("model.name", names), chain(NO_SE, variant("SE", {})))
+    return product(seeds(3), axis("model.name", names), chain(NO_SE, variant("SE", {}))).against("no SE")

@@ -36,8 +36,8 @@ class Run:
     variant: str
     """Name without the seed, which runs that differ in the seed alone have in common."""
     seed: int
-    is_baseline: bool
-    """Whether other variants are compared with this one."""
+    baseline: str | None
+    """The variant that its own is compared with; its own if that is a baseline."""
     changes: Mapping[str, Any]
     """Fields of the configuration and their values, without the seed."""
     parameters: int
@@ -52,19 +52,27 @@ class Summary:
     """Means over the runs of a variant and their sample std. Std and interval are None if there are too few runs."""
 
     variant: str
-    is_baseline: bool
+    baseline: str | None
+    """The variant that it is compared with, itself if it is a baseline."""
     changes: Mapping[str, Any]
     seeds: int
     accuracy: float
     std: float | None
     top5_accuracy: float | None
     """Mean top-5 accuracy; None if there are ten classes or fewer."""
+    pairs: int
+    """Seeds that its baseline has too: runs with the same order of the images and the same augmentation."""
     difference: float | None
-    """Difference of the mean accuracy to the baseline's; None for the baseline itself."""
+    """Mean difference of the accuracy to the baseline's over the pairs; None for a baseline, and without pairs."""
     interval: tuple[float, float] | None
-    """Interval of the difference with 95 % confidence (Welch's t-test)."""
+    """95 % confidence interval of the difference (paired t-test)."""
     parameters: int
     multiply_adds: int
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are compared with it."""
+        return self.baseline == self.variant
 
 
 def summarise(runs: Sequence[Run]) -> list[Summary]:
@@ -72,30 +80,30 @@ def summarise(runs: Sequence[Run]) -> list[Summary]:
     variants: dict[str, list[Run]] = {}
     for run in runs:
         variants.setdefault(run.variant, []).append(run)
-    baseline = [run.results["accuracy"] for run in runs if run.is_baseline]
-    return [_summary(own, baseline) for own in variants.values()]
+    return [_summary(own, variants.get(own[0].baseline or "", [])) for own in variants.values()]
 
 
-def _summary(runs: Sequence[Run], baseline: Sequence[float]) -> Summary:
+def _summary(runs: Sequence[Run], baseline: Sequence[Run]) -> Summary:
     first = runs[0]
     accuracies = _values(runs, "accuracy")
-    mean, difference, interval = statistics.fmean(accuracies), None, None
-    if baseline and not first.is_baseline:
-        difference = mean - statistics.fmean(baseline)
-        if min(len(accuracies), len(baseline)) > 1 and len({*accuracies, *baseline}) > 1:
-            test: Any = stats.ttest_ind(accuracies, baseline, equal_var=False)
-            low, high = test.confidence_interval(CONFIDENCE)
-            interval = float(low), float(high)
+    others = {run.seed: run.results["accuracy"] for run in baseline if first.baseline != first.variant}
+    differences = [run.results["accuracy"] - others[run.seed] for run in runs if run.seed in others]
+    interval = None
+    if len(set(differences)) > 1:
+        test: Any = stats.ttest_1samp(differences, 0.0)
+        low, high = test.confidence_interval(CONFIDENCE)
+        interval = float(low), float(high)
     many_classes = all(run.results.get("classes", 0) > 10 for run in runs)
     return Summary(
         first.variant,
-        first.is_baseline,
+        first.baseline,
         first.changes,
         len(runs),
-        mean,
+        statistics.fmean(accuracies),
         statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         statistics.fmean(_values(runs, "top5_accuracy")) if many_classes else None,
-        difference,
+        len(differences),
+        statistics.fmean(differences) if differences else None,
         interval,
         first.parameters,
         first.multiply_adds,
@@ -116,12 +124,14 @@ def cells(summaries: Sequence[Summary]) -> list[dict[str, str]]:
     for summary in summaries:
         std = "" if summary.std is None else f" ± {100 * summary.std:.2f}"
         interval = summary.interval
+        compared = summary.baseline is not None and not summary.is_baseline
         rows.append(
             {
                 "variant": summary.variant,
                 "test accuracy, %": f"{100 * summary.accuracy:.2f}{std}",
                 "top-5 accuracy, %": _text(summary.top5_accuracy, lambda x: f"{100 * x:.2f}"),
                 "seeds": str(summary.seeds),
+                "pairs": str(summary.pairs) if compared and summary.pairs != summary.seeds else "",
                 "difference": "baseline" if summary.is_baseline else _text(summary.difference, _points),
                 "95 % interval": "" if interval is None else f"{_points(interval[0])} to {_points(interval[1])}",
                 "parameters": f"{summary.parameters:,}",
@@ -160,7 +170,7 @@ def latex(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join([*rules, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-_COLUMNS = ("variant", "seed", "is_baseline", "changes", "parameters", "multiply_adds")
+_COLUMNS = ("variant", "seed", "baseline", "changes", "parameters", "multiply_adds")
 
 
 def write_runs(path: Path, runs: Iterable[Run]) -> None:
@@ -170,7 +180,7 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
         writer.writeheader()
         for run in runs:
             row = {name: getattr(run, name) for name in _COLUMNS} | {name: run.results.get(name) for name in RESULTS}
-            coded = [name for name in ("is_baseline", "changes", "versions") if row[name] is not None]
+            coded = [name for name in ("changes", "versions") if row[name] is not None]
             writer.writerow(row | {name: json.dumps(row[name]) for name in coded})
 
 
@@ -181,7 +191,7 @@ def read_runs(path: Path) -> list[Run]:
             Run(
                 row["variant"],
                 int(row["seed"]),
-                json.loads(row["is_baseline"]),
+                row["baseline"] or None,
                 json.loads(row["changes"]),
                 int(row["parameters"]),
                 int(row["multiply_adds"]),

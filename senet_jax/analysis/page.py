@@ -1,7 +1,7 @@
 """A report as one HTML page without scripts and other files."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -32,12 +32,12 @@ def page(title: str, subtitle: str, sections: Mapping[str, Sequence[str]]) -> st
     )
 
 
-def table(rows: Sequence[Mapping[str, str]], baseline: int | None = None) -> str:
-    """Returns a table of rows of cells by their titles; `baseline` is the number of a row to highlight."""
+def table(rows: Sequence[Mapping[str, str]], baselines: Collection[int] = ()) -> str:
+    """Returns a table of rows of cells by their titles; `baselines` are the numbers of rows to highlight."""
     head = "".join(f"<th>{escape(title)}</th>" for title in rows[0])
     lines = []
     for number, row in enumerate(rows):
-        mark = ' class="baseline"' if number == baseline else ""
+        mark = ' class="baseline"' if number in baselines else ""
         lines.append(f"<tr{mark}>{''.join(f'<td>{escape(cell)}</td>' for cell in row.values())}</tr>\n")
     body = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(lines)}</tbody>"
     return f'<div class="scroll"><table>\n{body}</table></div>\n'

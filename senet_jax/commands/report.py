@@ -15,8 +15,9 @@ from senet_jax.training import logs
 
 _NOTE = (
     "Mean and std over seeds, on the test images after the last step. The difference is to the baseline "
-    f"in percentage points, and lies in the interval with {CONFIDENCE:.0%} confidence (Welch's t-test). GFLOPs are "
-    "multiply-adds of convolutions and dense layers for one image."
+    f"over pairs of equal seeds, in percentage points, with its {CONFIDENCE:.0%} confidence interval (paired t-test). "
+    "It is not significant if the interval contains zero. GFLOPs are multiply-adds of convolutions and dense layers "
+    "for one image."
 )
 _PICTURES = {
     "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
@@ -55,8 +56,8 @@ def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     total = cost(build_model(config.model, classes), config.data.image_size, channels=channels).total
     name = workdir.resolve().name
     counts = {"parameters": total.parameters, "multiply_adds": total.multiply_adds}
-    variant = {"group": config.model.name, "changes": {"seed": config.seed}} | counts
-    return {"name": name, "baseline": None, "variants": {name: variant}}, {name: workdir}
+    variant = {"group": config.model.name, "baseline": None, "changes": {"seed": config.seed}} | counts
+    return {"name": name, "variants": {name: variant}}, {name: workdir}
 
 
 def _run(content: Mapping[str, Any], done: Mapping[str, Path], states: Mapping[str, str], output: Path) -> None:
@@ -91,9 +92,8 @@ def _read(content: Mapping[str, Any], name: str, directory: Path) -> Run:
     variant = content["variants"][name]
     results = workdirs.read_result(directory)
     changes = {field: value for field, value in variant["changes"].items() if field != "seed"}
-    baseline = variant["group"] == content["baseline"]
     counts = variant["parameters"], variant["multiply_adds"]
-    return Run(variant["group"], results["seed"], baseline, changes, *counts, results)
+    return Run(variant["group"], results["seed"], variant["baseline"], changes, *counts, results)
 
 
 def _page(
@@ -106,7 +106,7 @@ def _page(
     from senet_jax.analysis import page
 
     summaries = summarise(list(runs.values()))
-    baseline = next((number for number, each in enumerate(summaries) if each.is_baseline), None)
+    baselines = [number for number, each in enumerate(summaries) if each.is_baseline]
     configs = [flatten(workdirs.read_config(directory)) for directory in done.values()]
     shared = {name: value for name, value in configs[0].items() if all(value == other[name] for other in configs)}
     fields = [{"field": name, "value": str(value)} for name, value in shared.items()]
@@ -124,7 +124,7 @@ def _page(
         content["name"],
         f"{len(done)} of {len(states)} runs have ended. Commit {commit}; {hardware}.",
         {
-            "Results": [page.table(cells(summaries), baseline), page.note(_NOTE)],
+            "Results": [page.table(cells(summaries), baselines), page.note(_NOTE)],
             "Pictures": shown,
             "Runs": [page.table(log), page.note(f"Command: {command}")],
             "What all runs share": [page.folded(f"{len(fields)} fields of the configuration", page.table(fields))],

@@ -32,6 +32,7 @@ class _Row:
     """A variant, as the table and the workdir show it."""
 
     group: str
+    baseline: str | None
     changes: Mapping[str, Any]
     parameters: int
     multiply_adds: int
@@ -96,7 +97,14 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
         if key not in counted:
             counted[key] = cost(model, config.data.image_size, channels=channels).total
         counts = counted[key]
-        rows[variant.name] = _Row(variant.group, variant.changes, counts.parameters, counts.multiply_adds, duration)
+        rows[variant.name] = _Row(
+            variant.group,
+            sweep.baseline_of(variant.group),
+            variant.changes,
+            counts.parameters,
+            counts.multiply_adds,
+            duration,
+        )
     return rows
 
 
@@ -114,7 +122,6 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str]) -> None
 def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Path, Experiment]) -> None:
     content = {
         "name": request.name,
-        "baseline": cast(Sweep, request.sweep).baseline,
         "variants": {name: asdict(row) for name, row in rows.items()},
     }
     workdir.mkdir(parents=True, exist_ok=True)

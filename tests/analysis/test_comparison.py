@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,13 +10,13 @@ from senet_jax.analysis import comparison_pictures as pictures
 from senet_jax.analysis.comparison import Run, cells, latex, markdown, read_runs, summarise, write_runs
 
 
-def run(variant, seed, accuracy, *, changes=None, baseline=False, classes=10):
+def run(variant, seed, accuracy, *, changes=None, baseline="no SE", classes=10):
     results = {"accuracy": accuracy, "top5_accuracy": 0.5 + accuracy / 2, "classes": classes, "images_per_second": 10.0}
     return Run(variant, seed, baseline, changes or {}, 1_000_000, 2_000_000_000, results)
 
 
 RUNS = [
-    *(run("no SE", seed, accuracy, baseline=True) for seed, accuracy in enumerate((0.90, 0.92, 0.91))),
+    *(run("no SE", seed, accuracy) for seed, accuracy in enumerate((0.90, 0.92, 0.91))),
     *(run("ratio=8", seed, accuracy, changes={"model.ratio": 8}) for seed, accuracy in enumerate((0.93, 0.95, 0.97))),
     run("ratio=2", 0, 0.94, changes={"model.ratio": 2}),
 ]
@@ -28,19 +29,31 @@ def test_means_stds_and_differences():
     assert math.isclose(eight.accuracy, 0.95)
     assert math.isclose(eight.std, 0.02)
     assert math.isclose(eight.difference, 0.04)
-    # Welch: the error is sqrt(0.0001 / 3 + 0.0004 / 3), with (1 + 4)^2 / ((1 + 16) / 2) degrees of freedom, t = 3.1824
-    # at 3 degrees and 2.7764 at 4; here 2.941 degrees.
-    error = math.sqrt(0.0005 / 3)
+    # The differences of the pairs are 0.03, 0.03 and 0.06: their std is sqrt(0.0003), the error of their mean 0.01, and
+    # t is 4.3027 at 2 degrees of freedom.
     assert eight.interval is not None
-    low, high = eight.interval
-    assert math.isclose((low + high) / 2, 0.04)
-    assert 3.1824 * error < (high - low) / 2 < 3.25 * error
-    assert (two.std, two.interval) == (None, None)
-    assert math.isclose(two.difference, 0.03)
+    assert np.allclose(eight.interval, (0.04 - 0.043027, 0.04 + 0.043027), atol=1e-6)
+    assert (two.std, two.pairs, two.interval) == (None, 1, None)
+    assert math.isclose(two.difference, 0.04)
+
+
+def test_only_equal_seeds_are_compared():
+    (_, other, third) = summarise(
+        [
+            *(run("no SE", seed, accuracy) for seed, accuracy in ((0, 0.5), (1, 0.6))),
+            *(run("a", seed, accuracy) for seed, accuracy in ((1, 0.7), (2, 0.9))),
+            run("b", 3, 0.7),
+        ]
+    )
+    assert (other.pairs, other.interval) == (1, None)
+    assert math.isclose(other.difference, 0.1)
+    assert (third.pairs, third.difference) == (0, None)
+    rows = cells([other, third])
+    assert [row["pairs"] for row in rows] == ["1", "0"]
 
 
 def test_runs_that_are_all_alike_have_no_interval():
-    summaries = summarise([run("a", 0, 0.5, baseline=True), run("a", 1, 0.5, baseline=True), *[run("b", 0, 0.5)] * 2])
+    summaries = summarise([run(name, seed, 0.5, baseline="a") for name in "ab" for seed in (0, 1)])
     assert (summaries[1].difference, summaries[1].interval) == (0.0, None)
 
 
@@ -51,7 +64,7 @@ def test_the_table():
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| no SE | 91.00 ± 1.00 | 3 | baseline |  | 1,000,000 | 2 |",
         f"| ratio=8 | 95.00 ± 2.00 | 3 | +4.00 | {rows[1]['95 % interval']} | 1,000,000 | 2 |",
-        "| ratio=2 | 94.00 | 1 | +3.00 |  | 1,000,000 | 2 |",
+        "| ratio=2 | 94.00 | 1 | +4.00 |  | 1,000,000 | 2 |",
     ]
     low, high = map(float, rows[1]["95 % interval"].split(" to "))
     assert low < 4 < high

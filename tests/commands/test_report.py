@@ -44,9 +44,10 @@ def sweep(tmp_path):
         for seed, accuracy in enumerate(accuracies):
             name = f"ratio={ratio}/seed={seed}"
             changes = {"model.ratio": ratio, "seed": seed}
-            variants[name] = {"group": f"ratio={ratio}", "changes": changes, "parameters": 7, "multiply_adds": 9}
+            group = {"group": f"ratio={ratio}", "baseline": "ratio=4", "changes": changes}
+            variants[name] = group | {"parameters": 7, "multiply_adds": 9}
             write_run(tmp_path / name, ratio=ratio, seed=seed, accuracy=accuracy, ended=accuracy < 0.97)
-    content = {"name": "ratios & more", "baseline": "ratio=4", "variants": variants}
+    content = {"name": "ratios & more", "variants": variants}
     (tmp_path / "sweep.json").write_text(json.dumps(content))
     return tmp_path
 
@@ -60,7 +61,7 @@ def test_a_sweep(sweep, capsys):
     rows = list(csv.DictReader((output / "table.csv").read_text().splitlines()))
     assert [(row["variant"], row["seeds"], row["difference"]) for row in rows] == [
         ("ratio=4", "2", "baseline"),
-        ("ratio=16", "1", "+4.00"),
+        ("ratio=16", "1", "+5.00"),
     ]
     assert "| ratio=4 | 91.00 ± 1.41 | 2 | baseline | 7 |" in (output / "table.md").read_text()
     assert r"ratio=4 & 91.00 $\pm$ 1.41 & 2 & baseline & 7 &" in (output / "table.tex").read_text()
