@@ -44,12 +44,12 @@ LAYERS = {
     },
     "depthwise 3x3, 64 at 56": (56, 64, 64, 3, {"padding": 1, "groups": 64}),
 }
-"""Size of the maps, channels, features, size of the kernel, and how it moves."""
+"""Size of the maps, channels, features, size of the kernel, and settings of the convolution."""
 KINDS = ("forward", "input gradient", "kernel gradient")
 
 
 def programs(kind: str, lowering: str, settings: dict[str, Any]) -> Any:
-    """Of images, kernel and the gradient of the output."""
+    """Makes a function of images, kernel and the gradient of the output."""
 
     def convolution(x: Any, kernel: Any) -> Any:
         return ops.convolution(x, kernel, lowering=lowering, **settings)
@@ -60,7 +60,7 @@ def programs(kind: str, lowering: str, settings: dict[str, Any]) -> Any:
 
 
 def measure(compiled: list[Callable[..., Any]], operands: tuple[Any, ...], rounds: int) -> list[float]:
-    """Seconds of each, the median of so many rounds in turns."""
+    """Returns the seconds of each program, medians of `rounds` in turns."""
     for program in compiled:
         jax.block_until_ready(program(*operands))
     seconds: list[list[float]] = [[] for _ in compiled]

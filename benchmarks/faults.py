@@ -73,7 +73,7 @@ def _tried(workdir: Path, like: TrainState, config: Experiment, digests: dict[in
 
 
 def _restore_seconds(workdir: Path, like: TrainState, config: Experiment) -> tuple[float, float]:
-    """Of a whole restore, and of the digests alone; medians of five."""
+    """Returns the seconds of a whole restore, and of the digests alone; medians of five."""
     whole, alone = [], []
     for _ in range(5):
         with closing(Checkpoints(workdir)) as checkpoints:

@@ -1,4 +1,4 @@
-"""Signals at random moments of a run: what is computed again, and whether the run ends as one that was left alone.
+"""Signals at random moments of a run: steps that are repeated, and whether the result equals that without signals.
 
     python -m benchmarks.kills [--kills=50] [--terms=10]
 
@@ -48,7 +48,7 @@ def _finish(process: subprocess.Popen) -> str:
 
 
 def records(workdir: Path) -> list[dict]:
-    """Returns what a run logged, without its speed."""
+    """Returns the log of a run, without its speed."""
     timed = ("images_per_second", "seconds")
     return [{name: value for name, value in record.items() if name not in timed} for record in logs.read(workdir)]
 
@@ -58,7 +58,7 @@ def _newest_step(workdir: Path) -> int:
 
 
 def main() -> None:
-    """Prints what came of it."""
+    """Prints the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--terms", type=int, default=10)

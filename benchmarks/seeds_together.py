@@ -53,12 +53,14 @@ def main() -> None:
 
     state, states = jax.jit(init)(0), jax.jit(jax.vmap(init))(jnp.arange(given.seeds))
     batches = jax.tree.map(lambda x: jnp.stack([x] * given.seeds), batch)
-    apart = jax.jit(step).lower(state, batch).compile()
+    separate = jax.jit(step).lower(state, batch).compile()
     together = jax.jit(jax.vmap(step)).lower(states, batches).compile()
     for _ in range(given.rounds):
-        one = 1e3 * given.seeds * seconds_per_step(apart, state, batch, given.steps)
+        one = 1e3 * given.seeds * seconds_per_step(separate, state, batch, given.steps)
         all_at_once = 1e3 * seconds_per_step(together, states, batches, given.steps)
-        print(f"apart {one:.0f} ms, together {all_at_once:.0f} ms: {one / all_at_once:.2f} times as fast", flush=True)
+        print(
+            f"separate {one:.0f} ms, together {all_at_once:.0f} ms: {one / all_at_once:.2f} times as fast", flush=True
+        )
 
 
 if __name__ == "__main__":

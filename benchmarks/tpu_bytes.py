@@ -1,4 +1,4 @@
-"""What squeeze-and-excitation adds to the bytes that a training step moves on a TPU, by the compiler's own count.
+"""Bytes that squeeze-and-excitation adds to a training step on a TPU, by the compiler's own count.
 
     pip install 'senet-jax[plan]'
     python -m benchmarks.tpu_bytes [--batch_size=128] [--topology=v5e:2x2] [--output=FILE.csv]

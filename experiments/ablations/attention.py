@@ -1,4 +1,4 @@
-"""Attention: SE against its descendants, each as its own paper has it, by three seeds each.
+"""Attention: SE against later attention modules, each as its own paper has it, by three seeds each.
 
 Command: python launch.py sweep --config=experiments/ablations/attention.py; base.py says more
 Paper:   has none of them; ECA's own (arXiv 1910.03151, table 2) is with another recipe
@@ -10,7 +10,7 @@ from senet_jax.sweep import Sweep, axis, chain, product, seeds
 
 
 def get_config(dataset: str = "cifar10") -> Experiment:
-    """As the other ablations, but with biases, which not all descendants can be without."""
+    """Returns the base of the ablations with biases, which some modules always have."""
     config = base.get_config(dataset)
     config.model.use_bias = True
     return config
@@ -18,5 +18,5 @@ def get_config(dataset: str = "cifar10") -> Experiment:
 
 def sweep() -> Sweep:
     """24 runs."""
-    descendants = ["squeeze_excite", "effective", "eca", "scse", "cbam", "gather_excite", "global_context"]
-    return product(chain(base.NO_SE, axis("model.attention", descendants)), seeds(3)).against("no SE")
+    modules = ["squeeze_excite", "effective", "eca", "scse", "cbam", "gather_excite", "global_context"]
+    return product(chain(base.NO_SE, axis("model.attention", modules)), seeds(3)).against("no SE")

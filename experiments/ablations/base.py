@@ -1,4 +1,4 @@
-"""What the ablations vary: SE-ResNet without biases in its dense layers (paper, section 6), on three datasets.
+"""Base of the ablations: SE-ResNet without biases in its dense layers (paper, section 6), on three datasets.
 
 Command: python launch.py sweep --config=experiments/ablations/reduction_ratio.py --workdir=DIRECTORY
          on CIFAR-10; with --config.data.name=folder --config.data.path=DIRECTORY on its images in class folders
@@ -15,7 +15,7 @@ from senet_jax.experiments.imagenet import se_resnet50
 from senet_jax.sweep import variant
 
 NO_SE = variant("no SE", {"model.attention": "none", "model.use_bias": True})
-"""What the others are compared with; it has no dense layers to leave biases out of."""
+"""Baseline; it has no dense layers whose biases could be left out."""
 
 
 def get_config(dataset: str = "cifar10") -> Experiment:

@@ -1,4 +1,4 @@
-"""Placement: where in a residual block SE stands, by three seeds each.
+"""Placement: the place of SE in a residual block, by three seeds each.
 
 Command: python launch.py sweep --config=experiments/ablations/placement.py; base.py says more
 Paper:   table 14, top-1 / top-5 error: SE 22.28 / 6.03 %, SE-PRE 22.23 / 6.00, SE-POST 22.78 / 6.35,

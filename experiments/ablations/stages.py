@@ -12,6 +12,6 @@ __all__ = ["get_config", "sweep"]
 
 
 def sweep() -> Sweep:
-    """15 runs; as in the paper, there is no row for stage 5, which the networks of CIFAR do not have."""
+    """15 runs; as in the paper, without stage 5, which the networks of CIFAR do not have."""
     stages = {"stage 2": (2,), "stage 3": (3,), "stage 4": (4,), "all stages": None}
     return product(chain(NO_SE, axis("model.attention_stages", stages)), seeds(3)).against("no SE")

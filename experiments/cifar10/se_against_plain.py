@@ -1,4 +1,4 @@
-"""SE-ResNet-20 against ResNet-20 on CIFAR-10, and what is varied in it: a short recipe, five seeds each.
+"""SE-ResNet-20 against ResNet-20 on CIFAR-10, and variants of its SE block: a short recipe, five seeds each.
 
 Command: python launch.py sweep --config=experiments/cifar10/se_against_plain.py
          with --config.data.name=folder --config.data.path=DIRECTORY for images in class folders
@@ -26,7 +26,7 @@ def get_config() -> Experiment:
 
 
 def sweep() -> Sweep:
-    """Of every seed first the two that are compared, then the others."""
+    """The pair for every seed, then the other variants."""
     pair = chain(NO_SE, variant("SE", {}))
     others = chain(
         axis("model.ratio", [4]),
