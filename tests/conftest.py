@@ -46,7 +46,7 @@ def _cheap_compilation(request):
 
 @pytest.fixture
 def unchecked_types():
-    """Leaves annotations unchecked, as users have it, for tests of what the package says of a wrong type."""
+    """Leaves annotations unchecked, as users have it, for tests of messages about wrong types."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

@@ -13,13 +13,13 @@ from flax.traverse_util import path_aware_map
 
 
 def random_variables(model: nn.Module, images: jax.Array) -> Any:
-    """As `model.init` gives them, with other numbers: about 1 where they scale or are variances, else about 0."""
+    """Returns variables like those of `model.init`, random: about 1 for scales and variances, else about 0."""
     random = np.random.default_rng(0)
     return _variables(model, images, lambda name, shape: _centre(name) + random.uniform(-0.3, 0.3, shape))
 
 
 def initial_variables(model: nn.Module, images: jax.Array) -> Any:
-    """As `model.init` gives them: random kernels of unit gain, scales and variances of 1, all else 0."""
+    """Returns variables like those of `model.init`: random kernels of unit gain, scales and variances of 1, else 0."""
     random = np.random.default_rng(0)
 
     def numbers(name: str, shape: tuple[int, ...]) -> Any:

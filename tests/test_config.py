@@ -32,7 +32,7 @@ def test_to_steps(duration, steps):
 @pytest.mark.parametrize(
     "duration", ["", "30", "epochs", "30 days", "-1 epochs", "nan epochs", "inf steps", "1.5 steps"]
 )
-def test_what_is_no_duration_is_refused(duration):
+def test_invalid_durations_are_refused(duration):
     with pytest.raises(ValueError, match=f"the duration is '{duration}'; it must be a number and its unit"):
         to_steps(duration, 10)
     with pytest.raises(ValueError, match=f"config.eval_every is '{duration}'; it must be a number and its unit"):

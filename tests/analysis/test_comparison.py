@@ -71,7 +71,7 @@ def test_the_table():
     assert "top-5 accuracy, %" not in rows[0]
 
 
-def test_top_5_accuracy_is_shown_where_there_are_more_than_ten_classes():
+def test_top_5_accuracy_is_shown_for_more_than_ten_classes():
     rows = cells(summarise([run("a", 0, 0.7, classes=100)]))
     assert rows[0]["top-5 accuracy, %"] == "85.00"
 

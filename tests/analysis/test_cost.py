@@ -1,4 +1,4 @@
-"""The cost of networks: by hand where they are small, as published where they are large."""
+"""The cost of networks: small ones by hand, large ones as published."""
 
 from functools import partial
 
@@ -35,7 +35,7 @@ def test_the_authors_networks(name):
 
 
 @pytest.mark.parametrize("name", ["se_resnet50", "se_resnext26_32x4d"])
-def test_what_is_not_squeeze_and_excitation_is_the_plain_twin(name):
+def test_the_rest_of_squeeze_and_excitation_is_the_plain_twin(name):
     network, plain = cost(create_model(name), (96, 64)), cost(create_model(name, attention=None), (96, 64))
     assert network.total - network.squeeze_excite == plain.total
     assert plain.squeeze_excite == Cost()
@@ -104,7 +104,7 @@ class Lifted(nn.Module):
         return jax.lax.cond(x.sum() > 0, lambda y: y @ jnp.ones((4, 4)), lambda y: y, x)
 
 
-def test_modules_are_found_where_their_parameters_are():
+def test_modules_are_found_beside_their_parameters():
     modules = cost(Lifted(), 2, channels=4).modules
     dense = Cost(parameters=16, multiply_adds=64, activations=16)
     assert modules["remat/dense"] == modules["jit/dense"] == dense
@@ -149,7 +149,7 @@ class Endless(nn.Module):
         return jax.lax.while_loop(lambda x: x.sum() < 1, lambda x: 2 * x, images)
 
 
-def test_what_cannot_be_counted_is_an_error():
+def test_a_while_loop_and_an_empty_image_are_errors():
     with pytest.raises(ValueError, match="layers_0 calls 'while', whose work the traced program does not"):
         cost(nn.Sequential([Endless()]), 4)
     with pytest.raises(ValueError, match=r"image_size is \(0, 4\) and channels is 3; an image has at least 1 pixel"):

@@ -47,7 +47,7 @@ def variables():
 
 @pytest.fixture(scope="module")
 def gates(variables):
-    """Of SqueezeExcite for all images, (n, c)."""
+    """Gates of SqueezeExcite for all images, (n, c)."""
     return squeeze_excite_gates(variables["params"]["se"], IMAGES.mean((1, 2)))
 
 
@@ -225,7 +225,7 @@ class Twice(nn.Module):
         return se(se(images)).mean((1, 2))
 
 
-def test_what_cannot_be_analysed_is_refused(variables):
+def test_networks_without_gates_raise(variables):
     with pytest.raises(ValueError, match=r"Plain has no gates to observe"):
         excitations(Plain(), Plain().init(jax.random.key(0), IMAGES), BATCHES)
     adding = Recalibrated(ATTENTIONS["global_context"])

@@ -38,7 +38,7 @@ def plan(config):
 
 @pytest.fixture
 def workdir(config, plan, tmp_path, monkeypatch):
-    """Of a run of a smaller network, with random parameters."""
+    """Workdir of a run of a smaller network, with random parameters."""
     monkeypatch.setattr(analyze, "open_plan", lambda config: plan)
     variables = random_variables(TINY, jnp.zeros((1, 8, 8, 1)))
     params = variables["params"]
@@ -102,7 +102,7 @@ def test_classes_of_imagenet():
     assert analyze._choose(names, ("pug", "n01440764", "n01443537")) == {"pug": 2, "n01440764": 0, "n01443537": 1}
 
 
-def test_what_cannot_be_analysed_is_refused(config, plan, workdir, tmp_path, monkeypatch, capsys):
+def test_invalid_workdirs_and_classes_are_refused(config, plan, workdir, tmp_path, monkeypatch, capsys):
     def refused(message, workdir=workdir, **options):
         with pytest.raises(ValueError, match=message):
             analyze.prepare(Request("analyze", config, workdir=workdir, options=options))

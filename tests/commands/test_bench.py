@@ -1,4 +1,4 @@
-"""`launch.py bench`: who takes part, in which order, and what is made of what was measured. Nothing is timed."""
+"""`launch.py bench`: contestants, their order, and results of measurements. Nothing is timed."""
 
 import ast
 import csv
@@ -76,7 +76,7 @@ def test_contestants_are_measured_in_turns(contestants, tmp_path, capsys):
     assert found["timm: SE over plain", "peak memory"] == 1.5
     assert found["ours, SE, over timm, compiled, SE", "speed"] == 2.0
     assert found["ours, SE, over timm, compiled, plain", "speed"] == 1.6
-    assert not any("over timm, SE" in what for what, _ in found)
+    assert not any("over timm, SE" in compared for compared, _ in found)
     assert (tmp_path / "new/results/speed.png").read_bytes().startswith(b"\x89PNG")
     assert "timm, compiled  timm/seresnet50" in capsys.readouterr().out
 
@@ -125,7 +125,7 @@ def test_stock_networks_have_the_trees_of_ours(name):
 
 
 @pytest.mark.slow
-def test_stock_networks_compute_what_ours_do(x64):
+def test_stock_networks_compute_the_same_as_ours(x64):
     ours, stock = both("timm/seresnext50_32x4d", stage_sizes=(1, 1, 0, 0), dtype=jnp.float64, num_classes=5)
     images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3), jnp.float64)
     variables = jax.jit(partial(stock.init, train=False))(jax.random.key(0), images)

@@ -111,7 +111,7 @@ def test_names_of_other_projects_suggest_ours(short, field):
         parse([f"--config.{short}=1"])
 
 
-def test_output_that_nobody_reads_any_more_is_no_error():
+def test_a_closed_pipe_is_not_an_error():
     reading, writing = os.pipe()
     os.close(reading)
     program = [sys.executable, str(REPOSITORY / "launch.py"), "--help"]
@@ -305,7 +305,7 @@ def test_main_prepares_a_command_and_runs_it(command):
 
 
 @pytest.mark.parametrize("kind", [ValueError, FileNotFoundError])
-def test_what_prepare_refuses_is_one_line(command, capsys, kind):
+def test_errors_of_prepare_are_one_line(command, capsys, kind):
     def prepare(request):
         raise kind("no such network\nat all")
 
@@ -357,7 +357,7 @@ def test_a_library_that_is_imported_late_is_named_too(command, capsys):
     assert "eval needs matplotlib, which is not installed" in capsys.readouterr().err
 
 
-def test_what_fails_after_prepare_is_not_hidden(command):
+def test_errors_after_prepare_are_not_hidden(command):
     def run():
         raise ValueError("a fault")
 

@@ -28,7 +28,7 @@ def convert(words):
     main(["convert", f"--model={NAME}", *words.split()])
 
 
-def test_what_is_written_is_printed(weights, capsys):
+def test_the_written_file_is_printed(weights, capsys):
     convert("--weights=a.safetensors --output=b.safetensors")
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if line)
     assert {name: value.strip() for name, value in lines.items()} == {
@@ -67,7 +67,7 @@ def test_another_number_of_classes(weights):
         ("--weights=a.safetensors --output=b.safetensors --workdir=x", "convert takes --model, --weights, --output, "),
     ],
 )
-def test_what_is_wrong_is_refused_in_one_line_and_nothing_written(words, message, weights, capsys):
+def test_errors_are_one_line_and_nothing_is_written(words, message, weights, capsys):
     weights.with_name("damaged").write_bytes(b"")
     write_tensors("other", {"conv1.weight": np.zeros((16, 3, 3, 3), np.float32)}, {})
     with pytest.raises(SystemExit) as raised:

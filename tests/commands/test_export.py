@@ -52,7 +52,7 @@ def test_a_file_that_differs_is_not_left(weights, monkeypatch):
         ("--output=a", "export needs --format=FORMAT, stablehlo"),
     ],
 )
-def test_what_is_wrong_is_refused(words, message, weights, capsys):
+def test_invalid_flags_are_refused(words, message, weights, capsys):
     with pytest.raises(SystemExit) as raised:
         run(f"--weights=a.safetensors {words}")
     assert raised.value.code == 2

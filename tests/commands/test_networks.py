@@ -6,7 +6,7 @@ from senet_jax.commands import networks
 from senet_jax.commands.command_line import Request
 
 
-def test_what_is_counted_stands_beside_what_was_published(monkeypatch, capsys, tmp_path):
+def test_counts_stand_beside_published_figures(monkeypatch, capsys, tmp_path):
     published = Published("se_resnet20_cifar", "4", {"ratio": 8}, gflops="0.04", error="8.75")
     monkeypatch.setattr(networks, "NETWORKS", (published,))
     monkeypatch.setattr(networks, "ABLATIONS", ())

@@ -75,7 +75,7 @@ def test_from_python(folder):
         ("x --top=0", "--top is 0; it must be 1 or more"),
     ],
 )
-def test_what_is_wrong_is_refused(words, message, folder, capsys):
+def test_invalid_flags_are_refused(words, message, folder, capsys):
     with pytest.raises(SystemExit) as raised:
         predict(folder, words)
     assert raised.value.code == 2

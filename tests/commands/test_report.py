@@ -38,7 +38,7 @@ def write_run(directory, *, ratio=None, seed=0, accuracy=0.9, ended=True):
 
 @pytest.fixture
 def sweep(tmp_path):
-    """Of two variants by two seeds, one of which has not ended."""
+    """Workdir of a sweep of two variants by two seeds, one of which has not ended."""
     variants = {}
     for ratio, accuracies in ((4, (0.90, 0.92)), (16, (0.95, 0.97))):
         for seed, accuracy in enumerate(accuracies):
@@ -115,7 +115,7 @@ def test_the_page_in_a_browser(sweep, tmp_path):
         ("--workdir=new --config.seed=1", "report takes --workdir, --output; --config and --config.FIELD are for"),
     ],
 )
-def test_what_cannot_be_reported(words, message, tmp_path, monkeypatch, capsys):
+def test_invalid_workdirs_are_refused(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "new", ended=False)
     (tmp_path / "file").touch()

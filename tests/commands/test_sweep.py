@@ -1,4 +1,4 @@
-"""`launch.py sweep`: the table, what is refused before anything runs, and processes that fail or die."""
+"""`launch.py sweep`: the table, errors before any run, and processes that fail or die."""
 
 import json
 import multiprocessing
@@ -105,7 +105,7 @@ def test_a_part_of_the_sweep(capsys):
         (RATIOS, "--config.batch_size=32", "ratio=4/seed=0 holds a run of another configuration: batch_size is 32, w"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_runs(sweep, words, message, capsys):
+def test_errors_come_before_any_run(sweep, words, message, capsys):
     finish("ratio=4/seed=0", 0.95)
     write(sweep)
     with pytest.raises(SystemExit) as raised:

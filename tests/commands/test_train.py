@@ -41,7 +41,7 @@ def test_a_workdir_of_another_configuration_is_refused_with_the_difference(confi
         train.prepare(Request("train", config, workdir=tmp_path / "run"))
 
 
-def test_what_changes_no_result_may_change_when_a_run_goes_on(config, tmp_path):
+def test_fields_without_effect_on_the_result_can_change_when_a_run_goes_on(config, tmp_path):
     write_run(tmp_path / "run", config)
     config.eval_batch_size, config.data.workers = 200, 1
     assert callable(train.prepare(Request("train", config, workdir=tmp_path / "run")))

@@ -128,7 +128,7 @@ def test_a_process_without_examples_gets_masked_batches_too(photos, limit):
     assert not last[0]["mask"].any()
 
 
-def test_what_cannot_be_shared_evenly_is_refused(digits, digits_config):
+def test_uneven_shares_are_refused(digits, digits_config):
     with pytest.raises(ValueError, match=r"a batch of 10 cannot be split evenly over 4 process\(es\)"):
         data.train_batches(digits.train, digits_config, batch_size=10, seed=0, process_count=4)
     with pytest.raises(ValueError, match="process_index is 2; it must be one of 0 to 1"):

@@ -35,7 +35,7 @@ def config_of(tmp_path, **values):
 
 
 @pytest.mark.parametrize("field", ["train_split", "test_split"])
-def test_a_missing_split_lists_what_is_there(digits_config, field):
+def test_a_missing_split_lists_the_others(digits_config, field):
     message = (
         r"'digits' has no split 'val'; it has 'test' \(359 examples\), 'train' \(1438 examples\), and slices of them"
     )
@@ -71,7 +71,7 @@ def test_folder_needs_a_path(tmp_path):
         data.open_dataset(DataConfig(name="folder", data_dir=str(tmp_path)))
 
 
-def test_what_cannot_be_prepared_says_where_it_was_looked_for_and_what_to_do(tmp_path, monkeypatch):
+def test_a_dataset_that_cannot_be_prepared_names_its_place_and_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(SenetJaxTestDataset, "failure", ConnectionError("no route\nto host"))
     message = (
         r"'senet_jax_test_dataset' is not in .*senet_jax_test_dataset.1.0.0 and could not be prepared there "
@@ -97,7 +97,7 @@ def test_what_cannot_be_prepared_says_where_it_was_looked_for_and_what_to_do(tmp
         ),
     ],
 )
-def test_what_is_no_classification_of_images_is_refused(tmp_path, monkeypatch, features, message):
+def test_other_datasets_than_image_classification_are_refused(tmp_path, monkeypatch, features, message):
     monkeypatch.setattr(SenetJaxTestDataset, "features", features)
     with pytest.raises(ValueError, match=message):
         data.open_dataset(config_of(tmp_path))

@@ -44,7 +44,7 @@ def test_slices_of_splits(folder_config):
     assert (len(opened.train), len(opened.test)) == (9, 7)
 
 
-def test_grey_only_where_all_files_are(folder, folder_config, write_images):
+def test_images_are_grey_if_all_files_are(folder, folder_config, write_images):
     shutil.rmtree(folder)
     for split in ("train", "test"):
         write_images(folder, split, "cat", 2, mode="L")
@@ -117,7 +117,7 @@ def deepen(root):
         (deepen, r"1 of the 16 files .*cat.0.png \(an image of mode I, which has more than 16 bits a channel\)"),
     ],
 )
-def test_what_is_wrong_is_named_and_can_be_repaired(folder, folder_config, damage, message):
+def test_faults_are_named_and_can_be_repaired(folder, folder_config, damage, message):
     kept = folder.with_name("kept")
     shutil.copytree(folder, kept)
     damage(folder)

@@ -117,7 +117,7 @@ def test_a_jpeg_is_turned_as_its_exif_says(orientation):
     assert (images.read(data).size == image.size) == (orientation not in (5, 6, 7, 8))
 
 
-def test_damaged_exif_is_no_fault_of_the_picture():
+def test_damaged_exif_is_ignored():
     exif = Image.Exif()
     exif[0x0112] = 6
     image, data = photo(exif=exif)
@@ -139,7 +139,7 @@ def zeroed(data):
     ],
     ids=["empty", "HTML", "truncated", "zeroed"],
 )
-def test_what_is_no_whole_image_is_refused(data, message):
+def test_incomplete_images_are_refused(data, message):
     with pytest.raises(images.BadImageError, match=message):
         images.read(data)
 

@@ -52,7 +52,7 @@ def test_the_official_files_are_read_by_tfds_and_by_this_project(imagenet, tmp_p
     assert "tensorflow" not in sys.modules
 
 
-def test_what_is_missing_unknown_or_contradictory_is_named(imagenet, tmp_path):
+def test_missing_unknown_and_contradictory_files_are_named(imagenet, tmp_path):
     with pytest.raises(ValueError, match=r"split 'train' lacks the classes n01491361, .* and 992 more; fetch what is"):
         standard_sets.find("imagenet2012", imagenet)
     with pytest.raises(ValueError, match=r"has neither ILSVRC2012_img_train\.tar"):

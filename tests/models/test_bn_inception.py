@@ -14,7 +14,7 @@ from senet_jax.modules import SqueezeExcite
 
 ATTENTIONS = {"plain": None, "se": SqueezeExcite, "se without biases": partial(SqueezeExcite, use_bias=False)}
 PARAMETERS = {"plain": 11_285_224, "se": 11_931_622, "se without biases": 11_931_622 - 7_038}
-"""Of the authors' prototxt."""
+"""Parameters of the authors' prototxt."""
 
 
 @pytest.mark.parametrize("attention", PARAMETERS)

@@ -64,7 +64,7 @@ def test_the_trees_of_others_are_golden(name, others):
     assert ",".join(map(str, row(name))) == others[name]
 
 
-def test_there_is_no_golden_file_without_its_network():
+def test_every_golden_file_has_its_network():
     assert {path.stem for path in GOLDEN.glob("*.txt")} == {name for name in list_models() if not is_others(name)}
 
 

@@ -15,9 +15,9 @@ from senet_jax.models.inception_resnet import InceptionResidualBlock, InceptionR
 from senet_jax.modules import BatchNorm, SqueezeExcite
 
 PLAIN = 55_843_464
-"""As in timm and imgclsmob."""
+"""Parameters in timm and imgclsmob."""
 WITH_SE = {False: PLAIN + 8_495_360, True: PLAIN + 8_495_360 + 48_620}
-"""With squeeze-and-excitation in all 40 blocks, without and with biases in it."""
+"""Parameters with squeeze-and-excitation in all 40 blocks, without and with its biases."""
 small = partial(InceptionResNetV2, num_classes=5, stage_sizes=(1, 1, 2))
 
 
@@ -76,7 +76,7 @@ def test_the_branch_is_scaled_after_its_attention():
     assert (added(0.5) > -1e-5).all()
 
 
-def test_the_epsilon_stays_where_the_normalisation_is_injected():
+def test_the_epsilon_stays_if_the_normalisation_is_injected():
     norm = InceptionResNetV2(norm=partial(BatchNorm, group=2)).layers()["norm"](parent=None)
     assert (norm.group, norm.epsilon) == (2, 1e-3)
 
@@ -112,7 +112,7 @@ def test_training_and_inference():
     assert (logits != apply(1, train=True)[0]).any()
 
 
-def test_what_cannot_be_is_an_error():
+def test_invalid_fields_raise():
     with pytest.raises(ValueError, match="images are 75x74; Inception-ResNet-v2 takes at least 75x75 pixels"):
         evaluate(small(), (1, 75, 74, 3))
     with pytest.raises(ValueError, match="placement is 'inner', which a block of several branches does not have"):

@@ -111,14 +111,14 @@ def test_networks_of_others_take_it_by_patterns():
         ({"attention": "squeeze_excite"}, "has attention already"),
     ],
 )
-def test_what_cannot_be_made_up_for_is_refused(settings, message):
+def test_impossible_placements_are_refused(settings, message):
     plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1), **settings)
     variables = random_variables(plain.clone(attention=None), jnp.ones((1, 8, 8, 3)))
     with pytest.raises(ValueError, match=message):
         insert_se(plain, variables)
 
 
-def test_an_activation_that_is_not_homogeneous_is_refused_where_it_stands_between():
+def test_an_activation_between_that_is_not_homogeneous_is_refused():
     plain = create_model("bn_inception", 5, activation=nn.silu)
     variables = jax.eval_shape(partial(plain.init, train=False), jax.random.key(0), jnp.ones((1, 32, 32, 3)))
     with pytest.raises(ValueError, match="inception_3a has the activation silu before its SE block"):
@@ -126,7 +126,7 @@ def test_an_activation_that_is_not_homogeneous_is_refused_where_it_stands_betwee
 
 
 class OneConv(ResidualBlock):
-    """A block that insert_se has not seen."""
+    """A block unknown to insert_se."""
 
     def branch(self, x, *, train):
         return self.last_conv_norm(x, 1, self.width, 3, stride=self.stride, train=train)

@@ -12,7 +12,7 @@ from senet_jax.analysis.parameters import count_parameters
 from senet_jax.models.mobilenet import NETWORKS, MobileNet
 
 PLAIN = 4_231_976
-"""As in timm and imgclsmob; 4.2 million in the paper."""
+"""Parameters in timm and imgclsmob; 4.2 million in the paper."""
 WITH_SE = {False: PLAIN + 479_744, True: PLAIN + 479_744 + 6_324}
 """Without and with biases; 4.7 million in the paper."""
 small = partial(MobileNet, num_classes=5, stage_sizes=(1, 2, 1, 2), widths=(8, 8, 16, 16))
@@ -42,7 +42,7 @@ def test_maps_at_every_stride(output_stride, expected):
     assert {stride: x.shape[1:] for stride, x in maps.items()} == expected
 
 
-def test_a_dilated_network_sees_what_the_strided_one_sees():
+def test_a_dilated_network_has_the_outputs_of_the_strided_one():
     images = jax.random.normal(jax.random.key(1), (1, 45, 50, 3))
     variables = random_variables(small(), images)
     strided = jax.jit(partial(small().apply, train=False, features=(16,)))(variables, images)[16]
@@ -72,6 +72,6 @@ def test_training_and_inference(attention):
         ({"attention_stages": (6,)}, "attention_stages has 6; the stages of this network are 1, 2, 3, 4, 5"),
     ],
 )
-def test_what_cannot_be_is_an_error(fields, message):
+def test_invalid_fields_raise(fields, message):
     with pytest.raises(ValueError, match=message):
         MobileNet(**fields)

@@ -1,4 +1,4 @@
-"""What every network can be asked for besides logits."""
+"""Outputs of networks besides logits."""
 
 from functools import partial
 
@@ -41,7 +41,7 @@ def test_dilated_maps(output_stride, expected):
     assert shapes_of_maps("timm/seresnet50t", (224, 224), tuple(expected), output_stride=output_stride) == expected
 
 
-def test_a_stride_that_there_is_not_is_an_error():
+def test_an_unknown_stride_is_an_error():
     with pytest.raises(ValueError, match="there is no map at stride 64; the strides are 4, 8, 16, 32"):
         shapes_of_maps("resnet18", (224, 224), (4, 64))
 

@@ -26,7 +26,7 @@ SQUEEZE_EXCITE = {
     "preact_resnet164_cifar": {False: 193_536, True: 202_104},
     "wrn16_8_cifar": {False: 86_016, True: 87_920},
 }
-"""What it adds, without and with biases."""
+"""Parameters that it adds, without and with biases."""
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

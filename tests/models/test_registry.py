@@ -30,6 +30,6 @@ def test_every_network_has_its_twin_but_senet154():
         ({"name": "se_resnet50", "num_classes": -1}, "num_classes is -1; it must be at least 1, or 0"),
     ],
 )
-def test_what_cannot_be_is_an_error(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         create_model(**arguments)

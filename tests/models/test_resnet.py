@@ -145,14 +145,14 @@ def test_dropout_is_of_training_alone():
         ("senet154", {"conv1": (1, 56, 56, 256), "conv2": (1, 28, 28, 512), "shortcut_conv": (1, 28, 28, 512)}),
     ],
 )
-def test_the_stride_stands_where_the_authors_have_it(name, shapes_of):
+def test_the_stride_is_at_the_authors_place(name, shapes_of):
     keep = {"capture_intermediates": True, "mutable": ["params", "batch_stats", "intermediates"]}
     maps = shapes(create_model(name), (1, 224, 224, 3), **keep)[1]
     inner = maps["intermediates"]["stage3_block1"]
     assert {conv: inner[conv]["__call__"][0].shape for conv in shapes_of} == shapes_of
 
 
-def test_an_image_size_that_is_no_multiple_of_32():
+def test_an_image_size_that_32_does_not_divide():
     logits, _ = shapes(create_model("se_resnet18"), (2, 97, 131, 3))
     assert logits.shape == (2, 1000)
 

@@ -15,7 +15,7 @@ PARAMETERS = {
     ("shake29_2x4x64d_cifar", 10): 34_437_450,
     ("shake29_2x4x64d_cifar", 100): 34_529_700,
 }
-"""By name and classes; the first as in imgclsmob, the others 26.2 and 34.4 million in the paper."""
+"""Parameters by name and classes; the first are those of imgclsmob, the others 26.2 and 34.4 million in the paper."""
 
 
 @pytest.mark.parametrize(("name", "classes"), PARAMETERS)

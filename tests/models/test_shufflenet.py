@@ -23,7 +23,7 @@ PARAMETERS = {
     (3, 0.5): 718_324,
     (3, 0.25): 305_902,
 }
-"""By groups and width multiplier, as in imgclsmob."""
+"""Parameters in imgclsmob, by groups and width multiplier."""
 WITH_SE = {False: PLAIN + 610_416, True: PLAIN + 610_416 + 8_389}
 """Without and with biases; 2.4 million in the paper."""
 X = jax.random.normal(jax.random.key(0), (2, 7, 6, 12))
@@ -40,7 +40,7 @@ def test_parameters_of_squeeze_and_excitation(use_bias):
     assert count_parameters(ShuffleNet(attention=partial(SqueezeExcite, use_bias=use_bias)), 224) == WITH_SE[use_bias]
 
 
-def test_the_first_convolution_is_widened_to_what_the_groups_can_share():
+def test_the_first_convolution_is_widened_to_a_multiple_of_the_groups():
     assert ShuffleNet(groups=8, width_multiplier=0.5).widths == [16, 192, 384, 768]
 
 
@@ -110,6 +110,6 @@ def test_training_and_inference(attention):
         ({"width_multiplier": 0.0}, "width_multiplier is 0.0; it must be a positive number"),
     ],
 )
-def test_what_cannot_be_is_an_error(fields, message):
+def test_invalid_fields_raise(fields, message):
     with pytest.raises(ValueError, match=message):
         ShuffleNet(**fields)

@@ -1,4 +1,4 @@
-"""timm's networks under its names; tests/parity has what they answer."""
+"""timm's networks under its names; tests/parity compares their outputs."""
 
 import csv
 from pathlib import Path
@@ -10,7 +10,7 @@ from senet_jax.models.timm import NETWORKS
 
 with (Path(__file__).parent / "timm_parameters.csv").open() as file:
     PARAMETERS = {name: int(parameters) for name, parameters in csv.reader(file)}
-"""What timm 1.0.31 itself counts: `sum(p.numel() for p in timm.create_model(name).parameters())`."""
+"""Counts of timm 1.0.31: `sum(p.numel() for p in timm.create_model(name).parameters())`."""
 with (Path(__file__).parent / "golden/others.csv").open() as file:
     COUNTED = {name: int(parameters) for name, parameters, *_ in csv.reader(file)}
 """Parameters of the networks here; test_golden counts them."""

@@ -11,7 +11,7 @@ from senet_jax.models.vgg import NETWORKS, VGG, VGGLayer
 from senet_jax.modules import SqueezeExcite
 
 PARAMETERS = {"vgg11": 132_868_840, "vgg13": 133_053_736, "vgg16": 138_365_992, "vgg19": 143_678_248}
-"""As in timm and torchvision; of VGG-16 in imgclsmob too."""
+"""Parameters in timm and torchvision; those of VGG-16 in imgclsmob too."""
 WITH_SE = {False: 138_365_992 + 226_304, True: 138_365_992 + 226_304 + 4_488}
 """VGG-16 with squeeze-and-excitation after its 13 convolutions, without and with biases in it."""
 small = partial(VGG, num_classes=5, stage_sizes=(1, 2), widths=(8, 16), dense_width=32)
@@ -44,7 +44,7 @@ def test_maps_at_strides():
     }
 
 
-def test_pooled_features_are_what_the_second_dense_layer_gives():
+def test_pooled_features_are_the_output_of_the_second_dense_layer():
     assert evaluate(NETWORKS["vgg16"](num_classes=0), (2, 260, 224, 3)).shape == (2, 4096)
 
 

@@ -35,6 +35,6 @@ def golden_count(name):
 
 
 def shapes(model, image_shape, **arguments):
-    """What `model` returns for images of that shape, and its variables, as shapes and types."""
+    """Returns the output for images of that shape, and the variables, as shapes and dtypes."""
     init = functools.partial(with_xla_convolutions(model).init_with_output, jax.random.key(0), train=False, **arguments)
     return jax.eval_shape(init, jax.ShapeDtypeStruct(image_shape, jnp.float32))

@@ -1,4 +1,4 @@
-"""Blocks that compute their normalisations together with what follows, against those that do not."""
+"""Blocks that fuse their normalisations with later operations, against blocks that do not."""
 
 import re
 from functools import partial

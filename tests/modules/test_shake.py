@@ -15,7 +15,7 @@ X = jax.random.normal(jax.random.key(0), (6, 5, 4, 8))
 
 
 def branches(block, variables, x, **settings):
-    """What the branches put out, and the block."""
+    """Returns the outputs of the branches and of the block."""
     rngs = {"dropout": jax.random.key(2)}
     look = partial(block.apply, capture_intermediates=True, mutable=True, rngs=rngs, **settings)
     y, captured = jax.jit(look)(variables, x)

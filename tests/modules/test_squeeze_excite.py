@@ -35,7 +35,7 @@ def keras_in_numpy(x, params):
     return out
 
 
-def test_is_what_four_lines_of_keras_define(x64):
+def test_equals_the_four_lines_of_keras(x64):
     x = np.random.default_rng(0).normal(size=(2, 4, 3, 16))
     block = SqueezeExcite(ratio=4, param_dtype=jnp.float64)
     variables = block.init(KEY, jnp.array(x))

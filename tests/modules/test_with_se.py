@@ -35,7 +35,7 @@ class DerivedBlock(ResNetBlock):
 
 
 class ResNet(nn.Module):
-    """As a stranger writes it: sub-modules named by Flax, `train` positional."""
+    """A network of someone else: sub-modules named by Flax, `train` positional."""
 
     block_cls: Callable = ResNetBlock
     dtype: jnp.dtype = jnp.float32
@@ -130,7 +130,7 @@ def test_the_network_is_unchanged_but_for_the_blocks(network, where, expected):
     np.testing.assert_allclose(logits, expected, rtol=1e-6)
 
 
-def test_each_block_recalibrates_what_its_module_gives():
+def test_each_block_recalibrates_the_output_of_its_module():
     capture = {"train": False, "capture_intermediates": True, "mutable": ["intermediates"]}
     model = WithSE(ResNet(), "/ResNetBlock_1", partial(SqueezeExcite, ratio=2))
     variables = initial_variables(model, IMAGES)
@@ -220,7 +220,7 @@ def test_within_a_network():
         (ResNet(nn.jit(ResNetBlock)), "ResNetBlock", r"/JitResNetBlock_0 \(ResNetBlock\) .* use jax.jit around"),
     ],
 )
-def test_what_cannot_be_recalibrated_is_an_error(network, where, message):
+def test_invalid_matches_raise(network, where, message):
     with pytest.raises(ValueError, match=message):
         places(WithSE(network, where))
 
@@ -238,6 +238,6 @@ def test_no_pattern_is_an_error_at_once(where):
 
 @pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("network", [nnx.Linear(3, 4, rngs=nnx.Rngs(0)), ResNet])
-def test_a_network_that_is_no_instance_of_a_linen_module_is_an_error_at_once(network):
+def test_other_networks_than_linen_modules_raise_at_once(network):
     with pytest.raises(ValueError, match=r"it must be an instance of a flax.linen module; an NNX network calls senet_"):
         WithSE(network, "Conv_*")

@@ -15,7 +15,7 @@ def test_moments_are_those_of_each_group(group):
         np.testing.assert_allclose(variance[i], examples.var((0, 1, 2)), rtol=1e-5)
 
 
-def test_variance_does_not_cancel_where_the_mean_is_large():
+def test_variance_does_not_cancel_if_the_mean_is_large():
     x = 1000 + np.random.default_rng(0).normal(size=(4, 8, 8, 2)).astype(np.float32)
     _, variance = ops.group_moments(jnp.array(x))
     np.testing.assert_allclose(variance[0], x.astype(np.float64).var((0, 1, 2)), rtol=1e-3)

@@ -171,11 +171,11 @@ def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
     x, kernel, settings = operands(form)
     x = jnp.concatenate([x, -2 * x, x + 1, x])[:4]
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    divided, replicated = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], []))
+    sharded, replicated = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], []))
     program = jax.jit(
         lambda x, kernel: value_and_gradients(x, kernel, **settings),
-        in_shardings=(divided, replicated),
-        out_shardings=(divided, divided, replicated),
+        in_shardings=(sharded, replicated),
+        out_shardings=(sharded, sharded, replicated),
     )
     text = program.lower(x, kernel).compile().as_text() or ""
     assert text.count(" all-reduce(") == 1
@@ -184,7 +184,7 @@ def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
     assert_close(program(x, kernel), value_and_gradients(x, kernel, lowering="xla", **settings), 2e-6)
 
 
-def test_what_is_no_convolution_is_refused():
+def test_invalid_arguments_raise():
     x, kernel, _ = operands("3x3, odd")
     with pytest.raises(ValueError, match="groups is 1, x has 32 channels and the kernel takes 64 to 66"):
         ops.convolution(x[..., :32], kernel)

@@ -119,7 +119,7 @@ def test_gradients_are_those_of_finite_differences(x64):
 
 
 @pytest.mark.parametrize("projects", [True, False])
-def test_of_the_maps_size_it_keeps_what_is_normalised_and_the_output(projects):
+def test_the_gradient_keeps_only_the_normalised_map_and_the_output(projects):
     x = inputs("float32")
     y, pull = jax.vjp(partial(lazy, group=None, attends=True, projects=projects), x)
     kept = [leaf for leaf in jax.tree.leaves(pull) if leaf.shape == SHAPE]

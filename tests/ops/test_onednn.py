@@ -1,4 +1,4 @@
-"""The calls themselves, without the choice of forms. What they compute in networks is in test_convolution.py."""
+"""The calls themselves, without the choice of forms. Their results in networks are in test_convolution.py."""
 
 import jax
 import jax.numpy as jnp

@@ -20,7 +20,7 @@ NAMES = sorted(path.stem for path in FIXTURES.glob("*.npz"))
 
 
 def names_and_shapes(model: Network) -> Iterator[tuple[dict[str, str], dict[str, tuple[int, ...]]]]:
-    """By each naming: what a PyTorch file calls our variables, and the shapes that it has under these names."""
+    """Returns, for each naming, the names of our variables in a PyTorch file and their shapes there."""
     variables = abstract_variables(model, jax.ShapeDtypeStruct((1, 224, 224, 3), np.float32), train=False)
     ours = {"/".join(path): leaf.shape for path, leaf in traverse_util.flatten_dict(variables).items()}
     for naming in namings(model):

@@ -1,4 +1,4 @@
-"""Writes what timm's networks answer, with the weights and images of rule.py, to fixtures/NAME.npz.
+"""Writes the outputs of timm's networks, with the weights and images of rule.py, to fixtures/NAME.npz.
 
 Run it in an environment with PyTorch and timm: `python tests/parity/peer.py legacy_seresnet50 seresnet50 ...`; without
 names, for all networks that have a fixture. NAME@8 has the output stride 8; `--training NAME` writes the gradients and

@@ -13,7 +13,7 @@ LABELS = (3, 141, 592, 653)
 
 
 def sizes(network: str) -> list[str]:
-    """Those that the peer's network can take: with anti-aliasing, the strides must divide it."""
+    """Returns the sizes that the peer's network takes: with anti-aliasing, the strides must divide them."""
     return ["224"] if "aa" in network else list(SIZES)
 
 
@@ -44,7 +44,7 @@ def images(n: int, height: int, width: int) -> np.ndarray:
 
 
 def sample(feature_map: np.ndarray) -> np.ndarray:
-    """Of the first image of (n, c, h, w): 32 channels at the corners, the middles of the edges and the centre."""
+    """Returns the first image of (n, c, h, w) at the corners, the middles of the edges and the centre: 32 channels."""
     channels, height, width = feature_map.shape[1:]
     rows, columns = (0, height // 2, height - 1), (0, width // 2, width - 1)
     chosen = np.linspace(0, channels - 1, 32).astype(int)
@@ -52,7 +52,7 @@ def sample(feature_map: np.ndarray) -> np.ndarray:
 
 
 def fingerprint(shapes: dict[str, tuple[int, ...]]) -> int:
-    """Of the names and shapes of a state dict."""
+    """Returns a fingerprint of the names and shapes of a state dict."""
     lines = sorted(f"{name} {tuple(shape)}" for name, shape in shapes.items())
     return zlib.crc32("\n".join(lines).encode())
 

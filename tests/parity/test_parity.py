@@ -1,4 +1,4 @@
-"""Our networks against timm's, with the same weights; peer.py has written what timm's answer.
+"""Our networks against timm's, with the same weights; peer.py has written the outputs of timm's.
 
 Those that are large to compile are compared with `python -m pytest tests/parity --parity` only; with `--update-golden`
 it writes the largest errors to experiments/results/parity.csv. Without --parity each takes one size: where it can,

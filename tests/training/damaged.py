@@ -1,4 +1,4 @@
-"""Damages each file of a checkpoint in turn, and prints as JSON what came of the restores.
+"""Damages each file of a checkpoint in turn, and prints the results of the restores as JSON.
 
     python damaged.py WORKDIR COPIES
 
@@ -29,7 +29,7 @@ def state(step, width=4):
 
 
 def restore(workdir, config=CONFIG, like=None, **settings):
-    """The step that is restored, whose arrays must be right, and what is said."""
+    """Returns the restored step, whose arrays must be right, and the message."""
     said = []
     with closing(Checkpoints(workdir, **settings)) as checkpoints:
         given, step = checkpoints.restore(state(0) if like is None else like, config, said.append)

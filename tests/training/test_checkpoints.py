@@ -76,7 +76,7 @@ def test_files_of_an_older_step_are_found(workdir):
     assert said[0].partition(": ")[2].startswith("it is that of step 20; it was moved to")
 
 
-def test_where_none_proves_itself_nothing_begins_anew(workdir):
+def test_a_run_does_not_begin_anew_if_no_checkpoint_proves_itself(workdir):
     for path in (workdir / "checkpoints").glob("*/manifest/metadata"):
         path.write_text("{}")
     with pytest.raises(ValueError, match="has no checkpoint that proves itself; train anew in another workdir"):

@@ -41,7 +41,7 @@ def test_the_speed_of_a_resumed_run_is_that_of_all_its_steps(tmp_path):
     assert logs.speed(tmp_path) == {"images_per_second": 30.0, "seconds": 8.0}
 
 
-def test_a_restart_drops_what_lies_beyond_its_checkpoint_and_a_line_cut_short(tmp_path):
+def test_a_restart_drops_records_after_its_checkpoint_and_a_line_cut_short(tmp_path):
     writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
     for step in (4, 8, 12):
         writer.write("train", step, VALUES)

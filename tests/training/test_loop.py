@@ -64,7 +64,7 @@ def test_a_run_over_four_devices_learns_logs_and_can_be_looked_at(dataset, tmp_p
     assert (tmp_path / "curves.svg").read_text().count("<text") > 5
 
 
-def test_a_loss_that_is_no_number_ends_the_run_without_a_checkpoint(dataset, tmp_path):
+def test_a_nan_loss_ends_the_run_without_a_checkpoint(dataset, tmp_path):
     plan = tiny_plan(dataset, optimizer=OptimizerConfig(learning_rate=1e30, schedule="constant"))
     message = (
         r"step \d is bad: its loss is .*, its largest gradient norms are stem/.*; there is no checkpoint; .* more "

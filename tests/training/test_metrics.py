@@ -20,7 +20,7 @@ def test_label_smoothing_spreads_the_target():
     np.testing.assert_allclose(metrics.losses(jnp.array(LOGITS), jnp.array(LABELS), 0.1), expected, rtol=1e-6)
 
 
-def test_sums_count_what_numpy_counts_and_leave_out_the_mask():
+def test_sums_equal_those_of_numpy_without_masked_examples():
     mask = np.array([True] * 5 + [False] * 3)
     losses = jnp.where(mask, 1.5, jnp.nan)
     sums = metrics.sums(losses, jnp.array(LOGITS), jnp.array(LABELS), jnp.array(mask))

@@ -85,7 +85,7 @@ def test_the_last_layer_is_new_if_the_classes_are_others(dataset, weights):
         head(fewer, head="keep")
 
 
-def test_what_does_not_fit_is_one_error(dataset, weights, tmp_path):
+def test_weights_that_do_not_fit_are_one_error(dataset, weights, tmp_path):
     with pytest.raises(ValueError, match=r"missing: .*/se/.*; --config.init.insert_se puts SE into weights of the"):
         start(dataset, SE, weights=weights())
     with pytest.raises(OSError, match=r"config.init.weights is '.*nothing'"):

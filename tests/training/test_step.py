@@ -38,7 +38,7 @@ def batch():
 
 @pytest.fixture(scope="module")
 def logits(state):
-    """Of the images of BATCH, in inference."""
+    """Logits of the images of BATCH, in inference."""
     images = jnp.array((BATCH["image"] / 255.0 - 0.5) / 0.25, jnp.float32)
     return jax.jit(partial(MODEL.apply, train=False))(state.variables, images)
 
@@ -200,6 +200,6 @@ def test_a_configuration_builds_its_variant():
         (ModelConfig("vgg16", placement="pre"), "vgg16 has no field 'placement'"),
     ],
 )
-def test_a_variant_that_cannot_be_is_an_error(config, message):
+def test_an_impossible_variant_is_an_error(config, message):
     with pytest.raises(ValueError, match=message):
         build_model(config, 7)

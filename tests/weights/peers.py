@@ -9,13 +9,13 @@ SMALL = {"stage_sizes": (2, 1, 1, 1), "widths": (4, 8, 16, 32), "stem_width": 8}
 
 
 def cadene(classes=10):
-    """Of `timm/legacy_seresnet50` with the fields SMALL."""
+    """State dict of `timm/legacy_seresnet50` with the fields SMALL."""
     names = {"stem": "layer0.", "block": "layer{}.{}", "first": 1, "se": "se_module.fc1 se_module.fc2"}
     return random(_shapes(**names, head="last_linear", classes=classes))
 
 
 def nvidia(block, first, se_dimensions):
-    """Of `nvidia/se_resnext101_32x4d` with the fields SMALL and widths (16, 32, 64, 128)."""
+    """State dict of `nvidia/se_resnext101_32x4d` with the fields SMALL and widths (16, 32, 64, 128)."""
     names = {"stem": "", "block": block, "first": first, "se": "squeeze.squeeze squeeze.expand", "head": "fc"}
     inner = {"width": 16, "multiple": 2, "groups": 32, "hidden": 16}
     return random(_shapes(**names, **inner, classes=1000, se_dimensions=se_dimensions))

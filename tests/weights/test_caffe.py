@@ -67,7 +67,7 @@ def test_classes():
 
 
 def caffe_blobs(state):
-    """What the authors would have of Cadene's state dict, by their names, with a scale factor of 4."""
+    """Returns Cadene's state dict as blobs of the authors, by their names, with a scale factor of 4."""
     authors_classes = np.argsort(to_state_dict({"classifier/1": np.arange(1000.0)})["classifier.bias"])
     parts = {"conv1": "1x1_reduce", "conv2": "3x3", "conv3": "1x1_increase", "downsample.0": "1x1_proj"}
     parts |= {"se_module.fc1": "1x1_down", "se_module.fc2": "1x1_up"}
@@ -90,7 +90,7 @@ def caffe_blobs(state):
     return blobs
 
 
-def test_a_file_of_the_authors_gives_what_cadenes_port_of_it_gives(tmp_path):
+def test_a_file_of_the_authors_equals_cadenes_port_of_it(tmp_path):
     state = peers.cadene(classes=1000)
     (tmp_path / "SE.caffemodel").write_bytes(caffe_model(caffe_blobs(state)))
     save_file(state, tmp_path / "port.safetensors")

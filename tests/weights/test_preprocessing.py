@@ -1,4 +1,4 @@
-"""What is done to images before a network with weights sees them."""
+"""Preprocessing of images for networks with weights."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_the_authors_subtract_a_mean_from_blue_green_and_red():
     assert (CAFFE.image_size, CAFFE.crop, CAFFE.interpolation) == (224, 0.875, "bilinear")
 
 
-def test_what_timm_says():
+def test_the_config_of_timm():
     said = {"input_size": [3, 256, 256], "crop_pct": 0.95, "interpolation": "bicubic", "crop_mode": "center"}
     said |= {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "test_input_size": [3, 320, 320]}
     images = Preprocessing.from_timm(said)
@@ -65,7 +65,7 @@ def test_what_timm_says():
         ({"std": (1, 1, 0)}, "the stds positive"),
     ],
 )
-def test_what_cannot_be_is_refused(fields, message):
+def test_invalid_fields_raise(fields, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(**fields)
 

@@ -31,7 +31,7 @@ def small(num_classes=None, name="timm/legacy_seresnet50", **arguments):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """The directory of a repository "timm/small"; it counts what is asked for."""
+    """The directory of a repository "timm/small", with a list of requested files."""
     monkeypatch.chdir(tmp_path)
     directory = tmp_path / "hub"
     directory.mkdir()
@@ -95,7 +95,7 @@ def test_a_network_that_does_not_allow_it(error, hub, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["absent", "runs/absent.pth", "../absent/file", "hub/"])
-def test_what_can_only_be_a_path_is_not_asked_for(path, hub, monkeypatch):
+def test_paths_are_not_fetched(path, hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("asked"))
     with pytest.raises(OSError, match=path.rstrip("/")):
         small(weights=path)
@@ -149,7 +149,7 @@ def test_preprocessing_of_the_authors(tmp_path, monkeypatch):
         ("senet154", 224, "bilinear", 0.485),
     ],
 )
-def test_what_is_usual(name, size, interpolation, mean):
+def test_the_usual_preprocessing(name, size, interpolation, mean):
     usual = pretrained._usual(name)
     assert (usual.image_size, usual.interpolation, usual.mean[0]) == (size, interpolation, mean)
 

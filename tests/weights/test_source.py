@@ -85,12 +85,12 @@ def test_a_workdir_of_other_classes_has_a_new_last_layer(workdir):
     ("step", "message"),
     [(3, "has no checkpoint of step 3; it has 2, 7, and newest"), ("best", "has no best.safetensors: no evaluation")],
 )
-def test_a_step_that_is_not_there(step, message, workdir):
+def test_a_missing_step(step, message, workdir):
     with pytest.raises(ValueError, match=message):
         senet_jax.load(workdir[0], step=step)
 
 
-def test_a_workdir_is_read_without_what_training_needs(workdir):
+def test_a_workdir_is_read_without_the_packages_of_training(workdir):
     packages = ("tensorflow_datasets", "grain", "optax")
     code = f"""import sys
 for name in {packages}:
@@ -101,7 +101,7 @@ print(senet_jax.load({str(workdir[0])!r}).source)"""
     assert done.stdout.endswith("step 7\n")
 
 
-def test_a_file_of_ours_says_what_it_is(tmp_path):
+def test_a_file_of_ours_names_its_network(tmp_path):
     path, variables, images = tmp_path / "a.safetensors", variables_of(build_model(NETWORK, 3)), Preprocessing(32)
     names = ("cat", "dog", "owl")
     save_weights(path, variables, model=NETWORK, preprocessing=images, source="here", class_names=names)

@@ -17,7 +17,7 @@ IMAGES = Preprocessing(160, 0.9, "bicubic", (0.5, 0.25, 0.125), (1, 1, 2))
 
 
 @pytest.mark.parametrize("name", ["seresnet18", "seresnext26t_32x4d", "legacy_seresnet18", "seresnext26ts"])
-def test_what_is_written_is_read_again(name, tmp_path):
+def test_a_written_folder_is_read_again(name, tmp_path):
     network = create_model(f"timm/{name}", 3)
     shapes = abstract_variables(network, jax.ShapeDtypeStruct((1, 224, 224, 3), np.float32), train=False)
     random = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def legacy(pickled, protocol=2, storages=b""):
-    """A file of PyTorch before 1.6, of a value or its pickle, and what stands behind it."""
+    """Returns a file of PyTorch before 1.6 of a value, or its pickle, and of storages."""
     parts = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, pickled]
     storages = storages or pickle.dumps([], protocol)
     return b"".join(part if isinstance(part, bytes) else pickle.dumps(part, protocol) for part in parts) + storages
