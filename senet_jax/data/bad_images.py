@@ -11,7 +11,7 @@ from senet_jax.data.split import Split
 
 _TRIES = 20
 _NAMED = 5
-"""Images that are said one by one; the others are in the file."""
+"""Number of images that are named one by one; the file has the others."""
 
 
 class TooManyBadImagesError(ValueError):
@@ -19,13 +19,13 @@ class TooManyBadImagesError(ValueError):
 
 
 def substitutes(examples: int, seed: int, epoch: int, index: int) -> Iterator[int]:
-    """The examples to take in an epoch in place of one that cannot be read, the first that can be read."""
+    """Yields examples to try in place of one that cannot be read, in this order."""
     yield from np.random.default_rng((seed, 2, epoch, index)).integers(examples, size=_TRIES).tolist()
     raise TooManyBadImagesError(f"image {index} cannot be read, and none of {_TRIES} others that were tried")
 
 
 class BadImages:
-    """The images of each split that cannot be read, known again when a run goes on."""
+    """The images of each split that cannot be read; a resumed run reads them from the file."""
 
     def __init__(self, share: float, file: Path | None = None, say: Callable[[str], None] | None = None):
         """Allows that share of each split, and names the images by `say` and in the file; None: standard error alone.
@@ -40,13 +40,13 @@ class BadImages:
             self._known.setdefault(record["split"], set()).add(record["index"])
 
     def count(self, split: Split) -> int:
-        """Images of the split that were found bad so far."""
+        """Returns the number of images of the split that are known to be bad."""
         return len(self._known.get(split.name, ()))
 
     def note(self, split: Split, indices: Iterable[int]) -> None:
-        """Counts and names those that are not known yet.
+        """Counts and names the images that are not known yet.
 
-        Raises TooManyBadImagesError, a ValueError, if they are more than the share.
+        Raises TooManyBadImagesError, a ValueError, if their share is larger than allowed.
         """
         known = self._known.setdefault(split.name, set())
         for index in sorted(set(indices) - known):

@@ -1,4 +1,4 @@
-"""Batches of a split: for training without end and shuffled, for testing once and in order.
+"""Batches of a split: endless and shuffled for training, one pass in order for evaluation.
 
 Every batch is a pure function of its number, so a stream can begin anywhere and be made by any number of workers.
 """
@@ -23,10 +23,10 @@ from senet_jax.data.supervised import supervised
 
 Batch = dict[str, np.ndarray]
 _BAD = "bad"
-"""In a batch on its way: the indices of its images that cannot be read, elsewhere -1."""
+"""Key for the indices of images that cannot be read, -1 for the others, in unfinished batches."""
 _Batches = Generator[Batch, None, None]
 _Load = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""(indices, the epoch of each) -> pixels, labels, and which of the images cannot be read."""
+"""Function of (indices, epoch of each): pixels, labels, and whether each image cannot be read."""
 
 
 def train_batches(
@@ -40,7 +40,7 @@ def train_batches(
     process_count: int = 1,
     bad: BadImages | None = None,
 ) -> _Batches:
-    """Shuffled batches without end: {"image": uint8 (b, image_size, image_size, c), "label": int32 (b,)}.
+    """Yields shuffled batches without end: {"image": uint8 (b, image_size, image_size, c), "label": int32 (b,)}.
 
     Each epoch is a permutation of the split given by (seed, epoch), and the next one follows at once, if need be within
     a batch. The order is that of the global batches of `batch_size` examples: this process gets the process_index-th
@@ -69,11 +69,11 @@ def evaluation_batches(
     process_count: int = 1,
     bad: BadImages | None = None,
 ) -> _Batches:
-    """Every example once, in order, in batches as `train_batches` gives them, with "mask": bool (b,) beside them.
+    """Yields every example once, in order, in batches like those of `train_batches` with "mask": bool (b,).
 
-    The last batch is padded with zeros, which the mask tells from examples; every process gets as many batches. An
-    image that cannot be read is noted in `bad`, and the mask leaves it out: it counts neither as right nor as wrong.
-    Raises as `train_batches` does.
+    The last batch is padded with zeros, where the mask is False; every process gets the same number of batches. An
+    image that cannot be read is noted in `bad`, and its mask is False: it counts neither as correct nor as wrong.
+    Raises the errors of `train_batches`.
     """
     part = _part(batch_size, process_index, process_count)
     load = _loader(split, config, None)
@@ -82,7 +82,7 @@ def evaluation_batches(
 
 
 def _part(batch_size: int, process_index: int, process_count: int) -> range:
-    """The places in a global batch that are this process's."""
+    """Returns the places of this process in a global batch."""
     if batch_size < 1 or batch_size % process_count:
         raise ValueError(f"a batch of {batch_size} cannot be split evenly over {process_count} process(es)")
     if not 0 <= process_index < process_count:
@@ -98,7 +98,7 @@ def _train_batch(load: _Load, examples: int, batch_size: int, part: range, seed:
         [_permutation(examples, seed, int(epoch))[positions[epochs == epoch] % examples] for epoch in np.unique(epochs)]
     )
     pixels, labels, bad = load(indices, epochs)
-    if bad.any():  # What is kept in memory is read-only.
+    if bad.any():  # Arrays that are kept in memory are read-only.
         pixels, labels = pixels.copy(), labels.copy()
     for row in np.flatnonzero(bad):
         for other in substitutes(examples, seed, int(epochs[row]), int(indices[row])):
@@ -130,7 +130,7 @@ def _test_batch(load: _Load, examples: int, batch_size: int, part: range, number
 
 @dataclass(frozen=True)
 class _Gather:
-    """Takes examples out of memory."""
+    """Loads examples from memory."""
 
     decoded: Decoded
 
@@ -140,7 +140,7 @@ class _Gather:
 
 @dataclass(frozen=True)
 class _Decode:
-    """Reads and decodes examples, each cropped at random by (crop_seed, epoch, index), if at all."""
+    """Loads examples from files, with random crops by (crop_seed, epoch, index) unless crop_seed is None."""
 
     split: Split
     size: int
@@ -168,7 +168,7 @@ class _Decode:
 
 
 def is_kept(split: Split, config: DataConfig) -> bool:
-    """Whether the decoded images of a split are kept in memory, if they are not cropped at random."""
+    """Returns whether the decoded images of a split are kept in memory if they are not cropped at random."""
     return len(split) * config.image_size**2 * split.channels <= config.memory_limit_gib * 2**30
 
 
@@ -186,7 +186,7 @@ def _noted(
     numbers: range,
     bad: BadImages | None,
 ) -> _Batches:
-    """The batches of these numbers, without the indices of bad images, which are noted; those in memory at once."""
+    """Yields the batches of these numbers, and notes their bad images; those of a split in memory at once."""
     bad = BadImages(config.bad_images) if bad is None else bad
     if isinstance(load, _Gather):
         bad.note(split, np.flatnonzero(load.decoded.bad).tolist())

@@ -11,11 +11,11 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 _SITE = "https://www.cs.toronto.edu/~kriz"
-"""TFDS checks what it downloads from there against checksums.tsv beside this file."""
+"""Site of the archives; TFDS checks downloads against checksums.tsv beside this file."""
 
 
 class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """The dataset that TFDS has under this name and version, the same examples with the same keys.
+    """The dataset of this name and version in TFDS: the same examples with the same keys.
 
     TFDS's own class needs TensorFlow to read files.
     """
@@ -23,9 +23,9 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("3.0.2")
     url = f"{_SITE}/cifar-10-binary.tar.gz"
     folder = "cifar-10-batches-bin"
-    """Holds all files of the archive."""
+    """Folder of all files in the archive."""
     labels: ClassVar = {"label": "batches.meta.txt"}
-    """The labels of an example, in the order of its bytes, and the files with the names of their classes."""
+    """Files with the class names, by label, in the order of an example's bytes."""
     classes: ClassVar = {"label": 10}
     files: ClassVar = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
 
@@ -50,7 +50,7 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: self._generate_examples(archive, split) for split in self.files}
 
     def _generate_examples(self, archive: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """An example is a byte for each label, then the red, the green and the blue plane of 32x32 pixels."""
+        """Yields examples: a byte for each label, then the red, the green and the blue plane of 32x32 pixels."""
         labels = list(self.labels)
         with tarfile.open(archive) as content:
             data = b"".join(self._read(content, file) for file in self.files[split])
@@ -68,7 +68,7 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 class Cifar100(Cifar10, skip_registration=True):
-    """As `Cifar10`, with 100 classes in 20 coarse classes."""
+    """CIFAR-100, with 100 classes in 20 coarse classes."""
 
     url = f"{_SITE}/cifar-100-binary.tar.gz"
     folder = "cifar-100-binary"

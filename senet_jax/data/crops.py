@@ -15,15 +15,15 @@ from PIL import ExifTags, Image
 from senet_jax.data import images
 
 Region = tuple[int, int, int, int]
-"""Left, top, right and bottom, in pixels."""
+"""Left, top, right and bottom of a region, in pixels."""
 _COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
-"""Of the decoder, by Pillow's modes."""
+"""Colour spaces of the decoder, by Pillow's modes."""
 
 
 def random_resized_crop(data: bytes, channels: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A `random_region` of the image in the bytes of a file, resized to uint8 (size, size, channels).
+    """Returns a `random_region` of the image in the bytes of a file, resized to uint8 (size, size, channels).
 
-    The image is what `images.decode` makes of the bytes. Raises as it does.
+    The image is that of `images.decode`, and so are the errors.
     """
     pixels = region = None
     if (jpeg := _plain_jpeg(data)) is not None:
@@ -39,7 +39,7 @@ def random_resized_crop(data: bytes, channels: int, size: int, rng: np.random.Ge
 
 
 def random_region(width: int, height: int, rng: np.random.Generator) -> Region:
-    """A part of an image of this width and height: the paper's training crop (section 5.1).
+    """Returns a random part of an image of this width and height: the paper's training crop (section 5.1).
 
     It has 8 to 100 % of the area and, log-uniformly, 3/4 to 4/3 times as much width as height. If ten such parts do not
     fit into the image, it is the largest central square (Szegedy et al., arXiv:1409.4842, section 6).
@@ -58,7 +58,7 @@ def random_region(width: int, height: int, rng: np.random.Generator) -> Region:
 
 
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Pixels, uint8 (h, w) or (h, w, 3), as `size` rows and columns: bilinear, and smoothed if they shrink.
+    """Resizes pixels, uint8 (h, w) or (h, w, 3), to `size` rows and columns: bilinear, and smoothed if they shrink.
 
     Pillow's bilinear filter is a triangle as wide as two pixels of the result. Up to two to one, three taps of the same
     variance before a bilinear interpolation come within 3 grey levels of it (root mean square on photographs), in a
@@ -75,7 +75,7 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def _smoothing(scale: float) -> float:
-    """The sigma of three Gaussian taps that make a triangle as wide as 2 pixels as wide as 2 `scale`; 0: none."""
+    """Returns the sigma of three Gaussian taps that widen a triangle of 2 pixels to 2 `scale`; 0: none are needed."""
     side = (scale**2 - 1) / 12  # The weight at either side: a triangle of half width s has the variance s^2 / 6.
     if side < 1 / 256:  # OpenCV's weights have 8 bits.
         return 0.0
@@ -83,19 +83,19 @@ def _smoothing(scale: float) -> float:
 
 
 def _plain_jpeg(data: bytes) -> Image.Image | None:
-    """The header of a JPEG that `images.decode` would only decode; None for all else, broken files among them."""
+    """Reads the header of a JPEG that `images.decode` would only decode; None for other and for broken files."""
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG",))
         plain = image.mode in _COLOURSPACES and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    except Exception:  # Each fault of a header has its own type; `images.decode` names it.
+    except Exception:  # Faults of headers raise errors of many types; `images.decode` names them.
         return None
     return image if plain else None
 
 
 def _decode_region(data: bytes, jpeg: Image.Image, region: Region, size: int) -> np.ndarray | None:
-    """The pixels of a region, at least about `size` of them in each direction if it has as many.
+    """Returns the pixels of a region, about `size` in each direction at least if it has so many.
 
-    None if the strict decoder refuses the file: `images.decode` has the last word on it.
+    Returns None if the strict decoder refuses the file, which `images.decode` then decides on.
     """
     left, top, right, bottom = region
     factor = max(factor for factor in (1, 2, 4, 8) if factor == 1 or factor * size <= min(right - left, bottom - top))

@@ -31,19 +31,19 @@ class Dataset:
     num_classes: int
     class_names: tuple[str, ...]
     channels: int
-    """1 (grey) or 3 (RGB)."""
+    """Channels of the images: 1 (grey) or 3 (RGB)."""
     train: Split
     test: Split
     fingerprint: dict[str, str] = field(default_factory=dict)
-    """What tells these data from others: name and version, number, bytes and shards of the images of each split, and
-    for class folders the SHA-256 of all names and contents."""
+    """Identity of the data: name and version, number, bytes and shards of the images of each split, and for class
+    folders the SHA-256 of all names and contents."""
 
 
 def open_dataset(config: DataConfig) -> Dataset:
-    """Opens the dataset that is configured, prepared as array_record files in config.data_dir if it was not yet.
+    """Opens the dataset of a configuration, and prepares it first as array_record files in config.data_dir if need be.
 
-    Raises ValueError where the dataset is unknown, cannot be prepared, is of another file format, is not one of images
-    with labels, lacks a split or lacks examples of it, and where mean and std do not fit its channels.
+    Raises ValueError if the dataset is unknown, cannot be prepared, has another file format, is not one of images with
+    labels, lacks a split or examples of it, or if mean and std do not fit its channels.
     """
     with _quiet():
         found = _find(config)
@@ -51,7 +51,7 @@ def open_dataset(config: DataConfig) -> Dataset:
     if tfds.core.FileFormat.ARRAY_RECORD not in builder.info.available_file_formats():
         raise ValueError(
             f"dataset {config.name!r} in {builder.data_dir} is not stored as array_record, the one format read here; "
-            f"give another --config.data.data_dir to prepare it anew, or, where TensorFlow is installed, run `tfds "
+            f"give another --config.data.data_dir to prepare it anew, or, if TensorFlow is installed, run `tfds "
             f"convert_format --dataset_version_dir={builder.data_dir} --out_file_format=array_record`"
         )
     channels, names = _features(config, builder)
@@ -73,7 +73,7 @@ def open_dataset(config: DataConfig) -> Dataset:
 
 def _fingerprint(config: DataConfig, builder: tfds.core.DatasetBuilder) -> dict[str, str]:
     info = builder.info
-    # The full name of class folders has the times of their files, which a copy of them has not.
+    # The full name of class folders has the times of their files, which differ in copies.
     said = {"dataset": f"folder {info.version}" if config.name == "folder" else info.full_name}
     for name, split in sorted(info.splits.items()):
         shards = " + ".join(map(str, split.shard_lengths))
@@ -83,9 +83,9 @@ def _fingerprint(config: DataConfig, builder: tfds.core.DatasetBuilder) -> dict[
 
 
 def preview(config: DataConfig) -> tuple[int, int, bool]:
-    """Classes and channels of a dataset, and whether it is prepared; nothing is downloaded or written.
+    """Returns classes and channels of a dataset, and whether it is prepared; nothing is downloaded or written.
 
-    Raises ValueError where the dataset is unknown, or not one of images with labels.
+    Raises ValueError if the dataset is unknown, or not one of images with labels.
     """
     with _quiet():
         builder = _builder(config)
@@ -94,13 +94,13 @@ def preview(config: DataConfig) -> tuple[int, int, bool]:
 
 
 def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
-    """A builder of the dataset, prepared."""
+    """Returns a builder of the dataset, and prepares it if need be."""
     builder = _builder(config)
     if config.name in ("digits", "folder"):
         return _prepared(builder)
     try:
         return _prepared(builder)
-    except Exception as error:  # whatever downloads and other people's builders run into
+    except Exception as error:  # Downloads and other people's builders raise errors of many types.
         cause = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"dataset {config.name!r} is not in {builder.data_dir} and could not be prepared there "
@@ -143,7 +143,7 @@ def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Lets TFDS show its progress on a terminal, and otherwise be silent."""
+    """Silences TFDS, except for its progress on a terminal."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     if not sys.stderr.isatty():
@@ -156,7 +156,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _features(config: DataConfig, builder: tfds.core.DatasetBuilder) -> tuple[int, tuple[str, ...]]:
-    """Channels of the images, and names of the classes."""
+    """Returns the channels of the images and the names of the classes."""
     image = _feature(config, builder, "image", tfds.features.Image)
     label = _feature(config, builder, "label", tfds.features.ClassLabel)
     if image.shape[-1] not in (1, 3) or image.np_dtype != np.uint8:
@@ -178,7 +178,7 @@ def _feature(config: DataConfig, builder: tfds.core.DatasetBuilder, name: str, k
 
 
 def _source(config: DataConfig, builder: tfds.core.DatasetBuilder, split: str) -> Source:
-    """The examples of a split, with their images still encoded."""
+    """Returns the examples of a split, with encoded images."""
     try:
         shards = builder.info.splits[split].file_instructions
     except (KeyError, ValueError, AssertionError) as error:

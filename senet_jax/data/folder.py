@@ -20,18 +20,18 @@ Classes = dict[str, list[os.DirEntry[str]]]
 
 @dataclasses.dataclass(eq=False)
 class FolderConfig(tfds.core.BuilderConfig):
-    """The files of each class of each split, and the channels that they are decoded to."""
+    """Files of each class of each split, and the number of channels of decoded images."""
 
     splits: dict[str, Classes] = dataclasses.field(default_factory=dict, repr=False)
     channels: int = 3
     faults: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
-    """What is wrong with the files that cannot be used, by their paths."""
+    """Faults of the files that cannot be used, by their paths."""
     sha256: str = ""
-    """Of the names and the contents of all files."""
+    """SHA-256 of the names and contents of all files."""
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
-    """The bytes of image files, untouched, and the names of the folders that they lay in."""
+    """A dataset of the unchanged bytes of image files and the names of their folders."""
 
     VERSION = tfds.core.Version("1.1.0")
     builder_config: FolderConfig  # pyright: ignore[reportIncompatibleMethodOverride]  # TFDS sets it.
@@ -66,7 +66,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
 
 
 def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_share: float = 0.0) -> Folder:
-    """The builder of these splits of a directory, prepared already or ready to be.
+    """Returns the builder of these splits of a directory, prepared or not.
 
     A preparation is known by the name of the directory and a fingerprint of its listing (relative paths, sizes and
     times of change), so that a changed folder is prepared anew, beside the old one, and an unchanged one is reused.
@@ -150,7 +150,7 @@ def _fingerprint(splits: dict[str, Classes]) -> str:
 
 
 def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig:
-    """The configuration with what is known only once every file was read."""
+    """Reads every file, and returns the configuration with channels, faults and digest."""
     files = [file.path for classes in config.splits.values() for entries in classes.values() for file in entries]
     with ThreadPool() as pool:
         checked = pool.imap(_check_image, files, chunksize=64)
@@ -171,7 +171,7 @@ def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig
 
 
 def _check_image(path: str) -> tuple[int, str, bytes]:
-    """Channels of the image in a file, what is wrong with it, and the SHA-256 of its bytes."""
+    """Returns the channels of the image in a file, its fault, and the SHA-256 of its bytes."""
     content = b""
     try:
         content = Path(path).read_bytes()

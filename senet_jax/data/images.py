@@ -8,7 +8,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 _ORIENTATION = 0x0112
-"""The tag of EXIF."""
+"""Tag of the orientation in EXIF."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -18,12 +18,12 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How an image of an orientation is turned upright."""
+"""Transpositions that turn an image upright, by its orientation."""
 _COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
-"""Of the JPEG decoder, by Pillow's modes."""
+"""Colour spaces of the JPEG decoder, by Pillow's modes."""
 _END_OF_JPEG = b"\xff\xd9"
 _NARROWEST = 100
-"""Ratio of the sides: of a narrower image only the middle is resized, because the whole would fill the memory."""
+"""Ratio of the sides from which only the middle of an image is resized, because the whole would fill the memory."""
 
 
 class BadImageError(ValueError):
@@ -51,7 +51,7 @@ def read(data: bytes) -> Image.Image:
         raise BadImageError("not an image that Pillow can read") from None
     except Image.DecompressionBombError:
         raise BadImageError(f"an image of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
-    except Exception as error:  # Each format fails in its own way.
+    except Exception as error:  # Formats raise errors of many types.
         raise BadImageError(f"a broken image: {error}") from error
     return _plain(image, orientation)
 
@@ -78,11 +78,11 @@ def plain(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The orientation in an image's EXIF; 1, upright, if there is none or if it is damaged."""
+    """Returns the orientation in an image's EXIF; 1, upright, if it is missing or damaged."""
     try:
         with warnings.catch_warnings(action="ignore"):
             return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # EXIF that cannot be read is no fault of the pixels, and fails in many ways.
+    except Exception:  # Damaged EXIF leaves the pixels intact, and raises errors of many types.
         return 1
 
 
@@ -101,17 +101,17 @@ def _plain(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def channels(data: bytes) -> int:
-    """1 where the bytes of a file are an image in grey, else 3. Raises BadImageError as `read` does."""
+    """Returns 1 if the bytes of a file are a grey image, else 3. Raises BadImageError as `read` does."""
     return 1 if read(data).mode == "L" else 3
 
 
 def decode(data: bytes, channels: int) -> Image.Image:
-    """The image in the bytes of a file, in grey (1 channel) or RGB (3). Raises BadImageError as `read` does."""
+    """Returns the image in the bytes of a file, in grey (1 channel) or RGB (3). Raises BadImageError as `read` does."""
     return of_channels(read(data), channels)
 
 
 def of_channels(image: Image.Image, channels: int) -> Image.Image:
-    """A plain image in grey (1 channel) or RGB (3)."""
+    """Converts a plain image to grey (1 channel) or RGB (3)."""
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
 

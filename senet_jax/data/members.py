@@ -14,13 +14,13 @@ class Member:
     """An image file, whole or as a part of a tar."""
 
     path: str
-    """Of the file, or of the tar."""
+    """Path of the file, or of the tar."""
     offset: int
-    """Of its first byte there."""
+    """Offset of its first byte there."""
     size: int
-    """Bytes."""
+    """Number of bytes."""
     name: str
-    """As its dataset calls it, such as n01440764_18.JPEG."""
+    """Name in its dataset, such as n01440764_18.JPEG."""
     label: str
     """Name of its class."""
 

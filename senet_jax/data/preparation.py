@@ -31,12 +31,12 @@ UNREADABLE = "unreadable.txt"
 
 @dataclass(frozen=True)
 class Options:
-    """What is done to the files on their way."""
+    """Processing of the files."""
 
     shorter_side: int | None = None
     """Pixels that images are shrunk to; None: their bytes stay as they are, as do those of smaller images."""
     quality: int = 90
-    """Of the JPEG files that shrunk images become."""
+    """JPEG quality of shrunk images."""
     check: bool = False
     """Whether every image is decoded."""
 
@@ -47,7 +47,7 @@ class Preparation:
 
     name: str
     directory: Path
-    """Of the prepared dataset; its last part is the version."""
+    """Directory of the prepared dataset; its last part is the version."""
     class_names: list[str]
     splits: dict[str, list[Member]]
     options: Options
@@ -59,7 +59,7 @@ class Preparation:
 
     @property
     def bytes(self) -> int:
-        """Of all files as they are."""
+        """Bytes of all files as they are."""
         return sum(member.size for found in self.splits.values() for member in found)
 
 

@@ -27,19 +27,19 @@ class Source(Protocol):
 
 
 class Decoded(NamedTuple):
-    """All examples of a split; read-only."""
+    """All examples of a split in memory, read-only."""
 
     pixels: np.ndarray
-    """uint8 (n, size, size, c); zeros if the image cannot be read."""
+    """Pixels, uint8 (n, size, size, c); zeros if the image cannot be read."""
     labels: np.ndarray
-    """int32 (n,); 0 if the image cannot be read."""
+    """Classes, int32 (n,); 0 if the image cannot be read."""
     bad: np.ndarray
-    """bool (n,): whether the image cannot be read."""
+    """Whether the image cannot be read, bool (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The examples of one split, still encoded; their decoded pixels are kept once they were asked for."""
+    """The encoded examples of one split; decoded pixels are kept after their first use."""
 
     name: str
     source: Source = field(repr=False)
@@ -70,7 +70,7 @@ class Split:
                 yield None
 
     def first(self) -> Image.Image:
-        """The first image that can be read. Raises ValueError if none of the first eight can be."""
+        """Returns the first readable image. Raises ValueError if none of the first eight is."""
         for image, _ in filter(None, self.read(range(min(8, len(self))))):
             return image
         raise ValueError(f"example 0 of split {self.name!r} has {self.fault(0)[1]}")
@@ -86,11 +86,11 @@ class Split:
         return name, ""
 
     def names(self, indices: Sequence[int]) -> list[str]:
-        """Names of examples, such as those of their files; "" if the dataset has none."""
+        """Returns the names of examples, such as those of their files; "" if the dataset has none."""
         return list(map(_name, self._examples(indices)))
 
     def decoded(self, size: int, center_crop: float, interpolation: str = "bilinear") -> Decoded:
-        """All images by `images.center_crop`, and their labels."""
+        """Returns all images, cropped by `images.center_crop`, and their labels."""
         key = size, center_crop, interpolation
         if key not in self._decoded:
             pixels = np.zeros((len(self), size, size, self.channels), np.uint8)
@@ -114,7 +114,7 @@ class Split:
         """The encoded examples; the error of reading in place of one that the files have lost."""
         try:
             return self.source.__getitems__(indices)
-        except Exception as error:  # The reader of the files has no type for it.
+        except Exception as error:  # The reader of the files has no type for its errors.
             return [error] if len(indices) == 1 else [self._examples([index])[0] for index in indices]
 
     def _encoded(self, index: int, example: dict[str, Any] | Exception) -> tuple[bytes, int]:
@@ -132,11 +132,11 @@ class Split:
         return example["image"], label
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_decoded": {}}  # processes that decode need no copy of what is decoded
+        return self.__dict__ | {"_decoded": {}}  # Worker processes need no copy of decoded images.
 
 
 def _name(example: dict[str, Any] | Exception) -> str:
-    """The name of an example as far as the dataset has one."""
+    """Returns the name of an example; "" if the dataset has none."""
     named = {} if isinstance(example, Exception) else example
     name = named.get("file_name", named.get("id", ""))
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)

@@ -25,11 +25,11 @@ class StandardSet:
     """A dataset with a place of its own among those of TFDS, which then reads it by its name."""
 
     directory: str
-    """Below the directory of all datasets: name, configuration if there is one, and version."""
+    """Path below the directory of all datasets: name, configuration if there is one, and version."""
     class_names: Callable[[], list[str]]
-    """In the order of their numbers."""
+    """Class names in the order of their numbers."""
     images: dict[str, int]
-    """Of each split."""
+    """Number of images of each split."""
     find: Callable[[Path], Splits]
     """Its files in the source. Raises ValueError if there are none, and OSError if they cannot be read."""
 
@@ -132,7 +132,7 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
     if the source cannot be read.
     """
     if not source.is_dir():
-        raise ValueError(f"--source is {str(source)!r}, which is no directory")
+        raise ValueError(f"--source is {str(source)!r}, which is not a directory")
     standard = SETS.get(name)
     if standard is None:
         _check_name(name)

@@ -20,7 +20,7 @@ class WorkerError(RuntimeError):
 
 
 class _Workers:
-    """The processes that were started since this was made, up to `complete`."""
+    """The processes that were started between construction and `complete`."""
 
     def __init__(self) -> None:
         self._others = set(multiprocessing.active_children())
@@ -29,7 +29,7 @@ class _Workers:
         self._stopped_since: dict[int, float] = {}
 
     def complete(self) -> None:
-        """Takes no process more for a worker of this pipeline."""
+        """Ends the collection of workers."""
         if not self._complete:
             self._find()
             self._complete = True
@@ -52,7 +52,7 @@ class _Workers:
                 raise WorkerError(f"{named} is stopped by a signal, and no batch comes from it")
 
     def kill(self) -> None:
-        """Ends those that still run, the stopped ones too."""
+        """Ends the workers that still run, including stopped ones."""
         for worker in self._found:
             worker.kill()
 
@@ -62,7 +62,7 @@ class _Workers:
 
 
 def supervised(batches: Iterator[Any]) -> Iterator[Any]:
-    """The batches, of which the first starts the workers. Raises WorkerError within ten seconds."""
+    """Yields the batches; the first starts the workers. Raises WorkerError within ten seconds of a fault."""
     workers = _Workers()
     wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
     made: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
@@ -71,11 +71,11 @@ def supervised(batches: Iterator[Any]) -> Iterator[Any]:
         while wanted.get():
             try:
                 made.put((next(batches), None))
-            except BaseException as error:  # Raised anew in the thread that waits.
+            except BaseException as error:  # Raised again in the waiting thread.
                 made.put((None, error))
                 return
 
-    threading.Thread(target=make, daemon=True).start()  # It waits for ever if a worker has died in the wrong moment.
+    threading.Thread(target=make, daemon=True).start()  # It can wait for ever for a worker that has died.
     try:
         while True:
             wanted.put(True)
@@ -103,7 +103,7 @@ def _wait(made: queue.SimpleQueue, workers: _Workers) -> Any:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether a process is stopped by a signal, as far as the system tells it (Linux does)."""
+    """Returns whether a process is stopped by a signal, if the system tells it (Linux does)."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

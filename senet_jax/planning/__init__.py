@@ -1,1 +1,1 @@
-"""What a run costs before it is paid for: its training step compiled for hardware that is not here, and read."""
+"""Cost of a run in advance, from its training step compiled for absent hardware."""

@@ -1,4 +1,4 @@
-"""From what a compiled step does to how fast it could be: arithmetic on published peaks, and no measurement."""
+"""Bounds on the speed of a compiled step, from published peaks and without a measurement."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from senet_jax.planning.topologies import Topology
 
 @dataclass(frozen=True)
 class Bound:
-    """Seconds that a step takes at least on each resource of a chip, if it is used at its peak all the time."""
+    """Least seconds of a step on each resource of a chip, used at its peak all the time."""
 
     arithmetic: float
     memory: float
-    """For the bytes that the compiler counts as accessed. Some of them stay on the chip: this one can be too long."""
+    """Seconds for the bytes that the compiler counts as accessed; too many, if some stay on the chip."""
     interconnect: float
 
     @property
@@ -22,12 +22,12 @@ class Bound:
 
     @property
     def by(self) -> str:
-        """The resource that bounds it."""
+        """Resource that bounds the step."""
         return max(("arithmetic", "memory", "interconnect"), key=lambda name: getattr(self, name))
 
 
 def bound(program: Program, topology: Topology) -> Bound | None:
-    """The bound of a program; None for devices without published peaks.
+    """Returns the bound of a program; None for devices without published peaks.
 
     An all-reduce of b bytes over n chips sends 2 (n - 1) / n b from each chip, spread over all its links.
     """

@@ -9,12 +9,12 @@ class Chip:
 
     name: str
     flops_per_second: float
-    """Of bfloat16 matrix products; float32 convolutions run at this rate too, in JAX's default precision."""
+    """Rate of bfloat16 matrix products, and of float32 convolutions in JAX's default precision."""
     memory_bytes: int
-    """Of high-bandwidth memory."""
+    """Bytes of high-bandwidth memory."""
     memory_bytes_per_second: float
     link_bytes_per_second: float
-    """Of one link to a neighbour, in one direction."""
+    """Rate of one link to a neighbour, in one direction."""
     pod: tuple[int, ...]
     """Chips along each axis of the largest slice: of two axes a chip has four links, of three six."""
     wraps_at: int
@@ -34,5 +34,8 @@ CHIPS = {
         Chip("v6e", 918 * _TERA, 32 * _GIB, 1638 * _GB, 100 * _GB, (16, 16), 16, f"{_CLOUD}/v6e"),
     )
 }
-"""By their names. Rates of links: the interconnect's bandwidth of a chip in both directions (v5e 400, v5p 1,200 and v6e
-800 GB/s), over its links and the two directions; of v4, the paper's. Read in November 2026."""
+"""Chips by their names.
+
+Rates of links are the interconnect's bandwidth of a chip in both directions (v5e 400, v5p 1,200 and v6e 800 GB/s) over
+its links and the two directions; of v4, the paper's. Read in November 2026.
+"""

@@ -15,13 +15,13 @@ class Collective:
     """One exchange between devices."""
 
     kind: str
-    """Such as "all-reduce"."""
+    """Operation, such as "all-reduce"."""
     bytes: int
-    """Of its result, on each device."""
+    """Bytes of its result on each device."""
 
 
 def read(program: str) -> Iterator[Collective]:
-    """The collectives in the text of a compiled program (HLO); one in a loop is counted once."""
+    """Yields the collectives in the text of a compiled program (HLO); one in a loop counts once."""
     for shapes, kind, start in _CALL.findall(program):
         arrays = _ARRAY.findall(shapes)
         if start and kind != "all-reduce":  # Its result has the operands before the results.

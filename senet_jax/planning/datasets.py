@@ -1,4 +1,4 @@
-"""The dataset of an experiment as planning needs it: its size, whether it is here or not, and what reading it costs."""
+"""The dataset of an experiment for planning: its size and the cost of reading, whether it is present or not."""
 
 import io
 import time
@@ -15,14 +15,14 @@ from senet_jax.data.batches import is_kept
 from senet_jax.data.split import Split
 
 _PUBLISHED = {"imagenet2012": {"train": 1_281_167, "validation": 50_000}, "cifar10": {"train": 50_000, "test": 10_000}}
-"""Examples of splits of datasets that are often planned for before they are prepared."""
+"""Published numbers of examples, by dataset and split."""
 _SIDES = 500, 375
 """Pixels of a typical picture of ImageNet."""
 
 
 @dataclass(frozen=True)
 class _Synthetic:
-    """As many examples as a split has that is not here, each the same JPEG."""
+    """The examples of an absent split, each the same JPEG."""
 
     number: int
     jpeg: bytes
@@ -35,7 +35,7 @@ class _Synthetic:
 
 
 def described(config: DataConfig, train_images: int | None = None) -> Dataset:
-    """The dataset if it is prepared here, and otherwise as many synthetic images.
+    """Returns the dataset if it is prepared here, else as many synthetic images.
 
     Raises ValueError if the number of its training images is neither given nor published.
     """
@@ -82,7 +82,7 @@ def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> 
 
 
 def _synthetic(channels: int) -> bytes:
-    """A JPEG of about the size of ImageNet's files."""
+    """Returns a JPEG of about the size of ImageNet's files."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (48, 64, 3), np.uint8)
     picture = np.asarray(Image.fromarray(coarse).resize(_SIDES, Image.Resampling.BICUBIC), np.int16)

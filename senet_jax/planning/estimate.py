@@ -1,4 +1,4 @@
-"""An experiment on a topology: its training step, compiled, and all that follows from it."""
+"""Estimate of an experiment on a topology, from its compiled training step."""
 
 import copy
 import math
@@ -25,28 +25,28 @@ from senet_jax.training.plan import Plan, check_devices, initial, make_plan
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known of an experiment on a topology before it runs there."""
+    """Estimate of an experiment on a topology before it runs there."""
 
     plan: Plan
     topology: Topology
     hosts: int
     state_bytes: dict[str, int]
-    """Of the parts of the training state, on each chip."""
+    """Bytes of the parts of the training state on each chip."""
     program: Program | None
-    """None: it does not fit."""
+    """Compiled step; None: it does not fit."""
     needed_bytes: int | None
-    """The most memory that a chip needs at a time; None: the compiler does not say it."""
+    """Peak memory of a chip; None: the compiler does not say it."""
     bound: Bound | None
-    """None if it does not fit, and for devices without published peaks."""
+    """Bound on the speed; None if the step does not fit, and for devices without published peaks."""
 
     @property
     def batch_size(self) -> int:
-        """Images in a step, over all chips."""
+        """Images of a step over all chips."""
         return self.plan.config.batch_size
 
     @property
     def images_per_chip(self) -> int:
-        """Images in a step."""
+        """Images of a step on each chip."""
         return self.batch_size // self.topology.size
 
 
@@ -80,7 +80,7 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estima
 
 
 def largest(first: Estimate) -> Estimate | None:
-    """The estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
+    """Returns the estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
 
     `first` is that of the batch of the configuration. The images of a chip are 1 to 7, or 8 to 15 times a power of two,
     without those that the statistics groups do not divide.
@@ -116,7 +116,7 @@ def largest(first: Estimate) -> Estimate | None:
 
 
 def measure(estimate: Estimate, steps: int = 3) -> float:
-    """Seconds of a step on the devices of this machine, with random images: the shortest of so many, after a first."""
+    """Returns the least seconds of `steps` steps with random images on the devices of this machine, after a first."""
     plan, program = estimate.plan, estimate.program
     if program is None:
         raise ValueError("a step that does not fit cannot be measured")

@@ -1,4 +1,4 @@
-"""A training step compiled for devices that need not be here, and what the compiler says of it."""
+"""A training step compiled for devices that can be absent, and the compiler's counts."""
 
 import re
 import time
@@ -22,49 +22,49 @@ class DoesNotFitError(Exception):
     def __init__(self, needed: int | None):
         super().__init__("the program does not fit into the memory of a device")
         self.needed = needed
-        """Bytes, if the compiler says them."""
+        """Needed bytes, if the compiler says them."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What one step of one device does, by the compiler's own count."""
+    """Counts of the compiler for one step of one device."""
 
     executable: Any
-    """What `jax.stages.Lowered.compile` gave."""
+    """Result of `jax.stages.Lowered.compile`."""
     flops: float
     """Floating-point operations; a multiply-add counts as two."""
     bytes_accessed: float
-    """Read and written by all operations, at whatever level of memory."""
+    """Bytes read and written by all operations, at any level of memory."""
     argument_bytes: int
-    """Of the state and the batch, as they lie in memory."""
+    """Bytes of the state and the batch in memory."""
     peak_bytes: int
-    """The most that is held at a time, arguments included."""
+    """Peak bytes, including arguments."""
     collectives: tuple[Collective, ...]
     compile_seconds: float
 
     @property
     def temporary_bytes(self) -> int:
-        """Activations and temporaries, at the peak."""
+        """Bytes of activations and temporaries at the peak."""
         return max(0, self.peak_bytes - self.argument_bytes)
 
     @property
     def collective_bytes(self) -> int:
-        """Of the results of all collectives."""
+        """Bytes of the results of all collectives."""
         return sum(each.bytes for each in self.collectives)
 
     @property
     def counts(self) -> Counter[str]:
-        """The number of collectives of each kind."""
+        """Number of collectives of each kind."""
         return Counter(each.kind for each in self.collectives)
 
 
 def abstract(tree: Any, sharding: Any) -> Any:
-    """Arrays, or their descriptions, as descriptions with this sharding."""
+    """Returns shapes and dtypes of arrays, with this sharding."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
 
 def abstract_batch(batch_size: int, image_shape: tuple[int, ...], mesh: Mesh) -> dict[str, Any]:
-    """A batch of training images (h, w, c) as descriptions, divided over the devices."""
+    """Returns shapes and dtypes of a batch of training images (h, w, c), sharded over the devices."""
     batch = {
         "image": jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.uint8),
         "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),

@@ -11,7 +11,7 @@ _KNOWN_TYPES = {"bfloat16": "bfloat16", "float32": "float32, multiplied in bfloa
 
 
 def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, str]:
-    """A name and a value for each line.
+    """Returns a name and a value for each line.
 
     `decoding`: seconds of a core for an image, and how they were measured; None for images that are kept in memory.
     """
@@ -39,12 +39,12 @@ def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, st
 
 
 def size(estimate: Estimate) -> str:
-    """The batch."""
+    """Describes the batch."""
     return f"{estimate.batch_size:,} images, {estimate.images_per_chip:,} on each chip"
 
 
 def groups(estimate: Estimate) -> str:
-    """Whether the statistics groups of batch normalisation lie within chips."""
+    """Describes whether the statistics groups of batch normalisation lie within chips."""
     group, images = estimate.plan.config.model.statistics_group, estimate.images_per_chip
     if group is None:
         return "batch normalisation over the whole batch, and so with exchanges between chips"
@@ -54,7 +54,7 @@ def groups(estimate: Estimate) -> str:
 
 
 def memory(estimate: Estimate) -> str:
-    """What is needed of what a chip has."""
+    """Describes the needed part of a chip's memory."""
     chip, needed = estimate.topology.chip, estimate.needed_bytes
     said = "more than there is" if needed is None else _size(needed)
     if chip is None:
@@ -89,7 +89,7 @@ def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, 
 
 
 def hours(estimate: Estimate) -> float:
-    """Hours of all steps under the bound; infinite if there is none."""
+    """Returns the hours of all steps under the bound; infinite without a bound."""
     return float("inf") if estimate.bound is None else estimate.plan.total_steps * estimate.bound.step / 3600
 
 

@@ -11,7 +11,7 @@ from senet_jax.schema import did_you_mean
 
 _FORM = "a chip and the number of chips along each axis, as in v5e:16x16 or v4:8x8x8, or cpu:8 for fake devices"
 _ALONE = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_ID": "0"}
-"""Variables of the environment without which libtpu looks for TPUs first, and complains of having found none."""
+"""Environment variables without which libtpu looks for TPUs first, and warns if it finds none."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,17 @@ class Topology:
 
     name: str
     chip: Chip | None
-    """None: fake devices of this machine's CPU."""
+    """Chip; None: fake devices of this machine's CPU."""
     shape: tuple[int, ...]
 
     @property
     def size(self) -> int:
-        """The number of chips."""
+        """Number of chips."""
         return math.prod(self.shape)
 
     @property
     def links(self) -> int:
-        """Links that the chip with the fewest has to others: two on an axis that is a ring, one at the end of a line.
+        """Least number of links of a chip to others: two on an axis that is a ring, one at the end of a line.
 
         An axis of one chip has none.
         """
@@ -42,7 +42,7 @@ class Topology:
 
 
 def parse(name: str) -> Topology:
-    """The topology of a name. Raises ValueError, before jax is loaded, if there can be none."""
+    """Returns the topology of a name. Raises ValueError, before jax is loaded, if it is impossible."""
     chip_name, _, shape = name.partition(":")
     lengths = shape.split("x")
     if not all(length.isdecimal() and int(length) for length in lengths):
@@ -65,7 +65,7 @@ def parse(name: str) -> Topology:
 
 
 def devices(topology: Topology) -> list[Any]:
-    """The devices to compile for; those of a TPU are descriptions, on which nothing runs.
+    """Returns the devices to compile for; those of a TPU are descriptions, on which nothing runs.
 
     Fake CPU devices must be asked for before jax is first used. Raises ValueError if libtpu is not installed or does
     not know the topology, or if jax has fewer CPU devices already.
