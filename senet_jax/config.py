@@ -96,6 +96,9 @@ class ModelConfig:
     """Stages with an SE block, counted from 2 in ResNets; None: all."""
     drop_path: Rate = 0.0
     """Stochastic depth: drop rate of the last residual branch; it rises linearly from 0 at the first."""
+    remat: bool = False
+    """Whether backward computes the maps inside of each residual block once more instead of keeping them: less memory,
+    more time. Of ResNets."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute type; parameters, statistics, gates and logits stay float32."""
     statistics_group: Annotated[

@@ -122,3 +122,13 @@ class ResidualNetwork(Network, kw_only=True):
             **self.layers(),
             "name": f"stage{stage}_block{number}",
         }
+
+
+def apply_block(block: nn.Module, x: Array, *, train: bool, remat: bool) -> Array:
+    """Returns the output of a block; with `remat`, backward computes what is inside of it once more (arXiv 1604.06174).
+
+    `nn.remat` takes `train` for an array if it is an argument.
+    """
+    if not remat:
+        return block(x, train=train)
+    return nn.remat(lambda block, x: block(x, train=train))(block, x)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from senet_jax.models.network import ResidualNetwork
+from senet_jax.models.network import ResidualNetwork, apply_block
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBottleneck
 from senet_jax.typing import Array
 
@@ -25,6 +25,8 @@ class PreActivationResNet(ResidualNetwork, kw_only=True):
     """Channels of the convolutions within the blocks, for each stage."""
     block_dropout: float = 0.0
     """Rate of dropout between the convolutions of a block (arXiv 1605.07146); it takes the random numbers "dropout"."""
+    remat: bool = False
+    """Whether backward computes the maps inside of each block once more, so that they need not be kept."""
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
         """Yields the stride and the map after each stage; the last is normalised and activated."""
@@ -34,13 +36,9 @@ class PreActivationResNet(ResidualNetwork, kw_only=True):
             for block in range(1, blocks + 1):
                 step = 2 if block == 1 and stage > 2 else 1
                 stride *= step
-                x = self.block(
-                    width,
-                    step,
-                    first=(stage, block) == (2, 1),
-                    dropout=self.block_dropout,
-                    **self.block_fields(stage, block),
-                )(x, train=train)
+                first, fields = (stage, block) == (2, 1), self.block_fields(stage, block)
+                module = self.block(width, step, first=first, dropout=self.block_dropout, **fields)
+                x = apply_block(module, x, train=train, remat=self.remat)
             yield stride, x
         yield stride, self.activation(layers["norm"](name="head_norm")(x, train=train))
 

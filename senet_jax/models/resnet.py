@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from senet_jax import modules
-from senet_jax.models.network import ResidualNetwork
+from senet_jax.models.network import ResidualNetwork, apply_block
 from senet_jax.typing import Array
 
 ModuleDef = Callable[..., Any]
@@ -29,6 +29,9 @@ class ResNet(ResidualNetwork, kw_only=True):
     head_width: int | None = None
     """Channels of a last 1x1 convolution; None: the network does without."""
 
+    remat: bool = False
+    """Whether backward computes the maps inside of each block once more, so that they need not be kept."""
+
     def __post_init__(self) -> None:
         """Raises ValueError if the output stride is not 8, 16 or 32."""
         if self.output_stride not in (8, 16, 32):
@@ -48,12 +51,8 @@ class ResNet(ResidualNetwork, kw_only=True):
                 if stride * step > self.output_stride:
                     dilation, step = dilation * step, 1
                 stride *= step
-                x = self.block(
-                    width,
-                    step,
-                    dilations=(before, dilation),
-                    **self.block_fields(stage, block),
-                )(x, train=train)
+                module = self.block(width, step, dilations=(before, dilation), **self.block_fields(stage, block))
+                x = apply_block(module, x, train=train, remat=self.remat)
         if self.head_width is not None:
             x = modules.ConvNorm(self.head_width, 1, **self.layers(), name="head_conv")(x, train=train)
         yield stride, x

@@ -78,6 +78,11 @@ class BatchNorm(nn.Module):
         """Updates the running mean and variance; `values` is the number of elements of a channel in each group."""
         if self.is_initializing():
             return
+        if values == 1:
+            raise ValueError(
+                f"{'/'.join(self.path) or 'batch normalisation'} has one value for each channel of a statistics group: "
+                "its output would not depend on the images; give larger images, or more of them to a group"
+            )
         for name, moment in (("mean", mean), ("var", var * (values / max(1, values - 1)))):
             running = self.get_variable("batch_stats", name)
             new = self.momentum * running + (1 - self.momentum) * moment.mean(axis=0)

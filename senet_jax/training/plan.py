@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from senet_jax.config import Experiment, to_steps
 from senet_jax.data import Dataset, open_dataset
 from senet_jax.models import Network
+from senet_jax.modules.conv import with_xla_convolutions
 from senet_jax.training.optimizer import make_optimizer, make_schedule
 from senet_jax.training.starting import Start, read_start
 from senet_jax.training.state import TrainState, init_state
@@ -72,10 +74,32 @@ def make_plan(config: Experiment, dataset: Dataset) -> Plan:
                 f"config.{name} is {getattr(config, name)!r}, less than one step of {config.batch_size} images out of "
                 f"{len(dataset.train)}; it must be at least '1 steps'"
             )
+    _check_statistics(config, model, dataset.channels)
     total_steps = steps.pop("duration")
     schedule = make_schedule(config.optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     optimizer = make_optimizer(config.optimizer, schedule)
     return Plan(config, model, dataset, steps_per_epoch, total_steps, schedule=schedule, optimizer=optimizer, **steps)
+
+
+def _check_statistics(config: Experiment, model: Network, channels: int) -> None:
+    """Raises ValueError if batch normalisation has a single value for each channel somewhere."""
+    if (config.model.statistics_group or config.batch_size) > 1:
+        return
+    size, network = config.data.image_size, with_xla_convolutions(model)
+    images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+
+    def apply(images: Array) -> Any:
+        rngs = {name: jax.random.key(0) for name in ("params", "dropout")}
+        variables = network.init(rngs, images, train=False)
+        return network.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
+
+    try:
+        jax.eval_shape(apply, images)
+    except ValueError as error:
+        raise ValueError(
+            f"config.batch_size is {config.batch_size} and config.model.statistics_group "
+            f"{config.model.statistics_group}: {error}"
+        ) from error
 
 
 def initial(plan: Plan, seed: int | Array, variables: Any = None) -> TrainState:

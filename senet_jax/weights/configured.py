@@ -18,7 +18,7 @@ def build_model(config: ModelConfig, num_classes: int) -> Network:
         default = ModelConfig()
         return {name: getattr(config, name) for name in names if getattr(config, name) != getattr(default, name)}
 
-    fields = given("attention", "placement", "attention_stages", "drop_path")
+    fields = given("attention", "placement", "attention_stages", "drop_path", "remat")
     if config.attention == "none":
         fields["attention"] = None
     norm = partial(BatchNorm, group=config.statistics_group)

@@ -179,3 +179,25 @@ def test_attention_is_injected():
 def test_images_that_are_no_batch_are_an_error():
     with pytest.raises(ValueError, match=r"images must be \(n, height, width, channels\); given shape \(32, 32, 3\)"):
         create_model("resnet20_cifar").init(jax.random.key(0), jnp.zeros((32, 32, 3)), train=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["se_resnet20_cifar", "se_preact_resnet164_cifar"])
+def test_blocks_that_are_computed_once_more_have_equal_gradients(name):
+    model = create_model(name, 5, stage_sizes=(1, 1, 1), widths=(4, 8, 8), stem_width=4, drop_path=0.3)
+    images = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
+    variables = initial_variables(model, images)
+
+    def loss(params, model):
+        rngs = {"dropout": jax.random.key(1)}
+        state = variables | {"params": params}
+        logits, updated = model.apply(state, images, train=True, mutable=["batch_stats"], rngs=rngs)
+        return jnp.square(logits).sum(), updated
+
+    def gradient(model):
+        return jax.jit(jax.grad(partial(loss, model=model), has_aux=True))(variables["params"])
+
+    again = model.clone(remat=True)
+    assert "remat" in str(jax.make_jaxpr(partial(loss, model=again))(variables["params"]))
+    near = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(near, gradient(again), gradient(model))

@@ -25,6 +25,15 @@ def test_over_the_whole_batch_it_is_flax_batch_norm(train):
         np.testing.assert_array_equal(updated["batch_stats"]["var"], RUNNING["var"])
 
 
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(("group", "shape"), [(None, (1, 1, 1, 3)), (1, (8, 1, 1, 3))])
+def test_a_single_value_for_each_channel_is_refused_in_training(fused, group, shape):
+    norm = BatchNorm(group=group, fused=fused)
+    with pytest.raises(ValueError, match="one value for each channel of a statistics group: its output would"):
+        norm.apply(VARIABLES, jnp.ones(shape), train=True, mutable=["batch_stats"])
+    assert norm.apply(VARIABLES, jnp.ones(shape), train=False).shape == shape
+
+
 def test_the_running_variance_is_unbiased():
     _, updated = BatchNorm().apply(VARIABLES, X, train=True, mutable=["batch_stats"])
     expected = 0.9 * RUNNING["var"] + 0.1 * np.var(np.asarray(X, np.float64), axis=(0, 1, 2), ddof=1)

@@ -4,7 +4,7 @@ import pytest
 
 from senet_jax import create_model
 from senet_jax.analysis.curves import plot_curves
-from senet_jax.config import DataConfig, Experiment, OptimizerConfig
+from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
 from senet_jax.training import logs
 from senet_jax.training.checkpoints import Checkpoints
@@ -42,6 +42,15 @@ def test_a_training_batch_that_the_devices_do_not_divide_is_an_error():
     message = "config.batch_size is 130, which 4 devices do not divide; the nearest possible is 128"
     with pytest.raises(ValueError, match=message):
         check_devices(Experiment(batch_size=130))
+
+
+def test_statistics_of_single_values_are_refused_before_anything_is_compiled(dataset):
+    config = Experiment(ModelConfig("resnet18", statistics_group=1), DataConfig(image_size=16), batch_size=16)
+    message = r"config.batch_size is 16 and config.model.statistics_group 1: stage4_block1/norm1 has one value for each"
+    with pytest.raises(ValueError, match=message):
+        make_plan(config, dataset)
+    config.data.image_size = 64
+    make_plan(config, dataset)
 
 
 @pytest.mark.slow
