@@ -9,8 +9,8 @@ Here:    not trained
 
 from senet_jax.config import Experiment
 from senet_jax.experiments.cifar10 import se_resnet20
-from senet_jax.experiments.cifar10.se_against_plain import NO_SE
-from senet_jax.sweep import Sweep, axis, chain, product, seeds, variant
+from senet_jax.experiments.cifar10.se_against_plain import PAIR
+from senet_jax.sweep import Sweep, axis, product, seeds
 
 
 def get_config(scale: str = "1") -> Experiment:
@@ -28,4 +28,4 @@ def get_config(scale: str = "1") -> Experiment:
 def sweep() -> Sweep:
     """18 runs, one seed after the other; each network is compared with its plain twin."""
     names = {f"ResNet-{depth}": f"se_resnet{depth}_cifar" for depth in (20, 56, 110)}
-    return product(seeds(3), axis("model.name", names), chain(NO_SE, variant("SE", {}))).against("no SE")
+    return product(seeds(3), axis("model.name", names), PAIR).against("no SE")

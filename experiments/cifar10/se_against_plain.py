@@ -10,7 +10,7 @@ from senet_jax.config import Experiment
 from senet_jax.experiments.cifar10 import se_resnet20
 from senet_jax.sweep import Sweep, axis, chain, product, seeds, variant
 
-NO_SE = variant("no SE", {"model.attention": "none"})
+PAIR = chain(variant("no SE", {"model.attention": "none"}), variant("SE", {}))
 
 
 def get_config() -> Experiment:
@@ -27,11 +27,10 @@ def get_config() -> Experiment:
 
 def sweep() -> Sweep:
     """The pair for every seed, then the other variants."""
-    pair = chain(NO_SE, variant("SE", {}))
     others = chain(
         axis("model.ratio", [4]),
         axis("model.squeeze", ["max"]),
         axis("model.gate", ["relu", "tanh"]),
         axis("model.placement", ["pre", "post", "identity"]),
     )
-    return chain(product(seeds(5), pair), product(seeds(5), others)).against("no SE")
+    return chain(product(seeds(5), PAIR), product(seeds(5), others)).against("no SE")

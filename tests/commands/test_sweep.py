@@ -128,6 +128,15 @@ def test_every_ablation_is_possible_on_every_dataset(path, dataset):
             build_model(config.model, num_classes=10)
 
 
+@pytest.mark.parametrize("path", sorted((EXPERIMENTS / "paper").glob("*.py")), ids=lambda path: path.stem)
+def test_every_network_of_a_table_has_its_plain_twin(path):
+    request = parse(["sweep", f"--config={path}"])
+    groups = list(dict.fromkeys(variant.group for variant in request.sweep.variants))
+    assert groups[0::2] == [request.sweep.baseline_of(group) for group in groups[1::2]]
+    for config in resolve(request.config, request.sweep).values():
+        build_model(config.model, num_classes=10)
+
+
 def test_runs_that_differ_in_seed_and_learning_rate_share_their_program(tmp_path):
     data = DataConfig(data_dir=str(tmp_path / "data"), crop_padding=1, flip=True, cutout=2)
     dataset = open_dataset(data)
