@@ -131,6 +131,7 @@ def test_every_ablation_is_possible_on_every_dataset(path, dataset):
 @pytest.mark.parametrize("path", sorted((EXPERIMENTS / "paper").glob("*.py")), ids=lambda path: path.stem)
 def test_every_network_of_a_table_has_its_plain_twin(path):
     request = parse(["sweep", f"--config={path}"])
+    assert request.sweep is not None
     groups = list(dict.fromkeys(variant.group for variant in request.sweep.variants))
     assert groups[0::2] == [request.sweep.baseline_of(group) for group in groups[1::2]]
     for config in resolve(request.config, request.sweep).values():
