@@ -10,7 +10,7 @@ from sphinx.ext.napoleon import GoogleDocstring
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import senet_jax
-from senet_jax.commands.options import COMMANDS
+from senet_jax.commands.options import COMMANDS, flags, meaning
 from senet_jax.config import Experiment
 from senet_jax.schema import describe, documentation, field_types, flatten
 
@@ -49,10 +49,9 @@ def _fill_command_line(_app: Sphinx, name: str, content: list[str]) -> None:
 
 def _commands() -> str:
     parts = []
-    for name, command in COMMANDS.items():
-        flags = [(f"--{flag}={option.value}", option.meaning) for flag, option in command.options.items()]
-        parts += [f"### {name}", f"{command.meaning[0].upper()}{command.meaning[1:]}."]
-        parts += [_table(("flag", "meaning"), flags)] if flags else []
+    for name in COMMANDS:
+        parts += [f"### {name}", meaning(name)]
+        parts += [_table(("flag", "meaning"), list(flags(name).items()))] if flags(name) else []
     return re.sub(r"--\w[\w.]*(=[\w.]+)?", r"`\g<0>`", "\n\n".join(parts))
 
 

@@ -33,6 +33,8 @@ class Rule:
     """Description of all values that the type takes then; it follows "it must be"."""
     holds: Callable[[Any], bool]
     """Tests a value of the type."""
+    names: tuple[str, ...] = ()
+    """All values, if they are names; the nearest are offered instead of a wrong one."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,19 @@ class Formerly:
     """Names a field as it was called in older files, for the message that refuses them."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """Stands for a value in help and messages, as DIRECTORY in --output=DIRECTORY."""
+
+    text: str
+
+
+def one_of(names: Iterable[str]) -> Rule:
+    """Bounds a text to names that the program makes; words that can be written down are a `Literal`."""
+    known = tuple(names)
+    return Rule(f"one of {', '.join(known)}", known.__contains__, known)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -139,19 +154,29 @@ def from_dict(kind: type[_T], values: Any) -> _T:
     return config
 
 
-def validate(config: Any, prefix: str = "config.") -> None:
+def required(kind: type) -> list[str]:
+    """The fields of a dataclass that have no default."""
+    none = dataclasses.MISSING
+    return [field.name for field in dataclasses.fields(kind) if (field.default, field.default_factory) == (none, none)]
+
+
+def check(name: str, value: Any, hint: Any) -> None:
+    """Raises ValueError if the value is not of the type or breaks a rule of it, with the name and what is allowed."""
+    if not _fits(value, hint):
+        raise ValueError(f"{name} is {value!r}; it must be {describe(hint)}{_near(value, hint)}")
+
+
+def validate(config: Any) -> None:
     """Raises ValueError for the first impossible value, with its field, the value and the values that are allowed."""
-    _check_sections(config, prefix)
+    _check_sections(config, "config.")
     kinds = field_types(type(config))
     for name, value in flatten(config).items():
-        if not _fits(value, kinds[name]):
-            near = did_you_mean(value, words(kinds[name])) if isinstance(value, str) else ""
-            raise ValueError(f"{prefix}{name} is {value!r}; it must be {describe(kinds[name])}{near}")
+        check(f"config.{name}", value, kinds[name])
     for name, value in flatten(config).items():
         for relation in _extras(kinds[name], Relation):
             if not relation.holds(value, config):
                 allowed = relation.words.format(config=config)
-                raise ValueError(f"{prefix}{name} is {value!r}; it must be {allowed}")
+                raise ValueError(f"config.{name} is {value!r}; it must be {allowed}")
 
 
 def _check_sections(config: Any, prefix: str) -> None:
@@ -178,6 +203,13 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, (int, float) if hint is float else hint)
 
 
+def _near(value: Any, hint: Any) -> str:
+    """The end of a message: names that are near the first wrong one of a value."""
+    items, known = value if isinstance(value, tuple) else (value,), words(hint)
+    wrong = (item for item in items if isinstance(item, str) and item not in known)
+    return did_you_mean(next(wrong, ""), known)
+
+
 def describe(hint: Any) -> str:
     """Describes the values that a type with its rules takes: "a positive number, or none"."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -196,7 +228,18 @@ def words(hint: Any) -> tuple[str, ...]:
     """The words of a type that takes some words only; empty for other types."""
     if typing.get_origin(hint) is Literal:
         return typing.get_args(hint)
-    return tuple(word for member in typing.get_args(hint) for word in words(member))
+    named = [name for rule in _extras(hint, Rule) for name in rule.names]
+    return (*named, *(word for member in typing.get_args(hint) for word in words(member)))
+
+
+def placeholder(hint: Any) -> str:
+    """The text that stands for a value of a type: its `Placeholder`, or one by its kind."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if own := _extras(hint, Placeholder):
+        return own[0].text
+    if origin is Literal:
+        return "|".join(arguments)
+    return placeholder(arguments[0]) if arguments else _PLACEHOLDERS.get(hint, "TEXT")
 
 
 def read(text: str, hint: Any) -> Any:
@@ -246,6 +289,7 @@ _SIMPLE = {
     float: "a number",
     bool: "true or false",
     str: "text",
-    Path: "a local path (a bucket can be mounted)",
+    Path: "a local path",
 }
+_PLACEHOLDERS = {int: "N", float: "NUMBER", bool: "BOOLEAN", Path: "PATH"}
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,18 @@ _WITHOUT_EFFECT = {
     "keep_checkpoints", "optimizer.bad_steps", "stuck_after",
 }  # fmt: skip
 """Fields that can change when a run goes on, because its result does not depend on them."""
+
+
+class RunState(Enum):
+    """The state of a run, by the files in its workdir."""
+
+    NEW = "new"
+    PARTIAL = "partial"
+    """It has a checkpoint, and no result."""
+    FAILED = "failed"
+    """It is of a sweep, and ended with an error."""
+    DONE = "done"
+    """It has a result."""
 
 
 class BusyError(Exception):
@@ -119,9 +132,9 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def is_finished(workdir: Path) -> bool:
-    """Returns whether the run is finished."""
-    return (workdir / RESULT).is_file()
+def no_checkpoint(workdir: Path) -> ValueError:
+    """Returns the error of a workdir whose run has saved nothing that can be restored."""
+    return ValueError(f"{workdir} has no complete checkpoint; train first, or give another workdir")
 
 
 def read_result(workdir: Path) -> dict[str, Any]:
@@ -151,15 +164,31 @@ def write_failure(workdir: Path, message: str) -> None:
     _write(workdir / FAILURE, {"message": message.partition("\n")[0]})
 
 
-def state(workdir: Path) -> str:
-    """Returns the state of a run: "new", "partial, step 40", "failed: ..." or "done, accuracy 97.21%"."""
-    if is_finished(workdir):
-        return f"done, accuracy {read_result(workdir)['accuracy']:.2%}"
+def state(workdir: Path) -> RunState:
+    """Returns the state of the run in a workdir."""
+    if (workdir / RESULT).is_file():
+        return RunState.DONE
     if (workdir / FAILURE).exists():
-        return f"failed: {json.loads((workdir / FAILURE).read_text())['message']}"
+        return RunState.FAILED
+    return RunState.PARTIAL if _steps(workdir) else RunState.NEW
+
+
+def describe(workdir: Path) -> str:
+    """Returns the state of a run in words: "new", "partial, step 40", "failed: ..." or "done, accuracy 97.21%"."""
+    match state(workdir):
+        case RunState.DONE:
+            return f"done, accuracy {read_result(workdir)['accuracy']:.2%}"
+        case RunState.FAILED:
+            return f"failed: {json.loads((workdir / FAILURE).read_text())['message']}"
+        case RunState.PARTIAL:
+            return f"partial, step {max(_steps(workdir)):,}"
+        case RunState.NEW:
+            return "new"
+
+
+def _steps(workdir: Path) -> list[int]:
     saved = (workdir / CHECKPOINTS).glob("*")
-    steps = [int(directory.name) for directory in saved if directory.name.isdecimal()]
-    return f"partial, step {max(steps):,}" if steps else "new"
+    return [int(directory.name) for directory in saved if directory.name.isdecimal()]
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -5,6 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from senet_jax.analysis import comparison
+from senet_jax.analysis.cost import cost
+from senet_jax.analysis.parameters import count_statistics
+from senet_jax.config import ModelConfig
+from senet_jax.models import default_input
+from senet_jax.weights.configured import build_model
 
 
 @dataclass(frozen=True)
@@ -101,3 +106,22 @@ def networks_table(rows: Sequence[dict[str, str]]) -> str:
     """Returns the rows of networks.csv as a Markdown table, without columns that are empty in all rows."""
     columns = [name for name in TITLES if any(row[name] for row in rows)]
     return comparison.markdown([{TITLES[name]: row[name] for name in columns} for row in rows])
+
+
+def counted(published: Published) -> dict[str, str]:
+    """The row of a network: its counts here beside what was published."""
+    classes, size = default_input(published.model)
+    model = build_model(ModelConfig(published.model, **published.fields), classes)
+    counts = cost(model, size).total
+    words = [f"{name}={value}" for name, value in published.fields.items() if name != "use_bias"]
+    return {
+        "network": ", ".join([published.model, *words]),
+        "parameters": f"{counts.parameters:,}",
+        "statistics": f"{count_statistics(model, size):,}",
+        "gflops": f"{counts.multiply_adds / 1e9:.4f}",
+        "paper_parameters": published.parameters,
+        "paper_gflops": published.gflops,
+        "paper_error": published.error,
+        "table": published.table,
+        "weights": published.weights,
+    }

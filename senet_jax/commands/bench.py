@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, cast
 
 from senet_jax import allocator, bench
 from senet_jax.bench.contest import Entry, Result, contest, ratios
-from senet_jax.commands.command_line import Request
-from senet_jax.schema import did_you_mean
+from senet_jax.commands.places import check_folder
+from senet_jax.commands.request import CommandOptions, Directory, File, Request
+from senet_jax.config import Count, NotNegative
+from senet_jax.schema import Placeholder, Rule, one_of
 from senet_jax.terminal import program
 
 
@@ -59,8 +61,7 @@ VARIANTS = {
 """By the first letters of their labels, ours, stock Flax's ("flax") and timm's."""
 NETWORKS = {"timm/seresnet50": "timm/resnet50", "timm/seresnext50_32x4d": "timm/resnext50_32x4d"}
 """The plain twins. Under these names ours are to the last parameter what timm has."""
-MODES = ("training", "inference")
-DTYPES = ("float32", "bfloat16")
+Mode = Literal["training", "inference"]
 _COLUMNS = {
     "contestant": "contestant",
     "network": "network",
@@ -76,29 +77,54 @@ _COLUMNS = {
 _RATIOS = {"ratio": "ratio", "quantity": "of", "median": "median", "lowest": "lowest", "highest": "highest"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Measures the speed of a network and its plain twin in turns: ours, stock Flax and timm."""
+
+    model: Annotated[str, one_of(NETWORKS), Placeholder("NAME")] = "timm/seresnet50"
+    """Name of the network."""
+    batch_size: Annotated[Count, Placeholder("IMAGES")] = 16
+    """Images in a step."""
+    image_size: Annotated[Count, Placeholder("PIXELS")] = 224
+    """Height and width of the image."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute type."""
+    modes: Annotated[tuple[Mode, ...], Rule("training, inference or both", bool), Placeholder("MODES")] = (
+        "training",
+        "inference",
+    )
+    """Modes that are measured."""
+    variants: Annotated[tuple[Annotated[str, one_of(VARIANTS)], ...], Placeholder("NAMES")] = ()
+    """Contestants; empty: all that can be measured."""
+    rounds: Count = 4
+    """Measurements of each contestant."""
+    seconds: NotNegative = 4.0
+    """About how long a measurement takes, in seconds; one step at least."""
+    peer_python: File | None = None
+    """A Python that has timm and PyTorch; None: timm is left out."""
+    allocator: bool = True
+    """Whether the C library keeps freed memory, for all contestants."""
+    output: Directory | None = None
+    """Directory for tables and figure; None: a new one in runs/bench."""
+
+
 def prepare(request: Request) -> Callable[[], None]:
     """Raises ValueError for what cannot be measured."""
-    options = request.options
-    network = options.get("model", "timm/seresnet50")
-    if network not in NETWORKS:
-        raise ValueError(f"--model is {network!r}; bench takes {', '.join(NETWORKS)}{did_you_mean(network, NETWORKS)}")
-    modes = _chosen("modes", options.get("modes", MODES), MODES)
-    peer = options.get("peer_python")
-    default = [name for name, variant in VARIANTS.items() if peer or variant.worker != _TIMM_WORKER]
-    variants = _chosen("variants", options.get("variants", default), VARIANTS)
-    dtype = _chosen("dtype", [options.get("dtype", "float32")], DTYPES)[0]
+    options = cast(Options, request.options)
+    network, peer = options.model, options.peer_python
+    possible = [name for name, variant in VARIANTS.items() if peer or variant.worker != _TIMM_WORKER]
+    variants = options.variants or possible
     if platform.libc_ver()[0] != "glibc":
         raise ValueError("bench runs on Linux with glibc only, whose allocator and memory counts it uses")
     if any(VARIANTS[name].worker == _TIMM_WORKER for name in variants):
         _check_peer(peer)
-    output = options.get("output") or Path("runs/bench") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"--output is {str(output)!r}, a file; it must be a directory")
+    output = options.output or Path("runs/bench") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
+    check_folder(output)
     settings = {
-        "batch_size": options.get("batch_size", 16),
-        "image_size": options.get("image_size", 224),
-        "dtype": dtype,
-        "turn_seconds": options.get("seconds", 4.0),
+        "batch_size": options.batch_size,
+        "image_size": options.image_size,
+        "dtype": options.dtype,
+        "turn_seconds": options.seconds,
     }
     contests = {
         mode: [
@@ -106,10 +132,10 @@ def prepare(request: Request) -> Callable[[], None]:
             for name in variants
             for twin in (network, NETWORKS[network])
         ]
-        for mode in modes
+        for mode in options.modes
     }
-    settings |= {"allocator": options.get("allocator", True), "threads": len(os.sched_getaffinity(0))}
-    return lambda: _run(contests, options.get("rounds", 4), settings, output)
+    settings |= {"allocator": options.allocator, "threads": len(os.sched_getaffinity(0))}
+    return lambda: _run(contests, options.rounds, settings, output)
 
 
 def _entry(mode: str, variant: Variant, network: str, settings: dict[str, Any], peer: Path | None) -> Entry:
@@ -145,17 +171,8 @@ def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any]
     print(f"\nwritten: measurements.csv, ratios.csv and speed.png in {output}")
 
 
-def _chosen(flag: str, given: Sequence[str], allowed: Sequence[str] | dict[str, Any]) -> Sequence[str]:
-    """The values of a flag. Raises ValueError for one that is not allowed, and for none."""
-    for value in given or ("",):
-        if value not in allowed:
-            near = did_you_mean(value, allowed)
-            raise ValueError(f"--{flag} has {value!r}; allowed are {', '.join(allowed)}{near}")
-    return given
-
-
 def _check_peer(python: Path | None) -> None:
-    """Raises ValueError where a Python with timm is needed and not given."""
+    """Raises ValueError if a Python with timm is needed and not given."""
     if python is None:
         raise ValueError("the timm variants need --peer_python=FILE, a Python that has timm and PyTorch")
     code = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, ('timm', 'torch'))))"

@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,37 +17,28 @@ from absl import flags
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.config_files import EXPERIMENTS, find, load, load_sweep
-from senet_jax.commands.options import COMMANDS, CONFIGURED, OPTIONS
+from senet_jax.commands.options import COMMANDS, CONFIGURED
+from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.config import Experiment
-from senet_jax.schema import assign, describe, did_you_mean, field_types, hints, is_boolean, read, validate
-from senet_jax.sweep import Sweep
+from senet_jax.schema import (
+    assign,
+    check,
+    describe,
+    did_you_mean,
+    documentation,
+    field_types,
+    hints,
+    is_boolean,
+    placeholder,
+    read,
+    required,
+    validate,
+)
 from senet_jax.terminal import program
 
 _FIELDS = field_types(Experiment)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a command line asks for."""
-
-    command: str
-    """One of COMMANDS, or "help"."""
-    config: Experiment = field(default_factory=Experiment)
-    """Validated, with its overrides; of use to the commands that take one."""
-    overrides: frozenset[str] = frozenset()
-    """The fields of the configuration that the command line itself sets."""
-    config_path: Path | None = None
-    """The file that the configuration was read from: an experiment's, or a workdir's config.json."""
-    name: str = ""
-    """The experiment's, such as "digits" or, for --config=sizes.py:large, "sizes-large"; or the workdir's."""
-    workdir: Path | None = None
-    """Never None for the commands that are of a run or of a workdir."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """The command's own flags that were given; the required ones always are."""
-    sweep: Sweep | None = None
-    """Of the variants of the configuration; never None for "sweep"."""
-    words: list[str] = field(default_factory=list)
-    """Those after the command, for the commands that take some."""
+_OPTIONS = {name: kind for options in COMMANDS.values() for name, kind in field_types(options).items()}
+"""The flags of all commands. Those of the same name are all booleans, or none."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -89,46 +79,47 @@ def _refuse(message: str) -> NoReturn:
 
 
 def parse(argv: Sequence[str]) -> Request:
-    """What the words after the program's name ask for. Raises ValueError where that cannot be done."""
-    given = _define_flags()
+    """Parses the command line. Raises ValueError if it is invalid."""
+    flags_given = _define_flags()
     try:
-        words = given([program.name(), *argv])[1:]
+        words = flags_given([program.name(), *argv])[1:]
     except flags.Error as error:
         raise ValueError(_wrong_flag(error)) from error
     command, rest = _command(words)
-    overrides = {name: given[f"config.{name}"].value for name in _FIELDS if given[f"config.{name}"].present}
-    if given.help:
+    given: dict[str, Any] = {name: flags_given[name].value for name in flags_given if flags_given[name].present}
+    if given.pop("help", None):
         command = "help"
-    options = {name: given[name].value for name in OPTIONS if given[name].present}
-    if command != "help":
-        options = _checked_options(command, options)
-    configured, of_run, of_workdir = command in (*CONFIGURED, "help"), False, False
-    if command in COMMANDS:
-        of_run, of_workdir = COMMANDS[command].of_run, COMMANDS[command].of_workdir
-    workdir: Path | None = given.workdir
-    weights = options.get("weights") if of_run else None
+    file, workdir = given.pop("config", None), given.pop("workdir", None)
+    texts = {name.removeprefix("config."): given.pop(name) for name in list(given) if name.startswith("config.")}
+    overrides = {name: _read(f"config.{name}", text, _FIELDS[name]) for name, text in texts.items()}
+    workdir = None if workdir is None else _read("workdir", workdir, Path)
+    if command == "help":
+        config, config_path, name = _experiment(file)
+        assign(config, overrides)
+        validate(config)
+        return Request(command, config, config_path=config_path, name=name)
+    kind = COMMANDS[command]
+    options = _options(command, given)
+    weights: str | None = getattr(options, "weights", None) if kind.of_run else None
     if weights is not None:
-        workdir = _run_of(weights, workdir, given.config is not None or any(map(_is_data, overrides)))
-    surplus = given.config is not None or overrides or (workdir is not None and not of_workdir)
-    if surplus and not configured:
-        own = [*(["workdir"] if of_workdir else []), *COMMANDS[command].options]
+        workdir = _run_of(weights, workdir, file is not None or any(map(_is_data, overrides)))
+    if (file is not None or overrides or (workdir is not None and not kind.of_workdir)) and not kind.configured:
+        own = [*(["workdir"] if kind.of_workdir else []), *field_types(kind)]
         taken = ", ".join(f"--{option}" for option in own) or "no flags"
-        others = "--config and --config.FIELD" if of_workdir else "--config, --config.FIELD and --workdir"
+        others = "--config and --config.FIELD" if kind.of_workdir else "--config, --config.FIELD and --workdir"
         raise ValueError(f"{command} takes {taken}; {others} are for {' and '.join(CONFIGURED)}")
-    if (of_run or of_workdir) and workdir is None and weights is None:
-        kind = "a training run" if of_run else "a sweep or of a training run"
-        raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {kind}")
-    if not configured:
+    if (kind.of_run or kind.of_workdir) and workdir is None and weights is None:
+        whose = "a training run" if kind.of_run else "a sweep or of a training run"
+        raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {whose}")
+    if not kind.configured:
         return Request(command, workdir=workdir, options=options, words=rest)
     resumes = command == "train" and workdir is not None and (workdir / workdirs.CONFIG).exists()
-    if weights is not None and workdir is None and given.config is None:
+    if weights is not None and workdir is None and file is None:
         config, config_path, name = Experiment(), None, ""
-    elif (of_run or resumes) and workdir is not None and given.config is None:
+    elif (kind.of_run or resumes) and workdir is not None and file is None:
         config, config_path, name = workdirs.read_config(workdir), workdir / workdirs.CONFIG, workdir.resolve().name
     else:
-        file, _, argument = (str(EXPERIMENTS / "digits.py") if given.config is None else given.config).partition(":")
-        config_path = find(_config_path(file))
-        config, name = load(config_path, argument), "-".join(filter(None, [config_path.stem, argument]))
+        config, config_path, name = _experiment(file)
     sweep = load_sweep(config_path, overrides) if command == "sweep" and config_path else None
     assign(config, overrides)
     validate(config)
@@ -157,30 +148,31 @@ def _is_data(field: str) -> bool:
     return field in ("data.name", "data.path")
 
 
+def _experiment(given: str | None) -> tuple[Experiment, Path, str]:
+    """The experiment of --config, by default the digits', its file and its name."""
+    file, _, argument = (str(EXPERIMENTS / "digits.py") if given is None else given).partition(":")
+    path = find(_read("config", given if given and "://" in given else file, Path))
+    return load(path, argument), path, "-".join(filter(None, [path.stem, argument]))
+
+
 def _define_flags() -> flags.FlagValues:
-    """Defines a new set of flags for each command line, one flag for every field of a configuration."""
+    """Defines a new set of flags for each command line, one for every field of an experiment and of all options."""
     values = flags.FlagValues()
     values.set_gnu_getopt()
-    flags.DEFINE_string("config", None, "", flag_values=values)
     flags.DEFINE_boolean("help", False, "", short_name="h", flag_values=values)
-    kinds: dict[str, Any] = {"workdir": Path} | {name: option.kind for name, option in OPTIONS.items()}
-    for name, kind in (kinds | {f"config.{name}": kind for name, kind in _FIELDS.items()}).items():
-        flag = flags.Flag(_FieldParser(kind), None, name, None, "", boolean=is_boolean(kind))
+    kinds = {"config": str, "workdir": Path} | _OPTIONS | {f"config.{name}": kind for name, kind in _FIELDS.items()}
+    for name, kind in kinds.items():
+        flag = flags.Flag(flags.ArgumentParser(), None, name, None, "", boolean=is_boolean(kind))
         flags.DEFINE_flag(flag, flag_values=values)
     return values
 
 
-class _FieldParser(flags.ArgumentParser):
-    """Reads the text of a field's flag."""
-
-    def __init__(self, kind: Any):
-        self.kind = kind
-
-    def parse(self, argument: str) -> Any:
-        try:
-            return read(argument, self.kind)
-        except ValueError:
-            raise ValueError(f"it must be {describe(self.kind)}") from None
+def _read(flag: str, text: str, kind: Any) -> Any:
+    try:
+        return read(text, kind)
+    except ValueError:
+        hint = ", such as that of a mounted bucket" if "://" in text else ""
+        raise ValueError(f"--{flag}={text}: it must be {describe(kind)}{hint}") from None
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
@@ -198,20 +190,22 @@ def _command(words: list[str]) -> tuple[str, list[str]]:
     return command, surplus
 
 
-def _checked_options(command: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The options. Raises ValueError where the command does not take one, needs one, or cannot have its value."""
-    options = COMMANDS[command].options
-    for name in (name for name in given if name not in options):
-        takers = [taker for taker in COMMANDS if name in COMMANDS[taker].options]
+def _options(command: str, given: dict[str, str]) -> CommandOptions:
+    """The flags of a command. Raises ValueError if it does not take one, needs one, or cannot have its value."""
+    kind = COMMANDS[command]
+    kinds, meanings = field_types(kind), documentation(kind)
+    for name in (name for name in given if name not in kinds):
+        takers = [taker for taker, options in COMMANDS.items() if name in field_types(options)]
         near = [field for field in _FIELDS if field.endswith(f".{name}") or field == f"{name}.name"]
         instead = f"; {' and '.join(CONFIGURED)} take --config.{near[0]}" if near else ""
         raise ValueError(f"--{name} is for {' and '.join(takers)}{instead}")
-    for name, option in options.items():
-        if option.required and not given.get(name):
-            raise ValueError(f"{command} needs --{name}={option.value}, {option.meaning}")
-        if option.least is not None and given.get(name, option.least) < option.least:
-            raise ValueError(f"--{name} is {given[name]}; it must be {option.least} or more")
-    return given
+    for name in required(kind):
+        if name not in given:
+            raise ValueError(f"{command} needs --{name}={placeholder(kinds[name])}: {meanings[name]}")
+    values = {name: _read(name, text, kinds[name]) for name, text in given.items()}
+    for name, value in values.items():
+        check(f"--{name}", value, kinds[name])
+    return kind(**values)
 
 
 def _wrong_flag(error: flags.Error) -> str:
@@ -229,7 +223,7 @@ def _unknown_flag(name: str) -> str:
         return f"--{name} is for fields that are true or false; config.{field} takes {describe(_FIELDS[field])}"
     if name.endswith(f"config.{field}"):
         return _unknown_field(field)
-    known = ["--config", "--config.FIELD", "--workdir", "--help", *(f"--{option}" for option in OPTIONS)]
+    known = ["--config", "--config.FIELD", "--workdir", "--help", *(f"--{option}" for option in _OPTIONS)]
     return f"unknown flag --{name}; the flags are {', '.join(known)}{did_you_mean('--' + name, known)}"
 
 
@@ -266,10 +260,3 @@ def _unknown_field(name: str) -> str:
 
 def _within(section: str) -> list[str]:
     return [field.removeprefix(f"{section}.") for field in _FIELDS if field.startswith(f"{section}.")]
-
-
-def _config_path(text: str) -> Path:
-    try:
-        return read(text, Path)
-    except ValueError:
-        raise ValueError(f"--config={text}: it must be {describe(Path)}") from None

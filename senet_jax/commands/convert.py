@@ -1,26 +1,44 @@
 """`launch.py convert`: writes a trained network as a file of our own, or as a folder in timm's format."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, cast
 
-import jax
-
-from senet_jax import load
-from senet_jax.commands.command_line import Request
 from senet_jax.commands.places import check_new
+from senet_jax.commands.request import Request, SourceOptions
+from senet_jax.config import Count
+from senet_jax.schema import Placeholder
 from senet_jax.terminal.tables import print_table
-from senet_jax.weights import save_weights, timm_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SourceOptions):
+    """Writes a run's network, or other people's weights, as a file of our own or as a folder that timm loads.
+
+    Our own file is of safetensors and says what its weights are.
+    """
+
+    output: Annotated[Path, Placeholder("FILE.safetensors|FOLDER")]
+    """Name of a new file, or of a new folder in timm's format."""
+    num_classes: Count | None = None
+    """Number of classes; if the weights have another, the last layer is initialised anew."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Reads the weights. Raises ValueError or OSError where they do not fit, or have no place to go."""
-    options = request.options
-    output = options["output"]
+    """Reads the weights. Raises ValueError or OSError if they do not fit, or have no place to go."""
+    options = cast(Options, request.options)
+    output = options.output
     is_folder = not output.suffix
     if not is_folder and output.suffix != ".safetensors":
         raise ValueError(f"--output is {str(output)!r}; it must end in .safetensors, or in nothing for timm's folder")
     check_new(output)
-    pretrained = load(options["weights"], model=options.get("model"), num_classes=options.get("num_classes"))
+
+    import jax
+
+    from senet_jax.weights import save_weights, timm_folder
+
+    pretrained = options.load(options.weights, num_classes=options.num_classes)
     if is_folder:
         timm_folder.check(pretrained.config)
     leaves = jax.tree.leaves(pretrained.variables)

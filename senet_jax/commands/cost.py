@@ -1,58 +1,43 @@
 """`launch.py cost`: prints what a network costs, stage by stage, and what of it is squeeze-and-excitation's."""
 
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import dataclass
+from typing import Annotated, cast
 
-from senet_jax import create_model
-from senet_jax.analysis.cost import Cost, NetworkCost, cost
-from senet_jax.commands.command_line import Request
-from senet_jax.models import default_input
-from senet_jax.terminal.tables import aligned
+from senet_jax.commands.request import CommandOptions, Network, Request
+from senet_jax.config import Count, CountOrZero, Positive
+from senet_jax.schema import Placeholder
 
-_COUNTS = ["parameters", "multiply-adds", "activations", "elementwise"]
-_EXPLANATION = """
-For one image. Multiply-adds and activations (elements put out) are of convolutions and dense layers; elementwise is
-all other work: elements that reductions read and that arithmetic writes. Indented lines are part of what they stand
-under."""
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Prints parameters and multiply-adds of a network, and squeeze-and-excitation's share of them."""
+
+    model: Network
+    """Name of a network; `list` prints them."""
+    image_size: Annotated[Count, Placeholder("PIXELS")] | None = None
+    """Height and width of the image; None: its dataset's."""
+    num_classes: CountOrZero | None = None
+    """Width of the logits, 0 for the pooled features; None: its dataset's."""
+    ratio: Positive | None = None
+    """Reduction ratio of squeeze-and-excitation; None: the network's own."""
+    depth: Annotated[Count, Placeholder("LEVELS")] = 1
+    """Levels of modules to print: 2 for a line each block, 3 for each layer."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Raises ValueError where there is no such network, with these classes and this ratio."""
-    options = request.options
-    name = options["model"]
-    model = create_model(name, options.get("num_classes"), ratio=options.get("ratio"))
-    size = options.get("image_size", default_input(name)[1])
+    """Raises ValueError if the network does not exist, with these classes and this ratio."""
+    from senet_jax import create_model
+    from senet_jax.analysis.cost import cost
+    from senet_jax.analysis.cost_table import cost_table
+    from senet_jax.models import default_input
+
+    options = cast(Options, request.options)
+    model = create_model(options.model, options.num_classes, ratio=options.ratio)
+    size = options.image_size or default_input(options.model)[1]
 
     def run() -> None:
-        print(f"{name}, images of {size} x {size} pixels\n")
-        print(*_table(cost(model, size), options.get("depth", 1)), _EXPLANATION, sep="\n")
+        print(f"{options.model}, images of {size} x {size} pixels\n")
+        print(cost_table(cost(model, size), options.depth))
 
     return run
-
-
-def _table(network: NetworkCost, depth: int) -> list[str]:
-    """A line for each module down to a depth, where a stage holds its blocks, and lines for the whole network."""
-    nested = NetworkCost({path.replace("_block", "/block"): own for path, own in network.own.items()})
-    attention = nested.named("se").modules
-    rows = [["", *_COUNTS, *_COUNTS]]
-    for path, whole in nested.modules.items():
-        *holders, name = path.split("/")
-        if path and len(holders) < depth and whole != Cost():
-            rows.append(["  " * len(holders) + name, *_counts(whole), *_shares(attention.get(path, Cost()), whole)])
-    total, extra = network.total, network.squeeze_excite
-    rows.append(["total", *_counts(total), *_shares(extra, total)])
-    if extra == Cost():
-        return aligned([row[: len(_COUNTS) + 1] for row in rows])
-    plain = total - extra
-    increase = [f"+{share}" for share in _shares(extra, plain)]
-    rows += [["without SE", *_counts(plain)], ["SE adds", *_counts(extra)], ["", *increase]]
-    lines = aligned(rows)
-    return ["of which squeeze-and-excitation".rjust(len(lines[0])), *lines]
-
-
-def _counts(cost: Cost) -> list[str]:
-    return [f"{count:,}" for count in astuple(cost)]
-
-
-def _shares(part: Cost, whole: Cost) -> list[str]:
-    return [f"{a / b:.2%}" if a else "-" for a, b in zip(astuple(part), astuple(whole), strict=True)]

@@ -7,35 +7,48 @@ import math
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, cast
 
 from senet_jax import workdir as workdirs
-from senet_jax.analysis.evaluation import BINS, Evaluation
-from senet_jax.commands.command_line import Request
-from senet_jax.commands.places import load_source
+from senet_jax.commands.places import check_folder
+from senet_jax.commands.request import Directory, LoadingOptions, Request, Source
 from senet_jax.config import DataConfig, Experiment
-from senet_jax.data import Dataset, open_dataset
-from senet_jax.data.bad_images import TooManyBadImagesError
-from senet_jax.data.split import Split
 from senet_jax.files import replace_text
 from senet_jax.terminal import program
-from senet_jax.terminal.progress import progress
 from senet_jax.terminal.tables import accuracy_rows, aligned, print_table
-from senet_jax.training import parallel
-from senet_jax.training.answers import Answers, answers
-from senet_jax.training.compilation import keep_programs
-from senet_jax.training.provenance import provenance
-from senet_jax.weights import imagenet, runs
-from senet_jax.weights.class_names import matched
-from senet_jax.weights.preprocessing import Preprocessing
-from senet_jax.weights.source import Loaded
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from senet_jax.analysis.evaluation import Evaluation
+    from senet_jax.data import Dataset
+    from senet_jax.data.split import Split
+    from senet_jax.training.answers import Answers
+    from senet_jax.weights.preprocessing import Preprocessing
+    from senet_jax.weights.source import Loaded
 
 _MOST_PRINTED = 20
 _PREPROCESSING = ("data.image_size", "data.center_crop", "data.interpolation", "data.mean", "data.std")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(LoadingOptions):
+    """Evaluates the network of --workdir, on the images of its own configuration unless --config is given.
+
+    Or evaluates that of --weights on the images of --config and --config.data.FIELD; classes are matched by name.
+    """
+
+    configured = True
+    of_run = True
+
+    weights: Source | None = None
+    """Trained network, if not that of --workdir: a workdir, a weight file, a folder in timm's format or a repository of
+    Hugging Face, such as timm/seresnet50.ra2_in1k."""
+    output: Directory | None = None
+    """Directory for the confusion matrix as a picture, for tables and predictions."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -44,12 +57,23 @@ def prepare(request: Request) -> Callable[[], None]:
     Raises ValueError or OSError if there are no such weights, if they have no last layer or other classes than the
     images, if the command line changes the network, and if --output is a file.
     """
-    output: Path | None = request.options.get("output")
-    if output is not None and output.exists() and not output.is_dir():
-        raise ValueError(f"--output is {str(output)!r}, which is a file; give a directory")
+    options = cast(Options, request.options)
+    output = options.output
+    if output is not None:
+        check_folder(output)
     if changed := sorted(name for name in request.overrides if name.startswith("model.")):
         raise ValueError(f"--config.{changed[0]} is given, but the weights say which network it is; leave it out")
-    loaded = load_source({"weights": request.workdir, **request.options})
+
+    from senet_jax.analysis.evaluation import Evaluation
+    from senet_jax.data import open_dataset
+    from senet_jax.data.bad_images import TooManyBadImagesError
+    from senet_jax.terminal.progress import progress
+    from senet_jax.training import parallel
+    from senet_jax.training.answers import answers
+    from senet_jax.training.compilation import keep_programs
+    from senet_jax.weights import imagenet, runs
+
+    loaded = options.load(options.weights or str(request.workdir))
     if not loaded.network.num_classes:
         raise ValueError(f"{loaded.source} has no last layer, so that there is nothing to evaluate")
     run_config = None if request.workdir is None else workdirs.read_config(request.workdir)
@@ -83,7 +107,7 @@ def prepare(request: Request) -> Callable[[], None]:
     return run
 
 
-def _preprocessing(own: Preprocessing, request: Request) -> Preprocessing:
+def _preprocessing(own: "Preprocessing", request: Request) -> "Preprocessing":
     """That of the weights, but for what the command line itself says."""
     given = [name.removeprefix("data.") for name in _PREPROCESSING if name in request.overrides]
     said = {"crop" if name == "center_crop" else name: getattr(request.config.data, name) for name in given}
@@ -99,15 +123,19 @@ def _data(data: DataConfig, run: Experiment | None) -> DataConfig:
     return dataclasses.replace(data, train_split=train, mean=(0.5,), std=(0.5,))  # Those of the weights are applied.
 
 
-def _numbers(loaded: Loaded, dataset: Dataset) -> np.ndarray:
+def _numbers(loaded: "Loaded", dataset: "Dataset") -> "np.ndarray":
     """The network's number of each class of the dataset. Raises ValueError if it lacks one."""
     if loaded.class_names:
+        from senet_jax.weights.class_names import matched
+
         return matched(loaded.class_names, dataset.class_names)
     classes = loaded.network.num_classes
     if classes != dataset.num_classes:
         raise ValueError(
             f"{loaded.source} has {classes} classes without names, and the dataset has {dataset.num_classes}"
         )
+    import numpy as np
+
     return np.arange(classes, dtype=np.int32)
 
 
@@ -128,8 +156,10 @@ def _splits(text: str) -> set[str]:
 
 
 def _rows(
-    loaded: Loaded, images: Preprocessing, dataset: Dataset, evaluation: Evaluation, note: str | None
+    loaded: "Loaded", images: "Preprocessing", dataset: "Dataset", evaluation: "Evaluation", note: str | None
 ) -> dict[str, str]:
+    from senet_jax.analysis.evaluation import BINS
+
     figures, split = evaluation.figures, dataset.test
     bad = len(split) - figures["examples"]
     left_out = f" without {bad:,} that cannot be read" if bad else ""
@@ -150,7 +180,7 @@ def _rows(
     return rows | accuracy_rows(figures, loaded.network.num_classes, split.name) | {"calibration error": error}
 
 
-def _class_lines(evaluation: Evaluation) -> list[str]:
+def _class_lines(evaluation: "Evaluation") -> list[str]:
     """Lines of a table of all classes, or of those with the lowest accuracy if they are many."""
     rows = sorted(evaluation.classes, key=lambda row: row["accuracy"])
     shown = rows[:_MOST_PRINTED]
@@ -171,9 +201,13 @@ def _class_lines(evaluation: Evaluation) -> list[str]:
     return [*table, *([f"the lowest of {len(rows)} classes"] if len(rows) > len(shown) else [])]
 
 
-def _save(output: Path, title: str, loaded: Loaded, evaluation: Evaluation, found: Answers, split: Split) -> None:
+def _save(
+    output: Path, title: str, loaded: "Loaded", evaluation: "Evaluation", found: "Answers", split: "Split"
+) -> None:
     """Writes the picture, the tables, the predictions and the figures."""
+    from senet_jax.analysis.evaluation import BINS
     from senet_jax.analysis.evaluation_pictures import plot_confusion  # Matplotlib is slow to import.
+    from senet_jax.training.provenance import provenance
 
     output.mkdir(parents=True, exist_ok=True)
     names, present, confusion = evaluation.class_names, evaluation.present.tolist(), evaluation.confusion
@@ -191,7 +225,7 @@ def _save(output: Path, title: str, loaded: Loaded, evaluation: Evaluation, foun
     replace_text(output / "evaluation.json", text + "\n")
 
 
-def _predictions(found: Answers, names: Sequence[str], split: Split) -> list[dict[str, Any]]:
+def _predictions(found: "Answers", names: Sequence[str], split: "Split") -> list[dict[str, Any]]:
     """A row for each example, in the order of the split."""
     rows = []
     examples: list[int] = found.numbers.tolist()

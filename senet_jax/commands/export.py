@@ -2,41 +2,51 @@
 
 import importlib.util
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
-from senet_jax.commands.command_line import Request
-from senet_jax.commands.places import check_new, load_source
+from senet_jax.commands.places import check_new
+from senet_jax.commands.request import File, Request, SourceOptions
 from senet_jax.files import replaced
 from senet_jax.terminal.tables import print_table
-from senet_jax.weights.source import Loaded
 
 _FORMATS = {"stablehlo": ("flatbuffers",), "onnx": ("jax2onnx", "onnxruntime")}
-"""The formats, and the packages that each needs."""
+"""The packages that each format needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SourceOptions):
+    """Writes a trained network as StableHLO or ONNX for images of its size and any batch, and checks it against JAX."""
+
+    format: Literal["stablehlo", "onnx"]
+    """Format of the file; stablehlo: for cpu, cuda and tpu in one file."""
+    output: File
+    """Name of a new file."""
+    normalise: bool = False
+    """Whether the file normalises the images, and so takes pixels in [0, 255]."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
     """Loads the network. Raises ValueError or OSError for what does not fit, is not installed or has no place to go."""
-    options = request.options
-    kind, output, normalise = options["format"], options["output"], options.get("normalise", False)
-    if kind not in _FORMATS:
-        raise ValueError(f"--format is {kind!r}; it must be one of {', '.join(_FORMATS)}")
+    options = cast(Options, request.options)
+    kind, output, normalise = options.format, options.output, options.normalise
     for package in _FORMATS[kind]:
         if importlib.util.find_spec(package) is None:
             raise ValueError(f"--format={kind} needs {package}, which is not installed: pip install {package}")
     check_new(output)
-    loaded = load_source(options)
+    loaded = options.load(options.weights)
 
     def run() -> None:
         try:
             with replaced(output) as temporary:
-                difference = _write(temporary, kind, loaded, normalise)
+                difference = _writer(kind)(temporary, loaded, normalise=normalise)
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
         print_table(
             {
                 "network": f"{loaded.config.name}, {loaded.network.num_classes:,} classes",
                 "source": loaded.source,
-                "images": _described(loaded, normalise),
+                "images": _described(loaded.preprocessing, normalise),
                 "difference": f"{difference:.1e} of the largest logit, against JAX, batches of 1 and 3",
                 "written": f"{output}, {output.stat().st_size / 2**20:.1f} MiB",
             }
@@ -45,18 +55,17 @@ def prepare(request: Request) -> Callable[[], None]:
     return run
 
 
-def _write(file: Path, kind: str, loaded: Loaded, normalise: bool) -> float:
-    """Writes the file and returns how far its logits are from the network's."""
+def _writer(kind: str) -> Callable[..., float]:
+    """Returns the function that writes the file and says how far its logits are from the network's."""
     if kind == "onnx":
         from senet_jax.export.onnx import write_onnx
 
-        return write_onnx(file, loaded, normalise=normalise)
+        return write_onnx
     from senet_jax.export.stablehlo import write_stablehlo
 
-    return write_stablehlo(file, loaded, normalise=normalise)
+    return write_stablehlo
 
 
-def _described(loaded: Loaded, normalise: bool) -> str:
-    images = loaded.preprocessing
+def _described(images: Any, normalise: bool) -> str:
     pixels = "pixels in [0, 255]" if normalise else f"normalised by mean {images.mean}, std {images.std}"
     return f"float32 (n, {images.image_size}, {images.image_size}, {images.channels}), {pixels}"

@@ -3,26 +3,26 @@
 import textwrap
 from collections.abc import Callable
 
-from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import shown
-from senet_jax.commands.options import COMMANDS
+from senet_jax.commands.options import COMMANDS, flags, meaning
+from senet_jax.commands.request import Request
 from senet_jax.config import Experiment
 from senet_jax.schema import describe, documentation, field_types, flatten, written
 from senet_jax.terminal import program
 
 _USAGE = f"[{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
 _FLAGS = {
-    "--config=FILE": "a Python file whose get_config() returns an Experiment, experiments/digits.py where it is not "
-    "given; FILE:ARGUMENT calls get_config(ARGUMENT)",
-    "--config.FIELD=VALUE": "overrides a field, as in --config.model.ratio=8 (or =none), "
-    "--config.data.mean=0.5,0.4,0.3, --config.data.flip and --noconfig.data.flip",
-    "--workdir=DIRECTORY": "directory of a run: configuration, checkpoints, logs, results",
-    "--help": "prints this help, with the fields of --config if it is given",
+    "--config=FILE": "Python file whose get_config() returns an Experiment; FILE:ARGUMENT calls get_config(ARGUMENT) "
+    "(default experiments/digits.py).",
+    "--config.FIELD=VALUE": "Overrides a field, as in --config.model.ratio=8 (or =none), "
+    "--config.data.mean=0.5,0.4,0.3, --config.data.flip and --noconfig.data.flip.",
+    "--workdir=DIRECTORY": "Directory of a run: configuration, checkpoints, logs, results.",
+    "--help": "Prints this help, with the fields of --config if it is given.",
 }
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """What prints the help."""
+    """Returns the function that prints the help."""
     return lambda: print(_text(request))
 
 
@@ -33,10 +33,8 @@ def _text(request: Request) -> str:
         for name, value in flatten(request.config).items()
     }
     origin = f" of {shown(request.config_path)}" if request.config_path else ""
-    sections = {"commands": {name: command.meaning for name, command in COMMANDS.items()}, "flags": _FLAGS}
-    for name, command in COMMANDS.items():
-        options = {f"--{flag}={option.value}": option.meaning for flag, option in command.options.items()}
-        sections |= {f"flags of {name}": options} if options else {}
+    sections = {"commands": {name: meaning(name) for name in COMMANDS}, "flags": _FLAGS}
+    sections |= {f"flags of {name}": flags(name) for name in COMMANDS if flags(name)}
     sections[f"fields, with the values{origin}"] = fields
     return "\n\n".join(
         [

@@ -3,19 +3,26 @@
 import ast
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from senet_jax import list_models
-from senet_jax.commands.command_line import Request
 from senet_jax.commands.config_files import EXPERIMENTS, shown
+from senet_jax.commands.request import CommandOptions, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Prints the names of the networks, and the experiments."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Nothing can be wrong with it."""
+    """Takes no options; nothing can be wrong."""
     del request
     return _run
 
 
 def _run() -> None:
+    from senet_jax import list_models
+
     print("networks (--config.model.name), most plain and with se_ before the name; cost --model=NAME counts one:")
     names = list_models()
     ours = [name for name in names if "/" not in name]

@@ -2,28 +2,35 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, cast
 
-from senet_jax.analysis.cost import cost
-from senet_jax.analysis.parameters import count_statistics
-from senet_jax.analysis.published import ABLATIONS, NETWORKS, TITLES, Published, networks_table
-from senet_jax.commands.command_line import Request
 from senet_jax.commands.places import check_directory
-from senet_jax.config import ModelConfig
-from senet_jax.models import default_input
-from senet_jax.terminal.progress import progress
-from senet_jax.weights.configured import build_model
+from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.schema import Placeholder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Prints a Markdown table of published figures of the networks beside our counts."""
+
+    output: Annotated[Path, Placeholder("FILE.csv")] | None = None
+    """File for the table as CSV."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Nothing can be wrong with it but --output's directory, which raises ValueError."""
-    output: Path | None = request.options.get("output")
+    """Raises ValueError if the directory of --output does not exist."""
+    output = cast(Options, request.options).output
     if output is not None:
         check_directory(output)
 
     def run() -> None:
+        from senet_jax.analysis.published import ABLATIONS, NETWORKS, TITLES, counted, networks_table
+        from senet_jax.terminal.progress import progress
+
         published = (*NETWORKS, *ABLATIONS)
-        rows = [_row(network) for network in progress(published, len(published), "counting", "networks")]
+        rows = [counted(network) for network in progress(published, len(published), "counting", "networks")]
         if output is not None:
             with output.open("w", newline="") as file:
                 writer = csv.DictWriter(file, TITLES, lineterminator="\n")
@@ -32,21 +39,3 @@ def prepare(request: Request) -> Callable[[], None]:
         print(networks_table(rows))
 
     return run
-
-
-def _row(published: Published) -> dict[str, str]:
-    classes, size = default_input(published.model)
-    model = build_model(ModelConfig(published.model, **published.fields), classes)
-    counted = cost(model, size).total
-    words = [f"{name}={value}" for name, value in published.fields.items() if name != "use_bias"]
-    return {
-        "network": ", ".join([published.model, *words]),
-        "parameters": f"{counted.parameters:,}",
-        "statistics": f"{count_statistics(model, size):,}",
-        "gflops": f"{counted.multiply_adds / 1e9:.4f}",
-        "paper_parameters": published.parameters,
-        "paper_gflops": published.gflops,
-        "paper_error": published.error,
-        "table": published.table,
-        "weights": published.weights,
-    }

@@ -1,16 +1,12 @@
-"""Where commands read a trained network from and write a file to: --weights and --output."""
+"""Where commands write to, --output."""
 
 from pathlib import Path
-from typing import Any
-
-from senet_jax import load
-from senet_jax.weights.source import Loaded
 
 
-def load_source(options: dict[str, Any]) -> Loaded:
-    """Loads what --weights, --model and --step name. Raises ValueError or OSError as `senet_jax.load` does."""
-    step = options.get("step", "newest")
-    return load(options["weights"], model=options.get("model"), step=int(step) if step.isdecimal() else step)
+def check_folder(output: Path) -> None:
+    """Raises ValueError if the directory is a file; it need not exist."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output is {str(output)!r}, which is a file; give a directory")
 
 
 def check_directory(output: Path) -> None:

@@ -2,21 +2,41 @@
 
 import importlib.util
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
 
-from senet_jax.commands.command_line import Request
+from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.config import Count, Name
 from senet_jax.planning import topologies
 from senet_jax.planning.topologies import Topology
+from senet_jax.schema import Placeholder
 from senet_jax.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from senet_jax.planning.estimate import Estimate
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Compiles the training step of an experiment for a topology of TPUs that are not here.
+
+    Prints whether it fits, how fast it could be, what chips exchange and what hosts must read.
+    """
+
+    configured = True
+
+    topology: Annotated[Name, Placeholder("CHIP:SHAPE")]
+    """Topology, as in v5e:16x16 or v4:8x8x8; cpu:8 measures a step on fake devices."""
+    largest_batch: bool = False
+    """Finds the largest batch that fits, by a few more compilations."""
+    train_images: Count | None = None
+    """Number of training images, if the dataset is not prepared here."""
+
+
 def prepare(request: Request) -> Callable[[], None]:
     """Raises ValueError for a topology, a network or a dataset that is not possible, the quickest check first."""
-    options, config = request.options, request.config
-    topology = topologies.parse(options["topology"])
+    options, config = cast(Options, request.options), request.config
+    topology = topologies.parse(options.topology)
     if topology.chip is not None and importlib.util.find_spec("libtpu") is None:
         raise ValueError(
             f"--topology={topology.name} needs libtpu, which compiles for TPUs that are not here; "
@@ -31,14 +51,12 @@ def prepare(request: Request) -> Callable[[], None]:
     build_model(config.model, num_classes=1)
     check_devices(config, topology.size)
     topologies.devices(topology)
-    dataset = datasets.described(config.data, options.get("train_images"))
+    dataset = datasets.described(config.data, options.train_images)
 
     def run() -> None:
         decoding = datasets.decoding_seconds(dataset, config.data)
         print(f"compiling the training step for {topology.name}", flush=True)
-        _print(
-            estimate(config, dataset, topology), topology, decoding, wants_largest=options.get("largest_batch", False)
-        )
+        _print(estimate(config, dataset, topology), topology, decoding, wants_largest=options.largest_batch)
 
     return run
 

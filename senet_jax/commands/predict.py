@@ -4,28 +4,36 @@ import csv
 import glob
 import json
 import sys
-from collections.abc import Callable, Iterator
-from multiprocessing.pool import ThreadPool
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
-import numpy as np
-from PIL import Image
-
-from senet_jax.commands.command_line import Request
-from senet_jax.commands.places import check_directory, load_source
-from senet_jax.data import images
-from senet_jax.terminal.progress import progress
+from senet_jax.commands.places import check_directory
+from senet_jax.commands.request import File, Request, SourceOptions
+from senet_jax.config import Count
+from senet_jax.schema import Placeholder
 from senet_jax.terminal.tables import aligned
-from senet_jax.weights.source import Loaded
 
-_BATCH = 32
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SourceOptions):
+    """Prints the likeliest classes of images, files, directories or patterns, by a trained network."""
+
+    words = "IMAGES..."
+
+    top: Count = 5
+    """Classes to print of each image."""
+    batch_size: Annotated[Count, Placeholder("IMAGES")] = 32
+    """Images at a time."""
+    output: File | None = None
+    """File for the predictions: .csv, or .jsonl for JSON lines."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
     """Finds the images and loads the network. Raises ValueError or OSError for what is not there or does not fit."""
-    options = request.options
-    output: Path | None = options.get("output")
+    options = cast(Options, request.options)
+    output = options.output
     if output is not None and output.suffix not in (".csv", ".jsonl"):
         raise ValueError(f"--output is {str(output)!r}; it must end in .csv, or in .jsonl for JSON lines")
     if output is not None:
@@ -33,13 +41,16 @@ def prepare(request: Request) -> Callable[[], None]:
     files = list(dict.fromkeys(file for word in request.words for file in _files(word)))
     if not files:
         raise ValueError("predict needs images: files, directories or patterns, as in predict --weights=SOURCE *.jpg")
-    loaded = load_source(options)
+    loaded = options.load(options.weights)
     if not loaded.network.num_classes:
-        raise ValueError(f"--weights={options['weights']} has no last layer, so that it has no classes to name")
+        raise ValueError(f"--weights={options.weights} has no last layer, so that it has no classes to name")
 
     def run() -> None:
+        from senet_jax.terminal.progress import progress
+        from senet_jax.weights.predictions import predict_files
+
         found, bad = {}, {}
-        predictions = _predictions(loaded, files, options.get("batch_size", _BATCH), options.get("top", 5))
+        predictions = predict_files(loaded, files, options.batch_size, options.top)
         for file, result in progress(predictions, len(files), "predicting", "images"):
             (bad if isinstance(result, str) else found)[file] = result
         if output is None:
@@ -58,6 +69,8 @@ def _files(word: str) -> list[Path]:
     """The images that a word of the command line stands for. Raises ValueError if there are none."""
     path = Path(word).expanduser()
     if path.is_dir():
+        from PIL import Image
+
         known = Image.registered_extensions()
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in known)
     else:
@@ -65,28 +78,6 @@ def _files(word: str) -> list[Path]:
     if not found:
         raise ValueError(f"there are no images {word!r}; give files, directories or patterns")
     return found
-
-
-def _predictions(loaded: Loaded, files: list[Path], batch_size: int, top: int) -> Iterator[tuple[Path, Any]]:
-    """Each file with its likeliest classes, or with what is wrong with it."""
-
-    def crop(file: Path) -> np.ndarray | str:
-        try:
-            return loaded.preprocessing.crop_pixels(images.read(file.read_bytes()))
-        except (OSError, ValueError) as error:
-            return str(error)
-
-    size = loaded.preprocessing.image_size
-    with ThreadPool() as pool:
-        for start in range(0, len(files), batch_size):
-            batch = files[start : start + batch_size]
-            crops = pool.map(crop, batch)
-            pixels = np.zeros((min(batch_size, len(files)), size, size, loaded.preprocessing.channels), np.uint8)
-            for row, pixel in enumerate(crops):
-                if not isinstance(pixel, str):
-                    pixels[row] = pixel
-            for file, pixel, row in zip(batch, crops, loaded.probabilities(pixels), strict=False):
-                yield file, pixel if isinstance(pixel, str) else loaded.named(row, top)
 
 
 def _table(found: dict[Path, Any]) -> list[str]:

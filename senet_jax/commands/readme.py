@@ -2,13 +2,24 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
 
-from senet_jax.analysis import readme
-from senet_jax.commands.command_line import Request
+from senet_jax.commands.request import CommandOptions, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Writes the tables of README.md and docs/ from experiments/results, in a checkout of the repository."""
+
+    check: bool = False
+    """Writes nothing, and exits with status 1 if a table differs."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
     """Makes the tables. Raises ValueError outside a checkout of the repository."""
+    from senet_jax.analysis import readme
+
     if not readme.RESULTS.is_dir():
         raise ValueError(f"readme needs a checkout of the repository; {readme.RESULTS} does not exist")
     tables = readme.tables()
@@ -25,4 +36,4 @@ def prepare(request: Request) -> Callable[[], None]:
             path.write_text(text)
             print(f"written: {path.relative_to(readme.ROOT)}")
 
-    return check if request.options.get("check") else write
+    return check if cast(Options, request.options).check else write

@@ -9,22 +9,40 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from senet_jax import workdir as workdirs
-from senet_jax.analysis.cost import Cost, cost
-from senet_jax.commands.command_line import Request
-from senet_jax.config import Experiment
-from senet_jax.data import Dataset, open_dataset, preview
+from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.config import Count, Experiment
 from senet_jax.files import replace_text
-from senet_jax.runs.workers import train_all
-from senet_jax.schema import did_you_mean
+from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.sweep import Sweep, resolve, shard
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import aligned
-from senet_jax.training.plan import make_plan
-from senet_jax.training.stopping import handled_by
-from senet_jax.weights.configured import build_model
+from senet_jax.workdir import RunState
+
+if TYPE_CHECKING:
+    from senet_jax.analysis.cost import Cost
+    from senet_jax.data import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Trains the variants that sweep() in --config returns, each in a directory of --workdir.
+
+    The same command again skips finished variants, resumes unfinished ones and retries failed ones.
+    """
+
+    configured = True
+
+    dry_run: bool = False
+    """Prints the table of variants and exits."""
+    only: Annotated[str, Placeholder("PATTERN")] = "*"
+    """Trains the variants whose names match, as in 'ratio=8*' or '*/seed=0'."""
+    shard: Annotated[str, Placeholder("K/N")] = "1/1"
+    """Trains the K-th of N parts, as in 3/8, for several machines."""
+    jobs: Count = 1
+    """Number of variants to train at a time, each in a process."""
 
 
 @dataclass(frozen=True)
@@ -37,42 +55,45 @@ class _Row:
     parameters: int
     multiply_adds: int
     duration: str
-    """In steps, or in the configuration's words where the dataset is not there."""
+    """In steps, or in the configuration's words if the dataset is not prepared."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
     """Checks all that can be refused in all variants, and counts them.
 
-    Raises ValueError for what is not possible in one of them, and where the workdir holds another configuration's run.
+    Raises ValueError for what is not possible in one of them, and if the workdir holds another configuration's run.
     """
-    sweep, options = cast(Sweep, request.sweep), request.options
+    sweep, options = cast(Sweep, request.sweep), cast(Options, request.options)
     workdir = request.workdir or Path("runs") / request.name
     configs = resolve(request.config, sweep)
     names = _choose(list(configs), options)
     workdirs.check(workdir, request.config)
     for name, config in configs.items():
         workdirs.check(workdir / name, config)
-    dry_run: bool = options.get("dry_run", False)
-    rows = _rows(sweep, configs, dry_run)
+    rows = _rows(sweep, configs, options.dry_run)
 
     def run() -> None:
         _print_table(workdir, rows, names)
-        if not dry_run:
+        if not options.dry_run:
             _train(request, workdir, rows, {workdir / name: configs[name] for name in names})
 
     return run
 
 
-def _choose(names: list[str], options: dict[str, Any]) -> list[str]:
-    pattern: str = options.get("only", "*")
-    chosen = fnmatch.filter(names, pattern)
+def _choose(names: list[str], options: Options) -> list[str]:
+    chosen = fnmatch.filter(names, options.only)
     if not chosen:
-        raise ValueError(f"--only={pattern} is none of {', '.join(names)}{did_you_mean(pattern, names)}")
-    return shard(chosen, options.get("shard", "1/1"))
+        raise ValueError(f"--only={options.only} is none of {', '.join(names)}{did_you_mean(options.only, names)}")
+    return shard(chosen, options.shard)
 
 
 def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[str, _Row]:
     """Of all variants; each dataset is opened and each network counted once. A dry run opens only what is prepared."""
+    from senet_jax.analysis.cost import cost
+    from senet_jax.data import open_dataset, preview
+    from senet_jax.training.plan import make_plan
+    from senet_jax.weights.configured import build_model
+
     data = {repr(config.data): config.data for config in configs.values()}
     datasets: dict[str, Dataset] = {}
     counted: dict[str, Cost] = {}
@@ -114,19 +135,24 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str]) -> None
         row = rows[name]
         changes = " ".join(f"{field}={value}" for field, value in row.changes.items())
         counts = f"{row.parameters:,}", f"{row.multiply_adds / 1e9:.4g}"
-        table.append((name, changes, *counts, row.duration, textwrap.shorten(workdirs.state(workdir / name), 90)))
+        table.append((name, changes, *counts, row.duration, textwrap.shorten(workdirs.describe(workdir / name), 90)))
     print(*aligned(table, left=(0, 1, 5)), sep="\n")
     print(f"{len(names)} of {len(rows)} variants, in {workdir}", flush=True)
 
 
 def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Path, Experiment]) -> None:
+    from senet_jax.runs.workers import train_all
+    from senet_jax.training.stopping import handled_by
+
     content = {
         "name": request.name,
         "variants": {name: asdict(row) for name, row in rows.items()},
     }
     workdir.mkdir(parents=True, exist_ok=True)
     replace_text(workdir / workdirs.SWEEP, json.dumps(content, indent=2) + "\n")
-    pending = {directory: config for directory, config in runs.items() if not workdirs.is_finished(directory)}
+    pending = {
+        directory: config for directory, config in runs.items() if workdirs.state(directory) is not RunState.DONE
+    }
 
     def say(directory: Path, text: str) -> None:
         print(f"{directory.relative_to(workdir)}: {text}", flush=True)
@@ -134,11 +160,11 @@ def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Pa
     try:
         print(f"each prints into its {workdirs.LOG}", flush=True)
         with handled_by(signal.default_int_handler, [signal.SIGTERM]):
-            train_all(pending, workdir / ".programs" / platform.node(), request.options.get("jobs", 1), say)
+            train_all(pending, workdir / ".programs" / platform.node(), request.options.jobs, say)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on")
         sys.exit(130)
     _print_table(workdir, rows, [str(directory.relative_to(workdir)) for directory in runs])
-    failed = [directory for directory in runs if workdirs.state(directory).startswith("failed")]
+    failed = [directory for directory in runs if workdirs.state(directory) is RunState.FAILED]
     if failed:
         sys.exit(f"{program.name()}: {len(failed)} of {len(runs)} runs failed; the same command tries them again")

@@ -4,39 +4,66 @@ import datetime
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from senet_jax import workdir as workdirs
-from senet_jax.commands.command_line import Request
-from senet_jax.data.bad_images import TooManyBadImagesError
-from senet_jax.data.supervised import WorkerError
-from senet_jax.runs.run import run
+from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
-from senet_jax.training.checkpoints import SaveError
-from senet_jax.training.compilation import keep_programs
-from senet_jax.training.plan import Plan, open_plan
-from senet_jax.training.stopping import StoppedError
-from senet_jax.weights import runs
-from senet_jax.weights.manifests import UnusableError
+from senet_jax.workdir import RunState
 
-_ENDS = FloatingPointError, SaveError, TooManyBadImagesError, WorkerError, workdirs.BusyError, UnusableError
-"""Errors of a run whose message says it all."""
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Trains an experiment, or goes on with the one in --workdir; the default."""
+
+    configured = True
 
 
 def prepare(request: Request) -> Callable[[], None]:
     """Checks all that can be refused, the quickest first. Raises ValueError for what cannot be done."""
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     workdirs.check(workdir, request.config)
-    if workdirs.is_finished(workdir):
+    if workdirs.state(workdir) is RunState.DONE:
         return lambda: _say_finished(workdir)
+
+    from senet_jax.data.bad_images import TooManyBadImagesError
+    from senet_jax.data.supervised import WorkerError
+    from senet_jax.runs.run import run as train
+    from senet_jax.training.checkpoints import SaveError
+    from senet_jax.training.compilation import keep_programs
+    from senet_jax.training.plan import open_plan
+    from senet_jax.training.stopping import StoppedError
+    from senet_jax.weights import runs
+    from senet_jax.weights.manifests import UnusableError
+
     plan = open_plan(request.config)
     dataset = plan.dataset
     runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
-    if workdirs.state(workdir) == "new":
+    if workdirs.state(workdir) is RunState.NEW:
         plan.start  # noqa: B018  # Weights that do not fit are refused before anything is written.
     workdirs.make_writable(workdir)
-    return lambda: _run(plan, workdir)
+
+    ends = FloatingPointError, SaveError, TooManyBadImagesError, WorkerError, workdirs.BusyError, UnusableError
+
+    def run() -> None:
+        if kept := keep_programs():
+            print(f"compiled programs are kept in {kept}; JAX_ENABLE_COMPILATION_CACHE=false keeps none")
+        try:
+            with workdirs.locked(workdir):
+                train(plan, workdir)
+        except (KeyboardInterrupt, StoppedError) as stopped:  # The former before the first step.
+            said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
+            print(f"\n{said}; {program.command_line('train', workdir)} goes on")
+            sys.exit(status)
+        except ends as error:
+            sys.exit(f"{program.name()}: error: {error}")
+        except OSError as error:
+            where = "" if error.filename else f" in {workdir}, which {workdirs.space(workdir)}"
+            sys.exit(f"{program.name()}: error: {error}{where}; the checkpoints that are there stay")
+
+    return run
 
 
 def _say_finished(workdir: Path) -> None:
@@ -59,20 +86,3 @@ def _more_epochs(workdir: Path) -> str:
     words += ["--config.init.head=keep", *(["--noconfig.init.insert_se"] if config.init.insert_se else [])]
     words += [f"--config.duration={config.duration}", f"--workdir={workdir}-more"]
     return f"{program.command()} train {shlex.join(words)}"
-
-
-def _run(plan: Plan, workdir: Path) -> None:
-    if kept := keep_programs():
-        print(f"compiled programs are kept in {kept}; JAX_ENABLE_COMPILATION_CACHE=false keeps none")
-    try:
-        with workdirs.locked(workdir):
-            run(plan, workdir)
-    except (KeyboardInterrupt, StoppedError) as stopped:  # The former before the first step.
-        said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
-        print(f"\n{said}; {program.command_line('train', workdir)} goes on")
-        sys.exit(status)
-    except _ENDS as error:
-        sys.exit(f"{program.name()}: error: {error}")
-    except OSError as error:
-        where = "" if error.filename else f" in {workdir}, which {workdirs.space(workdir)}"
-        sys.exit(f"{program.name()}: error: {error}{where}; the checkpoints that are there stay")

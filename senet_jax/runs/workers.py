@@ -56,7 +56,7 @@ def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: C
                     trained = True
                     worker.process.join()
                     workdirs.write_failure(directory, f"its process ended with exit code {worker.process.exitcode}")
-                say(directory, workdirs.state(directory) if trained else "skipped: another process is training it")
+                say(directory, workdirs.describe(directory) if trained else "skipped: another process is training it")
     finally:
         with handled_by(signal.SIG_DFL):  # A second signal ends the process at once.
             for worker, _ in busy.values():
@@ -118,7 +118,7 @@ def _train(directory: Path, config: Experiment) -> bool:
 
 
 def _train_alone(directory: Path, config: Experiment) -> None:
-    if workdirs.is_finished(directory):
+    if workdirs.state(directory) is workdirs.RunState.DONE:
         return
     with (directory / workdirs.LOG).open("ab") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())

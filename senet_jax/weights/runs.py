@@ -13,9 +13,7 @@ from senet_jax.config import Experiment, ModelConfig
 from senet_jax.schema import from_dict, to_dict
 from senet_jax.weights import manifests
 from senet_jax.weights.preprocessing import Preprocessing
-from senet_jax.workdir import BEST, CHECKPOINTS, NETWORK
-
-_NO_CHECKPOINT = "{workdir} has no complete checkpoint; train first, or give another workdir"
+from senet_jax.workdir import BEST, CHECKPOINTS, NETWORK, no_checkpoint
 
 
 class Description(NamedTuple):
@@ -131,7 +129,7 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
         ) from error
     directory = (workdir / CHECKPOINTS).absolute()
     if not directory.is_dir():
-        raise ValueError(_NO_CHECKPOINT.format(workdir=workdir))
+        raise no_checkpoint(workdir)
     handlers = {"state": ocp.PyTreeCheckpointHandler()}
     with (
         quiet(),
@@ -141,7 +139,7 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
     ):
         found = sorted(manager.all_steps())
         if not found:
-            raise ValueError(_NO_CHECKPOINT.format(workdir=workdir))
+            raise no_checkpoint(workdir)
         chosen = found[-1] if step == "newest" else step
         if chosen not in found:
             known = ", ".join(map(str, found))

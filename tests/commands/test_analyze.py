@@ -14,10 +14,12 @@ from random_variables import random_variables
 
 from senet_jax import create_model
 from senet_jax.commands import analyze
-from senet_jax.commands.command_line import Request, main
+from senet_jax.commands.command_line import main
+from senet_jax.commands.request import Request
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.schema import to_dict
 from senet_jax.training import bad_steps, metrics
+from senet_jax.training import plan as plans
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.plan import open_plan
 from senet_jax.training.state import TrainState
@@ -39,7 +41,7 @@ def plan(config):
 @pytest.fixture
 def workdir(config, plan, tmp_path, monkeypatch):
     """Workdir of a run of a smaller network, with random parameters."""
-    monkeypatch.setattr(analyze, "open_plan", lambda config: plan)
+    monkeypatch.setattr(plans, "open_plan", lambda config: plan)
     variables = random_variables(TINY, jnp.zeros((1, 8, 8, 1)))
     params = variables["params"]
     optimizer_state, bad = plan.optimizer.init(params), bad_steps.none(params)
@@ -105,13 +107,13 @@ def test_classes_of_imagenet():
 def test_invalid_workdirs_and_classes_are_refused(config, plan, workdir, tmp_path, monkeypatch, capsys):
     def refused(message, workdir=workdir, **options):
         with pytest.raises(ValueError, match=message):
-            analyze.prepare(Request("analyze", config, workdir=workdir, options=options))
+            analyze.prepare(Request("analyze", config, workdir=workdir, options=analyze.Options(**options)))
 
     refused("--classes has 'O'; the dataset's 10 classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9", classes=("0", "O"))
     refused("has no complete checkpoint; train first", workdir=tmp_path / "empty")
     refused("which is a file; give a directory", output=tmp_path / "config.json")
     plain = dataclasses.replace(plan, model=TINY.clone(attention=None))
-    monkeypatch.setattr(analyze, "open_plan", lambda config: plain)
+    monkeypatch.setattr(plans, "open_plan", lambda config: plain)
     refused("ResNet has no gates to observe")
     with pytest.raises(SystemExit):
         main(["analyze"])

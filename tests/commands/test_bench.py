@@ -94,18 +94,18 @@ def test_one_that_fails_ends_it(contestants, tmp_path, settings, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--model=se_resnet50", "--model is 'se_resnet50'; bench takes timm/seresnet50, timm/seresnext50_32x4d"),
-        ("--modes=training,infer", "--modes has 'infer'; allowed are training, inference"),
+        ("--model=se_resnet50", "--model is 'se_resnet50'; it must be one of timm/seresnet50, timm/seresnext50_32x4d"),
+        ("--modes=training,infer", "--modes is ('training', 'infer'); it must be training, inference or both"),
         (
             "--variants=our",
-            "--variants has 'our'; allowed are ours, ours_unfused, ours_portable, ours_xla, flax, timm,",
+            "--variants is ('our',); it must be a tuple, each element one of ours, ours_unfused,",
         ),
-        ("--variants=", "--variants has ''; allowed are"),
-        ("--dtype=fp16", "--dtype has 'fp16'; allowed are float32, bfloat16"),
-        ("--rounds=0", "--rounds is 0; it must be 1 or more"),
+        ("--modes=", "--modes is (); it must be training, inference or both"),
+        ("--dtype=fp16", "--dtype is 'fp16'; it must be one of float32, bfloat16"),
+        ("--rounds=0", "--rounds is 0; it must be a whole number of 1 or more"),
         ("--variants=timm", "the timm variants need --peer_python=FILE"),
         (f"--peer_python={sys.executable}", "it must be a Python that has timm and PyTorch"),
-        (f"--output={__file__}", "a file; it must be a directory"),
+        (f"--output={__file__}", "which is a file; give a directory"),
     ],
 )
 def test_a_bad_flag_is_refused(words, message, capsys):

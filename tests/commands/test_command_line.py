@@ -92,7 +92,7 @@ def test_eval_of_weights():
     assert (request.workdir, request.config.seed, request.overrides) == (Path("runs/good"), 7, frozenset())
     request = parse(["eval", "--weights=a/b", "--config.data.name=cifar10"])
     assert (request.workdir, request.config.data.name, request.overrides) == (None, "cifar10", {"data.name"})
-    assert request.options == {"weights": "a/b"}
+    assert request.options.weights == "a/b"
 
 
 def test_a_workdir_gives_its_configuration_to_another_run():
@@ -198,13 +198,16 @@ def test_a_file_does_not_inherit_from_the_last():
         ("--config", "--config has no value; give one, as in --config=VALUE"),
         ("--config.seed", "--config.seed has no value; give one, as in --config.seed=VALUE"),
         ("--config=", "--config=: it must be a local path"),
-        ("--workdir=gs://bucket/run", "--workdir=gs://bucket/run: it must be a local path (a bucket can be mounted)"),
+        (
+            "--workdir=gs://bucket/run",
+            "--workdir=gs://bucket/run: it must be a local path, such as that of a mounted bucket",
+        ),
         ("list --workdir=x", "list takes no flags; --config, --config.FIELD and --workdir are for train and eval"),
         ("list --config.seed=1", "list takes no flags"),
-        ("cost", "cost needs --model=NAME, the name of a network; the command list prints them"),
+        ("cost", "cost needs --model=NAME: Name of a network; `list` prints them."),
         ("cost --model=resnet50 --config=x.py", "cost takes --model, --image_size, --num_classes, --ratio, --depth; -"),
-        ("cost --model=resnet50 --depth=deep", "--depth=deep: it must be a whole number"),
-        ("cost --model=resnet50 --image_size=0", "--image_size is 0; it must be 1 or more"),
+        ("cost --model=resnet50 --depth=deep", "--depth=deep: it must be a whole number of 1 or more"),
+        ("cost --model=resnet50 --image_size=0", "--image_size is 0; it must be a whole number of 1 or more"),
         ("cost --model=resnet51", "there is no network 'resnet51'; the nearest are "),
         ("cost --model=resnet50 --ratio=8", "resnet50 has no squeeze-and-excitation"),
         ("--model=resnet50", "take --config.model.name"),

@@ -54,8 +54,8 @@ def test_another_number_of_classes(weights):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "convert needs --weights=SOURCE, a workdir, a weight file, a folder in timm's format or a repository"),
-        ("--weights=a.safetensors", "convert needs --output=FILE.safetensors|FOLDER, a new file, or a new f"),
+        ("", "convert needs --weights=SOURCE: Trained network: a workdir, a weight file, a folder in timm's format"),
+        ("--weights=a.safetensors", "convert needs --output=FILE.safetensors|FOLDER: Name of a new file, or"),
         ("--weights=a.safetensors --output=b.pth", "--output is 'b.pth'; it must end in .safetensors, or in n"),
         ("--weights=a.safetensors --output=gs://b/b.safetensors", "--output=gs://b/b.safetensors: it must be a l"),
         ("--weights=a.safetensors --output=a.safetensors", "--output is 'a.safetensors', which exists already; give"),
@@ -63,8 +63,14 @@ def test_another_number_of_classes(weights):
         ("--weights=absent --output=b.safetensors", "there is no weight file 'absent'"),
         ("--weights=damaged --output=b.safetensors", "damaged cannot be read as a weight file: it is empty"),
         ("--weights=other --output=b.safetensors", "other does not hold the weights of this ResNet; missing: bn1.bias"),
-        ("--weights=a.safetensors --output=b.safetensors --num_classes=-1", "num_classes is -1; it must be at least 1"),
-        ("--weights=a.safetensors --output=b.safetensors --workdir=x", "convert takes --model, --weights, --output, "),
+        (
+            "--weights=a.safetensors --output=b.safetensors --num_classes=-1",
+            "--num_classes is -1; it must be a whole number of 1",
+        ),
+        (
+            "--weights=a.safetensors --output=b.safetensors --workdir=x",
+            "convert takes --model, --step, --weights, --output, ",
+        ),
     ],
 )
 def test_errors_are_one_line_and_nothing_is_written(words, message, weights, capsys):

@@ -49,7 +49,7 @@ def test_a_file_that_differs_is_not_left(weights, monkeypatch):
         ("--format=tflite --output=a", "--format is 'tflite'; it must be one of stablehlo, onnx"),
         ("--format=stablehlo --output=a.safetensors", "'a.safetensors', which exists already"),
         ("--format=stablehlo --output=x/a", "there is no directory 'x'"),
-        ("--output=a", "export needs --format=FORMAT, stablehlo"),
+        ("--output=a", "export needs --format=stablehlo|onnx: Format of the file"),
     ],
 )
 def test_invalid_flags_are_refused(words, message, weights, capsys):

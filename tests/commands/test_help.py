@@ -14,6 +14,6 @@ def test_help(words, capsys):
     assert text.startswith(f"usage: launch.py [{'|'.join(COMMANDS)}] [--config=FILE]")
     assert all(f"\n  {name}=" in text for name in field_types(Experiment))
     assert all(name in text for name in COMMANDS)
-    assert all(f"\n  --{flag}=" in text for command in COMMANDS.values() for flag in command.options)
+    assert all(f"\n  --{flag}=" in text for options in COMMANDS.values() for flag in field_types(options))
     assert "Reduction ratio of the squeeze-and-excitation blocks" in text
     assert ("batch_size=8 " in text) == ("=8" in words)

@@ -1,5 +1,5 @@
 from senet_jax.commands import list as listing
-from senet_jax.commands.command_line import Request
+from senet_jax.commands.request import Request
 
 
 def test_networks_come_by_name_and_experiments_with_their_first_line(capsys):

@@ -1,16 +1,17 @@
 import csv
 from pathlib import Path
 
+from senet_jax.analysis import published
 from senet_jax.analysis.published import ABLATIONS, NETWORKS, Published
 from senet_jax.commands import networks
-from senet_jax.commands.command_line import Request
+from senet_jax.commands.request import Request
 
 
 def test_counts_stand_beside_published_figures(monkeypatch, capsys, tmp_path):
-    published = Published("se_resnet20_cifar", "4", {"ratio": 8}, gflops="0.04", error="8.75")
-    monkeypatch.setattr(networks, "NETWORKS", (published,))
-    monkeypatch.setattr(networks, "ABLATIONS", ())
-    networks.prepare(Request("networks", options={"output": tmp_path / "networks.csv"}))()
+    network = Published("se_resnet20_cifar", "4", {"ratio": 8}, gflops="0.04", error="8.75")
+    monkeypatch.setattr(published, "NETWORKS", (network,))
+    monkeypatch.setattr(published, "ABLATIONS", ())
+    networks.prepare(Request("networks", options=networks.Options(output=tmp_path / "networks.csv")))()
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("| network | parameters | running statistics | G multiply-adds | paper: GFLOPs |")
     with (tmp_path / "networks.csv").open() as file:

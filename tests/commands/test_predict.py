@@ -72,7 +72,7 @@ def test_from_python(folder):
         ("", "predict needs images: files, directories or patterns"),
         ("absent*.png", "there are no images 'absent*.png'; give files"),
         ("x --output=x.txt", "--output is 'x.txt'; it must end in .csv, or in .jsonl"),
-        ("x --top=0", "--top is 0; it must be 1 or more"),
+        ("x --top=0", "--top is 0; it must be a whole number of 1 or more"),
     ],
 )
 def test_invalid_flags_are_refused(words, message, folder, capsys):

@@ -100,7 +100,7 @@ def test_a_part_of_the_sweep(capsys):
         (RATIOS, "--config.model.ratio=8", "--config.model.ratio is given, but the sweep sets it too, in 'ratio=4/s"),
         (RATIOS, "--only=ratio=5", "--only=ratio=5 is none of no SE/seed=0, no SE/seed=1, ratio=4/seed=0"),
         (RATIOS, "--shard=4/3", "the shard is '4/3'; it must be a part and their number"),
-        (RATIOS, "--jobs=0", "--jobs is 0; it must be 1 or more"),
+        (RATIOS, "--jobs=0", "--jobs is 0; it must be a whole number of 1 or more"),
         (RATIOS, "--workdir=ratios.py", "--workdir=ratios.py is a file"),
         (RATIOS, "--config.batch_size=32", "ratio=4/seed=0 holds a run of another configuration: batch_size is 32, w"),
     ],
@@ -165,7 +165,7 @@ def test_a_run_that_fails_and_a_process_that_dies_are_recorded_and_end_no_other(
 
     train_all(runs, tmp_path / "programs", 1, say)
     died = "failed: its process ended with exit code -9"
-    failed = workdirs.state(tmp_path / "second")
+    failed = workdirs.describe(tmp_path / "second")
     assert failed.startswith("failed: ValueError: there is no network 'se_resnet21_cifar'")
     assert said == [("first", "starts"), ("first", died), ("second", "starts"), ("second", failed)]
     assert "Traceback" in (tmp_path / "second" / workdirs.LOG).read_text()

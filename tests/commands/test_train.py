@@ -6,7 +6,8 @@ import pytest
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands import train
-from senet_jax.commands.command_line import Request, parse
+from senet_jax.commands.command_line import parse
+from senet_jax.commands.request import Request
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.runs.run import shrink_warning
 from senet_jax.schema import to_dict

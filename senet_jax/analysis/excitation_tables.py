@@ -1,0 +1,118 @@
+"""Tables and arrays of what the gates of a network do."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from senet_jax.analysis.excitations import CONSTANT, NEAR, Excitations
+from senet_jax.terminal.tables import aligned
+
+_EXPLANATION = """
+The std is over images, averaged over channels. Near 0 and near 1 is the share of gates
+closer than {near}, constant the share of channels with a std below {constant}, between classes the share of the
+gates' variance that is between the means of classes: where classes do not matter, {chance:.1%} by chance.
+
+Test accuracy where all gates of some blocks are replaced by their means over images:
+"""
+_FORMATS = {"mean": ".3f", "std": ".3f", "channels": "d", "accuracy": ".2%", "difference": "+.2%"}
+"""Of the printed columns; all others are shares."""
+
+
+def printed(found: Excitations, left: Mapping[str, float]) -> str:
+    """Returns the tables of blocks and of replaced gates, with their explanation."""
+    chance = (np.count_nonzero(found.images) - 1) / (found.images.sum() - 1)
+    explanation = _EXPLANATION.format(near=NEAR, constant=CONSTANT, chance=chance)
+    return "\n".join([*_lines(_blocks(found)), explanation, *_lines(_replaced(found, left))])
+
+
+def save(
+    output: Path,
+    title: str,
+    class_names: Sequence[str],
+    classes: Mapping[str, int],
+    found: Excitations,
+    left: Mapping[str, float],
+) -> None:
+    """Writes pictures, tables and an array file.
+
+    In that are "classes", their names, "images" of each, and for each block "<block>/mean" and "<block>/std" over
+    the images of each class, (classes, c).
+    """
+    from senet_jax.analysis import excitation_pictures as pictures  # Matplotlib is slow to import.
+
+    output.mkdir(parents=True, exist_ok=True)
+    pictures.plot_means(found, classes, output / "classes.png", f"Mean gates: {title}")
+    two = dict(list(classes.items())[:2])
+    pictures.plot_stds(found, two, output / "instances.png", f"Mean gates ± std: {title}")
+    tables = {"blocks": _blocks(found), "replaced": _replaced(found, left), "gates": _gates(found, classes)}
+    for name, rows in tables.items():
+        with (output / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    arrays: dict[str, Any] = {
+        f"{path}/{name}": values.astype(np.float32)
+        for path, gates in found.blocks.items()
+        for name, values in (("mean", gates.class_mean), ("std", gates.class_std))
+    }
+    np.savez_compressed(output / "excitations.npz", classes=np.array(class_names), images=found.images, **arrays)
+
+
+def _blocks(found: Excitations) -> list[dict[str, Any]]:
+    """A row for each block."""
+    return [
+        {
+            "block": path,
+            "channels": gates.channels,
+            "mean": _rounded(gates.mean.mean()),
+            "std": _rounded(gates.std.mean()),
+            "near_0": _rounded(gates.near_zero),
+            "near_1": _rounded(gates.near_one),
+            "constant": _rounded(gates.constant),
+            "between_classes": _rounded(gates.between_classes),
+        }
+        for path, gates in found.blocks.items()
+    ]
+
+
+def _replaced(found: Excitations, left: Mapping[str, float]) -> list[dict[str, Any]]:
+    """A row for the network as it is, and for each group of blocks whose gates are replaced."""
+    return [
+        {"replaced": name, "accuracy": _rounded(accuracy), "difference": _rounded(accuracy - found.accuracy)}
+        for name, accuracy in ({"none": found.accuracy} | dict(left)).items()
+    ]
+
+
+def _gates(found: Excitations, classes: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What the pictures show: a row for each block, class and channel."""
+    rows = []
+    for path in found.shown:
+        gates = found.blocks[path]
+        moments = {"all classes": (gates.mean, gates.std)}
+        moments |= {name: (gates.class_mean[label], gates.class_std[label]) for name, label in classes.items()}
+        for name, (mean, std) in moments.items():
+            rows += [
+                {"block": path, "class": name, "channel": int(channel)}
+                | {"mean": _rounded(mean[channel]), "std": _rounded(std[channel])}
+                for channel in gates.sampled
+            ]
+    return rows
+
+
+def _rounded(value: Any) -> float:
+    return float(f"{value:.6g}")
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The rows as lines under their titles, the first column flush left."""
+    cells = [
+        [name.replace("_", " ") for name in rows[0]],
+        *(
+            [format(value, "" if isinstance(value, str) else _FORMATS.get(name, ".1%")) for name, value in row.items()]
+            for row in rows
+        ),
+    ]
+    return aligned(cells)

@@ -1,0 +1,97 @@
+"""The report of a sweep: tables, pictures and a page."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from senet_jax import workdir as workdirs
+from senet_jax.analysis import comparison_pictures as pictures
+from senet_jax.analysis import page
+from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
+from senet_jax.schema import flatten
+from senet_jax.terminal.tables import aligned
+from senet_jax.training import logs
+
+_NOTE = (
+    "Mean and std over seeds, on the test images after the last step. The difference is to the baseline "
+    f"over pairs of equal seeds, in percentage points, with its {CONFIDENCE:.0%} confidence interval (paired t-test). "
+    "It is not significant if the interval contains zero. GFLOPs are multiply-adds of convolutions and dense layers "
+    "for one image."
+)
+_PICTURES = {
+    "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
+    "parameters.png": "Test accuracy over the number of parameters.",
+    "training.png": "Training loss and test accuracy: mean over seeds, and between the lowest and the highest a band.",
+}
+
+
+def write_report(content: Mapping[str, Any], done: Mapping[str, Path], states: Mapping[str, str], output: Path) -> str:
+    """Writes tables, figures and page of a sweep, and returns the table for the terminal.
+
+    `content` is that of sweep.json, `done` has the workdirs of the runs that have ended, `states` the states of all in
+    words.
+    """
+    runs = {name: _read(content, name, directory) for name, directory in done.items()}
+    summaries = summarise(list(runs.values()))
+    rows = cells(summaries)
+    output.mkdir(parents=True, exist_ok=True)
+    write_runs(output / "runs.csv", runs.values())
+    with (output / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    (output / "table.md").write_text(markdown(rows) + "\n")
+    (output / "table.tex").write_text(latex(rows))
+    topic = content["name"].replace("_", " ").capitalize()
+    if len(summaries) > 1:
+        pictures.plot_accuracy(summaries, output / "accuracy.png", f"{topic}: test accuracy")
+        pictures.plot_parameters(summaries, output / "parameters.png", f"{topic}: accuracy and parameters")
+    curves: dict[str, list[list[dict[str, Any]]]] = {}
+    for name, directory in done.items():
+        curves.setdefault(runs[name].variant, []).append(logs.read(directory))
+    pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
+    (output / "report.html").write_text(_page(content, done, states, runs, output))
+    return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)]))
+
+
+def _read(content: Mapping[str, Any], name: str, directory: Path) -> Run:
+    variant = content["variants"][name]
+    results = workdirs.read_result(directory)
+    changes = {field: value for field, value in variant["changes"].items() if field != "seed"}
+    counts = variant["parameters"], variant["multiply_adds"]
+    return Run(variant["group"], results["seed"], variant["baseline"], changes, *counts, results)
+
+
+def _page(
+    content: Mapping[str, Any],
+    done: Mapping[str, Path],
+    states: Mapping[str, str],
+    runs: Mapping[str, Run],
+    output: Path,
+) -> str:
+    summaries = summarise(list(runs.values()))
+    baselines = [number for number, each in enumerate(summaries) if each.is_baseline]
+    configs = [flatten(workdirs.read_config(directory)) for directory in done.values()]
+    shared = {name: value for name, value in configs[0].items() if all(value == other[name] for other in configs)}
+    fields = [{"field": name, "value": str(value)} for name, value in shared.items()]
+    commit, hardware = (
+        ", ".join(dict.fromkeys(str(run.results[name]) for run in runs.values())) for name in ("commit", "hardware")
+    )
+    log = []
+    for name, text in states.items():
+        results: Mapping[str, Any] = runs[name].results if name in runs else {}
+        seconds = f"{results['seconds']:,.0f}" if "seconds" in results else ""
+        log.append({"run": name, "state": text, "seconds of training": seconds, "ended": results.get("finished", "")})
+    shown = [page.picture(output / name, caption) for name, caption in _PICTURES.items() if (output / name).is_file()]
+    command = next(iter(runs.values())).results["command"]
+    return page.page(
+        content["name"],
+        f"{len(done)} of {len(states)} runs have ended. Commit {commit}; {hardware}.",
+        {
+            "Results": [page.table(cells(summaries), baselines), page.note(_NOTE)],
+            "Pictures": shown,
+            "Runs": [page.table(log), page.note(f"Command: {command}")],
+            "What all runs share": [page.folded(f"{len(fields)} fields of the configuration", page.table(fields))],
+        },
+    )
