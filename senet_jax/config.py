@@ -104,8 +104,9 @@ class ModelConfig:
     statistics_group: Annotated[
         Count | None,
         Relation(
-            "a positive number that divides config.batch_size, {config.batch_size}, or none",
-            lambda group, config: group is None or config.batch_size % group == 0,
+            "a positive number that divides config.batch_size, {config.batch_size}, over config.accumulate, "
+            "{config.accumulate}, or none",
+            lambda group, config: group is None or config.batch_size % (group * config.accumulate) == 0,
         ),
     ] = None
     """Examples that share batch-norm statistics (ghost batch normalisation); None: the whole global batch."""
@@ -165,6 +166,22 @@ class DataConfig:
     ] = 0
     """Train on images with the mean in a square of this many pixels a side, somewhere: 16 on CIFAR-10, 8 on CIFAR-100
     (arXiv 1708.04552); 0: off."""
+    rotation: NotNegative = 0.0
+    """Train on images turned by at most so many degrees either way; 10 in the authors' later recipe."""
+    rand_augment: Annotated[float, Rule("a number from 0 to 10", lambda value: 0 <= value <= 10)] = 0.0
+    """Train with RandAugment of this magnitude, two operations an image (arXiv 1909.13719, 2110.00476); 0: off."""
+    color_jitter: NotNegative = 0.0
+    """Train on images with brightness, contrast and saturation changed by at most this share; 0: off."""
+    pixel_jitter: Annotated[CountOrZero, Rule("a whole number from 0 to 255", lambda value: value <= 255)] = 0
+    """Train on images with a number of at most this, either way, added to each value of 0 to 255; 20 in the authors'
+    later recipe, which does not say whether one for each pixel, as here, or one for an image."""
+    random_erasing: Annotated[float, Rule("a number from 0 to 1", lambda value: 0 <= value <= 1)] = 0.0
+    """Train on images with a rectangle of noise in this share of them (arXiv 1708.04896)."""
+    mixup: NotNegative = 0.0
+    """Train on mixtures of two images and their labels, with shares from a beta distribution with both parameters of
+    this value (arXiv 1710.09412); 0: off. With `cutmix` too, either is chosen for a batch with probability 1/2."""
+    cutmix: NotNegative = 0.0
+    """Train on images with a rectangle of another, and both labels, with shares as for `mixup` (arXiv 1905.04899)."""
     center_crop: Share = 1.0
     """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
@@ -180,12 +197,14 @@ class DataConfig:
 
 @dataclass(slots=True)
 class OptimizerConfig:
-    """Stochastic gradient descent and its schedule."""
+    """The optimizer, its schedule and the loss."""
 
+    name: Literal["sgd", "lamb"] = "sgd"
+    """Stochastic gradient descent with momentum, or LAMB (arXiv 1904.00962), which large batches are trained with."""
     learning_rate: Positive = 0.1
     """Peak learning rate, for the whole batch."""
     momentum: Rate = 0.9
-    """Momentum coefficient."""
+    """Momentum coefficient; of LAMB, that of the first moment."""
     nesterov: bool = True
     """Whether to use Nesterov momentum."""
     weight_decay: NotNegative = 1e-4
@@ -222,6 +241,9 @@ class OptimizerConfig:
     """Times of the decays of schedule "step", from the start of training."""
     decay_factor: Share = 0.1
     """Factor of the learning rate at each decay of schedule "step"."""
+    loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    """Training loss; "binary_cross_entropy": of each class by itself, every one that has at least a fifth of the
+    image being there (arXiv 2110.00476)."""
     label_smoothing: Rate = 0.0
     """Share of the target probability that is spread evenly over all classes."""
     ema_decay: Decay | None = None
@@ -263,6 +285,14 @@ class Experiment:
     """Duration of training."""
     batch_size: Count = 128
     """Images in a training step, over all devices."""
+    accumulate: Annotated[
+        Count,
+        Relation(
+            "a number that divides config.batch_size, {config.batch_size}",
+            lambda parts, config: config.batch_size % parts == 0,
+        ),
+    ] = 1
+    """Parts of a batch that are computed one after the other, for less memory; batch normalisation is over each."""
     eval_batch_size: Count = 500
     """Images in an evaluation step, rounded up to a multiple of the devices; it only changes bfloat16 rounding."""
     seed: Seed = 0

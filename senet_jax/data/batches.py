@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from senet_jax.config import DataConfig
-from senet_jax.data import crops, images
+from senet_jax.data import augmentation, crops, images
 from senet_jax.data.bad_images import BadImages, substitutes
 from senet_jax.data.split import Decoded, Split
 from senet_jax.data.supervised import supervised
@@ -54,8 +54,7 @@ def train_batches(
     cannot be divided by process_count, and TooManyBadImagesError, a ValueError, as `BadImages.note` does.
     """
     part = _part(batch_size, process_index, process_count)
-    crop_seed = seed if config.random_resized_crop else None
-    load = _loader(split, config, crop_seed)
+    load = _loader(split, config, seed)
     make = functools.partial(_train_batch, load, len(split), batch_size, part, seed)
     return _noted(make, load, split, config, range(start, sys.maxsize), bad)
 
@@ -140,24 +139,26 @@ class _Gather:
 
 @dataclass(frozen=True)
 class _Decode:
-    """Loads examples from files, with random crops by (crop_seed, epoch, index) unless crop_seed is None."""
+    """Loads examples from files, changed at random by (seed, epoch, index) unless seed is None."""
 
     split: Split
-    size: int
-    center_crop: float
-    interpolation: str
-    crop_seed: int | None
+    config: DataConfig
+    seed: int | None
 
     def __call__(self, indices: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        pixels = np.zeros((len(indices), self.size, self.size, self.split.channels), np.uint8)
+        size = self.config.image_size
+        pixels = np.zeros((len(indices), size, size, self.split.channels), np.uint8)
         labels, bad = np.zeros(len(indices), np.int32), np.zeros(len(indices), bool)
 
         def decode(row: int, data: bytes) -> np.ndarray:
-            if self.crop_seed is None:
-                image = images.decode(data, self.split.channels)
-                return images.center_crop(image, self.size, self.center_crop, self.interpolation)
-            rng = np.random.default_rng((self.crop_seed, 1, int(epochs[row]), int(indices[row])))
-            return crops.random_resized_crop(data, self.split.channels, self.size, rng)
+            if self.seed is None:
+                return self._central(data)
+            rng = np.random.default_rng((self.seed, 1, int(epochs[row]), int(indices[row])))
+            if self.config.random_resized_crop:
+                image = crops.random_resized_crop(data, self.split.channels, size, rng)
+            else:
+                image = self._central(data)
+            return augmentation.augment(image, self.config, rng)
 
         for row, example in enumerate(self.split.map(indices.tolist(), decode)):
             if example is None:
@@ -166,16 +167,22 @@ class _Decode:
                 pixels[row], labels[row] = example
         return pixels, labels, bad
 
+    def _central(self, data: bytes) -> np.ndarray:
+        image, config = images.decode(data, self.split.channels), self.config
+        return images.center_crop(image, config.image_size, config.center_crop, config.interpolation)
+
 
 def is_kept(split: Split, config: DataConfig) -> bool:
-    """Returns whether the decoded images of a split are kept in memory if they are not cropped at random."""
+    """Returns whether the decoded images of a split are kept in memory if they are not changed at random."""
     return len(split) * config.image_size**2 * split.channels <= config.memory_limit_gib * 2**30
 
 
-def _loader(split: Split, config: DataConfig, crop_seed: int | None) -> _Gather | _Decode:
-    if crop_seed is None and is_kept(split, config):
+def _loader(split: Split, config: DataConfig, seed: int | None) -> _Gather | _Decode:
+    """For training if there is a seed; from memory if an example has the same pixels in every epoch."""
+    random = seed is not None and augmentation.is_on(config)
+    if not random and is_kept(split, config):
         return _Gather(split.decoded(config.image_size, config.center_crop, config.interpolation))
-    return _Decode(split, config.image_size, config.center_crop, config.interpolation, crop_seed)
+    return _Decode(split, config, seed if random else None)
 
 
 def _noted(

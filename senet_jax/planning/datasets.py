@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from senet_jax.config import DataConfig
-from senet_jax.data import Dataset, crops, images, open_dataset, preview
+from senet_jax.data import Dataset, augmentation, crops, images, open_dataset, preview
 from senet_jax.data.batches import is_kept
 from senet_jax.data.split import Split
 
@@ -63,7 +63,7 @@ def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> 
     Reads, decodes, crops and resizes that many images: the dataset's own, or synthetic JPEGs of 500 x 375 pixels if it
     is not here.
     """
-    if is_kept(dataset.train, config) and not config.random_resized_crop:
+    if is_kept(dataset.train, config) and not augmentation.is_on(config):
         return None
     split, rng = dataset.train, np.random.default_rng(0)
 

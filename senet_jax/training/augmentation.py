@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from senet_jax.typing import Array, Float, Shaped, UInt8
+from senet_jax.typing import Array, Bool, Float, Shaped, UInt8
 
 
 def normalise(
@@ -37,3 +37,38 @@ def cutout(key: Array, images: Float[Array, "n h w c"], size: int) -> Float[Arra
     offsets = (jnp.arange(length) - corners[:, axis, None] for axis, length in enumerate((h, w)))
     rows, columns = ((offset >= 0) & (offset < size) for offset in offsets)
     return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0, images)
+
+
+def mix(
+    key: Array, images: Float[Array, "n h w c"], *, mixup: float, cutmix: float
+) -> tuple[Float[Array, "n h w c"], Float[Array, ""]]:
+    """Each image mixed with the one before it in the batch, and the image's own share, the same for the whole batch.
+
+    Mixup (arXiv 1710.09412) takes the mean of both, with a share from a beta distribution with both parameters `mixup`;
+    cutmix (arXiv 1905.04899), with `cutmix`, puts a rectangle of the other into the image, and the share is that of the
+    area. If both are positive, either is chosen with probability 1/2; one that is 0 is off.
+    """
+    choose, draw, place = jax.random.split(key, 3)
+    cuts = jax.random.bernoulli(choose) if mixup and cutmix else jnp.array(cutmix > 0)
+    alpha = jnp.where(cuts, cutmix, mixup)
+    share = jax.random.beta(draw, alpha, alpha)
+    inside = _rectangle(place, images.shape[1], images.shape[2], 1 - share)
+    share = jnp.where(cuts, 1 - inside.mean(), share).astype(images.dtype)
+    others = jnp.roll(images, 1, axis=0)
+    cut = jnp.where(inside[None, :, :, None], others, images)
+    return jnp.where(cuts, cut, share * images + (1 - share) * others), share
+
+
+def _rectangle(key: Array, height: int, width: int, share: Array) -> Bool[Array, "h w"]:
+    """Whether each pixel is in a rectangle of that share of the image, in its aspect, around a centre anywhere in it.
+
+    The part of it that reaches over the border is cut off.
+    """
+    side = jnp.sqrt(share)
+    vertical, horizontal = jax.random.split(key)
+    inside = []
+    for each, length in ((vertical, height), (horizontal, width)):
+        centre, extent = jax.random.randint(each, (), 0, length), (side * length).astype(int)
+        offset = jnp.arange(length) - (centre - extent // 2)
+        inside.append((offset >= 0) & (offset < extent))
+    return inside[0][:, None] & inside[1][None, :]

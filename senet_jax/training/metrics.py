@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from senet_jax.typing import Array, Bool, Float, Int
 
@@ -23,6 +24,19 @@ def losses(
     log_p = jax.nn.log_softmax(logits)
     target = -jnp.take_along_axis(log_p, labels[:, None], axis=1)[:, 0]
     return (1 - label_smoothing) * target - label_smoothing * log_p.mean(axis=1)
+
+
+def targets(labels: Int[Array, " n"], classes: int, label_smoothing: float = 0.0) -> Float[Array, "n classes"]:
+    """The share of each class in the target: 1 for the label, less what label smoothing spreads over all."""
+    return (1 - label_smoothing) * jax.nn.one_hot(labels, classes) + label_smoothing / classes
+
+
+def binary_losses(logits: Float[Array, "n classes"], targets: Float[Array, "n classes"]) -> Float[Array, " n"]:
+    """Binary cross entropy in nats, the mean over classes; each target above 0.2 is 1, the others 0.
+
+    This is the loss of "ResNet strikes back" (arXiv 2110.00476), by which a mixed image has all of its classes.
+    """
+    return optax.sigmoid_binary_cross_entropy(logits, (targets > 0.2).astype(logits.dtype)).mean(axis=1)
 
 
 def sums(

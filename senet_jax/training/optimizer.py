@@ -40,17 +40,20 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
 
 
 def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """Makes stochastic gradient descent whose `update` takes the peak learning rate as its argument `learning_rate`.
+    """Makes the optimizer, whose `update` takes the peak learning rate as its argument `learning_rate`.
 
-    It clips, adds the L2 decay of the kernels, then takes the momentum: in this order the decay passes through the
-    momentum, as in Caffe.
+    Stochastic gradient descent clips, adds the L2 decay of the kernels, then takes the momentum: in this order the
+    decay passes through the momentum, as in Caffe. LAMB (arXiv 1904.00962) adds the decay to the step of Adam, and
+    scales each step by the ratio of the norms of the parameter and of the step.
     """
-    return optax.chain(
-        optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm),
-        optax.add_decayed_weights(config.weight_decay, mask=kernels),
-        # Nested as `optax.sgd` nests them: checkpoints hold the state of this structure.
-        optax.chain(optax.trace(config.momentum, nesterov=config.nesterov), scale_by_learning_rate(schedule)),
-    )
+    clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
+    decay = optax.add_decayed_weights(config.weight_decay, mask=kernels)
+    if config.name == "lamb":
+        adam = optax.scale_by_adam(b1=config.momentum, b2=0.999, eps=1e-6)
+        return optax.chain(clip, adam, decay, optax.scale_by_trust_ratio(), scale_by_learning_rate(schedule))
+    # Nested as `optax.sgd` nests them: checkpoints hold the state of this structure.
+    step = optax.chain(optax.trace(config.momentum, nesterov=config.nesterov), scale_by_learning_rate(schedule))
+    return optax.chain(clip, decay, step)
 
 
 def scale_by_learning_rate(schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:

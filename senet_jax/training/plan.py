@@ -110,10 +110,12 @@ def initial(plan: Plan, seed: int | Array, variables: Any = None) -> TrainState:
 
 
 def check_devices(config: Experiment, devices: int | None = None) -> None:
-    """Raises ValueError if the number of devices, by default all of jax, does not divide a training batch."""
-    size, devices = config.batch_size, devices or jax.device_count()
-    if size % devices:
-        nearest = max(1, round(size / devices)) * devices
+    """Raises ValueError if the number of devices, by default all of jax, does not divide each part of a batch."""
+    size, devices, parts = config.batch_size, devices or jax.device_count(), config.accumulate
+    if size % (devices * parts):
+        nearest = max(1, round(size / (devices * parts))) * devices * parts
+        whole = "" if parts == 1 else f" in config.accumulate={parts} parts"
         raise ValueError(
-            f"config.batch_size is {size}, which {devices} devices do not divide; the nearest possible is {nearest}"
+            f"config.batch_size is {size}, which {devices} devices do not divide{whole}; the nearest possible is "
+            f"{nearest}"
         )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from senet_jax.config import DataConfig, Experiment
+from senet_jax.config import DataConfig, Experiment, OptimizerConfig
 from senet_jax.training import augmentation, bad_steps, metrics, random
 from senet_jax.training.state import TrainState
 from senet_jax.typing import Array
@@ -31,6 +31,12 @@ def make_train_step(
     data, decay = config.data, config.optimizer.ema_decay
     update = optax.with_extra_args_support(optimizer).update
 
+    def loss(params: Any, statistics: Any, examples: Batch, key: Array) -> tuple[Array, tuple[Any, metrics.Sums]]:
+        variables, rngs = {"params": params, **statistics}, {"dropout": key}
+        logits, updated = model.apply(variables, examples["image"], train=True, mutable=["batch_stats"], rngs=rngs)
+        losses = _losses(logits, examples, config.optimizer)
+        return losses.mean(), (updated, metrics.sums(losses, logits, examples["label"]))
+
     def train_step(
         state: TrainState,
         batch: Batch,
@@ -41,16 +47,15 @@ def make_train_step(
         images = augmentation.normalise(images, data.mean, data.std)
         if data.cutout:
             images = augmentation.cutout(random.stream(seed, "cutout", state.step), images, data.cutout)
-
-        def loss(params: Any) -> tuple[Array, tuple[Any, metrics.Sums]]:
-            variables = state.variables | {"params": params}
-            rngs = {"dropout": random.stream(seed, "dropout", state.step)}
-            logits, updated = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
-            losses = metrics.losses(logits, batch["label"], config.optimizer.label_smoothing)
-            return losses.mean(), (updated, metrics.sums(losses, logits, batch["label"]))
-
+        examples = {"image": images, "label": batch["label"]}
+        if data.mixup or data.cutmix:
+            key = random.stream(seed, "mix", state.step)
+            examples["image"], share = augmentation.mix(key, images, mixup=data.mixup, cutmix=data.cutmix)
+            labels = batch["label"]
+            examples |= {"other": jnp.roll(labels, 1), "share": jnp.broadcast_to(share, labels.shape)}
+        key = random.stream(seed, "dropout", state.step)
+        gradient, updated, sums = _gradient(loss, state.variables, examples, key, config.accumulate)
         params = state.variables["params"]
-        gradient, (updated, sums) = jax.grad(loss, has_aux=True)(params)
         norms = bad_steps.norms(gradient)
         good = jnp.isfinite(sums["loss"]) & jnp.isfinite(norms).all()
         updates, optimizer_state = update(gradient, state.optimizer_state, params, learning_rate=learning_rate)
@@ -66,6 +71,44 @@ def make_train_step(
         )
 
     return train_step
+
+
+def _losses(logits: Any, examples: Batch, config: OptimizerConfig) -> Array:
+    """Of each example, by its label, and by the label of the one that is mixed into it if there is one."""
+    smoothing, label = config.label_smoothing, examples["label"]
+    if config.loss == "cross_entropy":
+        losses = metrics.losses(logits, label, smoothing)
+        if "other" not in examples:
+            return losses
+        share = examples["share"]
+        return share * losses + (1 - share) * metrics.losses(logits, examples["other"], smoothing)
+    targets = metrics.targets(label, logits.shape[1], smoothing)
+    if "other" in examples:
+        share = examples["share"][:, None]
+        targets = share * targets + (1 - share) * metrics.targets(examples["other"], logits.shape[1], smoothing)
+    return metrics.binary_losses(logits, targets)
+
+
+def _gradient(
+    loss: Callable[..., Any], variables: Any, examples: Batch, key: Array, parts: int
+) -> tuple[Any, Any, metrics.Sums]:
+    """The mean gradient over the parts of a batch, one computed after the other, the new statistics and the sums."""
+    params, statistics = variables["params"], {name: values for name, values in variables.items() if name != "params"}
+    gradient = jax.grad(loss, has_aux=True)
+    if parts == 1:
+        found, (updated, sums) = gradient(params, statistics, examples, key)
+        return found, updated, sums
+
+    def add(carry: Any, part: Any) -> tuple[Any, None]:
+        total, statistics, sums = carry
+        found, (statistics, more) = gradient(params, statistics, *part)
+        return (jax.tree.map(jnp.add, total, found), statistics, metrics.add(sums, more)), None
+
+    # Each device's share of the batch has an equal share of every part.
+    divided = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), examples)
+    begin = jax.tree.map(jnp.zeros_like, params), statistics, metrics.zeros()
+    (total, statistics, sums), _ = jax.lax.scan(add, begin, (divided, jax.random.split(key, parts)))
+    return jax.tree.map(lambda x: x / parts, total), statistics, sums
 
 
 def make_eval_step(model: nn.Module, config: Experiment) -> Callable[[dict[str, Any], Batch], metrics.Sums]:

@@ -55,3 +55,35 @@ def test_cutout_blanks_a_square_around_every_position_and_clips_it():
 def test_cutout_of_an_odd_size_has_that_size():
     cut = np.asarray(augmentation.cutout(KEY, jnp.ones((64, 9, 9, 1)), 3))
     assert (cut == 0).sum((1, 2, 3)).max() == 9
+
+
+mix = jax.jit(augmentation.mix, static_argnames=("mixup", "cutmix"))
+
+
+def test_mixup_takes_the_mean_with_the_image_before():
+    images = jax.random.normal(KEY, (6, 4, 5, 3))
+    others, shares = np.roll(images, 1, axis=0), []
+    for seed in range(20):
+        mixed, share = mix(jax.random.key(seed), images, mixup=0.5, cutmix=0.0)
+        np.testing.assert_allclose(mixed, share * images + (1 - share) * others, atol=1e-6)
+        shares.append(float(share))
+    assert min(shares) < 0.2
+    assert max(shares) > 0.8
+
+
+def test_cutmix_puts_a_rectangle_of_the_image_before_into_the_image():
+    images = np.broadcast_to(np.arange(4, dtype=np.float32)[:, None, None, None], (4, 16, 16, 1))
+    for seed in range(20):
+        mixed, share = (np.asarray(x) for x in mix(jax.random.key(seed), images, mixup=0.0, cutmix=1.0))
+        own = (mixed == images)[..., 0]
+        assert (own == own[0]).all()
+        assert own[0].mean() == share
+        rows, columns = (~own[0]).any(1), (~own[0]).any(0)
+        np.testing.assert_array_equal(~own[0], rows[:, None] & columns)
+        np.testing.assert_array_equal(mixed[1][~own[0]], 0)
+
+
+def test_with_both_about_half_of_the_batches_have_cutmix():
+    images = np.arange(8, dtype=np.float32).reshape(8, 1, 1, 1) * np.ones((8, 8, 8, 1), np.float32)
+    mixed = [np.asarray(mix(jax.random.key(seed), images, mixup=1.0, cutmix=1.0)[0]) for seed in range(60)]
+    assert 18 <= sum((image == image.round()).all() for image in mixed) <= 42

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,3 +89,12 @@ def test_clipping_bounds_the_global_norm():
     updates, _ = optimizer.update(GRADIENT, optimizer.init(PARAMS), PARAMS, learning_rate=1.0)
     flat = np.concatenate([updates["conv"]["kernel"], updates["norm"]["scale"], updates["norm"]["bias"]])
     assert np.linalg.norm(flat) == pytest.approx(0.5)
+
+
+def test_lamb_is_optaxs_with_a_decay_of_the_kernels_alone():
+    config = OptimizerConfig("lamb", learning_rate=0.1, weight_decay=0.02, schedule="constant")
+    ours = make_optimizer(config, make_schedule(config, total_steps=100, steps_per_epoch=10))
+    theirs = optax.lamb(0.1, b1=0.9, b2=0.999, eps=1e-6, weight_decay=0.02, mask=kernels)
+    expected, _ = theirs.update(GRADIENT, theirs.init(PARAMS), PARAMS)
+    updates, _ = ours.update(GRADIENT, ours.init(PARAMS), PARAMS, learning_rate=0.1)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), updates, expected)

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from senet_jax import create_model
 from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.training import bad_steps, metrics, parallel
 from senet_jax.training.state import init_state
+from senet_jax.training.step import _losses as step_losses
 from senet_jax.training.step import make_eval_step, make_train_step
 from senet_jax.weights.configured import build_model
 
@@ -203,3 +205,38 @@ def test_a_configuration_builds_its_variant():
 def test_an_impossible_variant_is_an_error(config, message):
     with pytest.raises(ValueError, match=message):
         build_model(config, 7)
+
+
+class Linear(nn.Module):
+    """Without batch normalisation, so that an example's logits are its own."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        return nn.Dense(10, name="dense")(x.reshape(len(x), -1))
+
+
+@pytest.mark.parametrize("options", [{}, {"mixup": 0.3}])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(batch, options):
+    state = init_state(Linear(), SGD, (8, 8, 1), seed=0, average=False)
+    data = DataConfig(**options)
+    states = [
+        jax.jit(make_train_step(Linear(), SGD, Experiment(data=data, batch_size=16, accumulate=parts)))(state, batch)
+        for parts in (1, 4)
+    ]
+    first, second = (jax.tree.leaves((state.variables, state.sums)) for state in states)
+    for whole, parts in zip(first, second, strict=True):
+        np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_mixed_examples_have_both_labels(loss):
+    logits = np.random.default_rng(0).normal(size=(2, 4))
+    examples = {"label": jnp.array([0, 1]), "other": jnp.array([3, 1]), "share": jnp.array([0.7, 0.7])}
+    losses = step_losses(jnp.array(logits), examples, OptimizerConfig(loss=loss, label_smoothing=0.1))
+    targets = 0.9 * np.array([[0.7, 0, 0, 0.3], [0, 1, 0, 0]]) + 0.1 / 4
+    p, log_p = 1 / (1 + np.exp(-logits)), logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    expected = {
+        "cross_entropy": -(targets * log_p).sum(1),
+        "binary_cross_entropy": -np.where(targets > 0.2, np.log(p), np.log(1 - p)).mean(1),
+    }
+    np.testing.assert_allclose(losses, expected[loss], rtol=1e-4)

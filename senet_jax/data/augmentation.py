@@ -1,0 +1,134 @@
+"""Changes to single training images on the host: pure functions of the pixels and a generator of random numbers.
+
+The library is Pillow, and OpenCV where a border is reflected. What is done to whole batches is done on the device, in
+`training.augmentation`.
+"""
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from senet_jax.config import DataConfig
+
+Fill = int | tuple[int, ...]
+
+
+def is_on(config: DataConfig) -> bool:
+    """Whether training images are cropped or changed at random on the host, and so differ from epoch to epoch."""
+    changes = config.rotation, config.rand_augment, config.color_jitter, config.pixel_jitter, config.random_erasing
+    return config.random_resized_crop or any(changes)
+
+
+def augment(pixels: np.ndarray, config: DataConfig, rng: np.random.Generator) -> np.ndarray:
+    """A training image, uint8 (h, w, c), changed as the configuration says, in the order of the functions below."""
+    if config.rotation:
+        pixels = rotate(pixels, rng.uniform(-config.rotation, config.rotation))
+    if config.rand_augment or config.color_jitter:
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        if config.rand_augment:
+            fill = tuple(round(255 * min(max(value, 0), 1)) for value in config.mean)
+            image = rand_augment(image, config.rand_augment, fill[0] if image.mode == "L" else (fill * 3)[:3], rng)
+        if config.color_jitter:
+            image = color_jitter(image, config.color_jitter, rng)
+        pixels = np.asarray(image).reshape(pixels.shape)
+    if config.pixel_jitter:
+        noise = rng.integers(-config.pixel_jitter, config.pixel_jitter, pixels.shape, np.int16, endpoint=True)
+        pixels = (pixels + noise).clip(0, 255).astype(np.uint8)
+    if config.random_erasing and rng.random() < config.random_erasing:
+        pixels = erase(pixels, config.mean, config.std, rng)
+    return pixels
+
+
+def rotate(pixels: np.ndarray, degrees: float) -> np.ndarray:
+    """The image turned around its centre; what comes in from outside is its reflection."""
+    height, width = pixels.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    turned = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return turned.reshape(pixels.shape)
+
+
+def color_jitter(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    """Brightness, contrast and saturation times a factor in 1 - strength to 1 + strength each, in a random order."""
+    kinds = ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color
+    for kind in rng.permutation(len(kinds)):
+        image = kinds[kind](image).enhance(rng.uniform(max(0.0, 1 - strength), 1 + strength))
+    return image
+
+
+def erase(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
+    """A rectangle of normal noise with the data's mean and std in the image (random erasing, arXiv 1708.04896).
+
+    It has 2 to 33 % of the area and, log-uniformly, 0.3 to 3.3 times as much width as height. If ten such rectangles do
+    not fit, the image stays as it is.
+    """
+    height, width, channels = pixels.shape
+    for _ in range(10):
+        area = height * width * rng.uniform(0.02, 1 / 3)
+        aspect = math.exp(rng.uniform(math.log(0.3), math.log(1 / 0.3)))
+        across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < across < width and 0 < down < height:
+            left, top = int(rng.integers(width - across)), int(rng.integers(height - down))
+            noise = rng.normal(np.array(mean), np.array(std), (down, across, channels))
+            pixels = pixels.copy()
+            pixels[top : top + down, left : left + across] = (255 * noise).round().clip(0, 255)
+            break
+    return pixels
+
+
+def rand_augment(image: Image.Image, magnitude: float, fill: Fill, rng: np.random.Generator) -> Image.Image:
+    """RandAugment (arXiv 1909.13719) with two operations, each done with probability 1/2.
+
+    Their strength is normally distributed around the magnitude with std 0.5, within 0 to 10, and every operation does
+    more with more of it: the variant of "ResNet strikes back" (arXiv 2110.00476), which timm calls inc1-mstd0.5.
+    """
+    names = list(OPERATIONS)
+    for choice in rng.integers(len(names), size=2):
+        if rng.random() < 0.5:
+            strength = float(np.clip(rng.normal(magnitude, 0.5), 0, 10)) / 10
+            sign = 1 if rng.random() < 0.5 else -1
+            image = OPERATIONS[names[choice]](image, strength, sign, fill)
+    return image
+
+
+def _affine(image: Image.Image, matrix: tuple[float, ...], fill: Fill) -> Image.Image:
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=fill)
+
+
+def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> "Operation":
+    return lambda image, strength, sign, fill: kind(image).enhance(max(0.1, 1 + sign * 0.9 * strength))
+
+
+def _solarize_add(image: Image.Image, strength: float, sign: int, fill: Fill) -> Image.Image:
+    """Adds to what is darker than half."""
+    added = round(110 * strength)
+    return image.point([min(255, value + added) if value < 128 else value for value in range(256)] * len(image.mode))
+
+
+Operation = Callable[[Image.Image, float, int, Fill], Image.Image]
+"""(image, strength in [0, 1], sign, colour of what comes in from outside) -> image."""
+OPERATIONS: dict[str, Operation] = {
+    "autocontrast": lambda image, strength, sign, fill: ImageOps.autocontrast(image),
+    "equalize": lambda image, strength, sign, fill: ImageOps.equalize(image),
+    "invert": lambda image, strength, sign, fill: ImageOps.invert(image),
+    "rotate": lambda image, strength, sign, fill: image.rotate(
+        sign * 30 * strength, Image.Resampling.BILINEAR, fillcolor=fill
+    ),
+    "posterize": lambda image, strength, sign, fill: ImageOps.posterize(image, max(1, 4 - int(4 * strength))),
+    "solarize": lambda image, strength, sign, fill: ImageOps.solarize(image, 256 - round(256 * strength)),
+    "solarize_add": _solarize_add,
+    "color": _enhanced(ImageEnhance.Color),
+    "contrast": _enhanced(ImageEnhance.Contrast),
+    "brightness": _enhanced(ImageEnhance.Brightness),
+    "sharpness": _enhanced(ImageEnhance.Sharpness),
+    "shear_x": lambda image, strength, sign, fill: _affine(image, (1, sign * 0.3 * strength, 0, 0, 1, 0), fill),
+    "shear_y": lambda image, strength, sign, fill: _affine(image, (1, 0, 0, sign * 0.3 * strength, 1, 0), fill),
+    "translate_x": lambda image, strength, sign, fill: _affine(
+        image, (1, 0, sign * 0.45 * strength * image.width, 0, 1, 0), fill
+    ),
+    "translate_y": lambda image, strength, sign, fill: _affine(
+        image, (1, 0, 0, 0, 1, sign * 0.45 * strength * image.height), fill
+    ),
+}

@@ -1,0 +1,121 @@
+"""Changes to training images on the host."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from senet_jax import data
+from senet_jax.config import DataConfig
+from senet_jax.data import augmentation
+
+EVERYTHING = {
+    "rotation": 10.0,
+    "rand_augment": 7.0,
+    "color_jitter": 0.4,
+    "pixel_jitter": 20,
+    "random_erasing": 0.5,
+}
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def pixels():
+    return generator().integers(0, 256, (12, 16, 3), np.uint8)
+
+
+@pytest.mark.parametrize("name", augmentation.OPERATIONS)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_operations_keep_size_and_mode_and_do_more_with_more_strength(pixels, name, mode):
+    image = Image.fromarray(pixels).convert(mode)
+    fill = 7 if mode == "L" else (7, 8, 9)
+    weak, strong = (augmentation.OPERATIONS[name](image, strength, 1, fill) for strength in (0.0, 1.0))
+    assert (weak.size, weak.mode) == (strong.size, strong.mode) == (image.size, mode)
+    if name not in ("autocontrast", "equalize", "invert", "posterize"):
+        np.testing.assert_array_equal(np.asarray(weak), np.asarray(image))
+        assert (name == "color" and mode == "L") or (np.asarray(strong) != np.asarray(image)).any()
+
+
+def test_operations_that_are_easy_to_say(pixels):
+    image = Image.fromarray(pixels)
+    darker = np.where(pixels < 128, np.minimum(pixels.astype(int) + 55, 255), pixels)
+    expected = {
+        "invert": 255 - pixels,
+        "solarize": np.where(pixels < 128, pixels, 255 - pixels),
+        "solarize_add": darker,
+        "posterize": pixels & 0b11000000,
+    }
+    for name, values in expected.items():
+        np.testing.assert_array_equal(np.asarray(augmentation.OPERATIONS[name](image, 0.5, 1, (0, 0, 0))), values)
+
+
+def test_rotation_is_around_the_centre():
+    square = generator().integers(0, 256, (9, 9, 1), np.uint8)
+    np.testing.assert_array_equal(augmentation.rotate(square, 90), np.rot90(square))
+    np.testing.assert_array_equal(augmentation.rotate(square, 0), square)
+
+
+def test_pixel_jitter_stays_within_its_bound(pixels):
+    changed = augmentation.augment(pixels, DataConfig(pixel_jitter=20), generator())
+    difference = changed.astype(int) - pixels
+    assert (difference.min(), difference.max()) == (-20, 20)
+    assert abs(difference.mean()) < 1
+
+
+def test_erasing_leaves_a_rectangle_of_noise_with_the_statistics_of_the_data():
+    blank = np.full((80, 80, 1), 255, np.uint8)
+    rng, shares = generator(), []
+    for _ in range(60):
+        erased = augmentation.erase(blank, (0.4,), (0.1,), rng)[..., 0]
+        rows, columns = ((erased != 255).any(axis) for axis in (1, 0))
+        inside = erased[rows][:, columns]
+        assert (inside != 255).all()
+        shares.append(inside.size / erased.size)
+        if inside.size > 500:
+            assert abs(inside.mean() / 255 - 0.4) < 0.02
+            assert abs(inside.std() / 255 - 0.1) < 0.02
+    assert 0.015 < min(shares) < 0.08
+    assert 0.25 < max(shares) < 0.35
+
+
+def test_half_of_the_images_of_rand_augment_have_an_operation_of_each_two(pixels):
+    image = Image.fromarray(pixels)
+    changed = [augmentation.rand_augment(image, 9, (0, 0, 0), generator(seed)) != image for seed in range(300)]
+    assert 0.6 < np.mean(changed) < 0.78  # 3/4, less what changes nothing in this image.
+
+
+@pytest.mark.slow
+def test_the_augmented_stream_is_the_same_over_any_number_of_workers(tmp_path, write_images):
+    for label in ("cat", "dog"):
+        write_images(tmp_path / "photos", "train", label, 8, size=(30, 24), suffix="jpg")
+    config = DataConfig(
+        "folder",
+        path=str(tmp_path / "photos"),
+        data_dir=str(tmp_path),
+        test_split="train",
+        image_size=16,
+        random_resized_crop=True,
+        **EVERYTHING,
+    )
+    opened, streams = data.open_dataset(config), {}
+    for workers in (0, 1, 2, 4):
+        batches = data.train_batches(opened.train, dataclasses.replace(config, workers=workers), batch_size=8, seed=3)
+        streams[workers] = np.stack([next(batches)["image"] for _ in range(6)])
+        batches.close()
+    for workers in (1, 2, 4):
+        np.testing.assert_array_equal(streams[workers], streams[0])
+    first, second = (
+        sorted(image.tobytes() for image in np.concatenate(part)) for part in np.split(streams[0], [2])[:2]
+    )
+    assert first != second[: len(first)]
+
+
+def test_images_kept_in_memory_are_augmented_too(digits, digits_config):
+    config = dataclasses.replace(digits_config, rand_augment=9.0)
+    plain, changed = (next(data.train_batches(digits.train, c, batch_size=64, seed=0)) for c in (digits_config, config))
+    np.testing.assert_array_equal(plain["label"], changed["label"])
+    assert (plain["image"] != changed["image"]).any((1, 2, 3)).sum() > 32
