@@ -43,7 +43,7 @@ def augment(pixels: np.ndarray, config: DataConfig, rng: np.random.Generator) ->
 
 
 def rotate(pixels: np.ndarray, degrees: float) -> np.ndarray:
-    """The image turned around its centre; what comes in from outside is its reflection."""
+    """Rotates the image around its centre, and fills the outside by reflection."""
     height, width = pixels.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
     turned = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -102,13 +102,13 @@ def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> "Operatio
 
 
 def _solarize_add(image: Image.Image, strength: float, sign: int, fill: Fill) -> Image.Image:
-    """Adds to what is darker than half."""
+    """Adds to pixels darker than half."""
     added = round(110 * strength)
     return image.point([min(255, value + added) if value < 128 else value for value in range(256)] * len(image.mode))
 
 
 Operation = Callable[[Image.Image, float, int, Fill], Image.Image]
-"""(image, strength in [0, 1], sign, colour of what comes in from outside) -> image."""
+"""Function of (image, strength in [0, 1], sign, fill colour) -> image."""
 OPERATIONS: dict[str, Operation] = {
     "autocontrast": lambda image, strength, sign, fill: ImageOps.autocontrast(image),
     "equalize": lambda image, strength, sign, fill: ImageOps.equalize(image),

@@ -88,7 +88,7 @@ def in_tars_in_tar(path: Path) -> list[Member]:
 
 
 def _parts(path: Path, file: BinaryIO, within: str = "") -> Iterator[tarfile.TarInfo]:
-    """The files of the tar that begins where the file stands; their offsets are those of the whole file."""
+    """Yields the files of the tar at the current position of a file, with offsets in the whole file."""
     try:
         with tarfile.open(fileobj=file, mode="r:") as content:
             for part in content:

@@ -54,7 +54,7 @@ class Preparation:
 
     @property
     def images(self) -> int:
-        """Of all splits."""
+        """Number of images of all splits."""
         return sum(map(len, self.splits.values()))
 
     @property
@@ -73,7 +73,7 @@ class _Shard:
 
 
 def write(preparation: Preparation, jobs: int) -> list[str]:
-    """Writes the dataset in that many processes, and returns what could not be decoded, by name and fault.
+    """Writes the dataset with that many processes, and returns the faults of images that could not be decoded, by name.
 
     Images are decoded if they are checked or shrunk; one that cannot be is written as it is. Shards are written beside
     the place of the dataset, which appears when it is whole. Those that an earlier process finished stay.
@@ -90,7 +90,9 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
     for leftover in unfinished.glob(".*"):
         leftover.unlink()
     done = _read_done(unfinished / _DONE)
-    replace_text(unfinished / _DONE, "".join(map(_record, done, done.values())))  # Without what a kill cut short.
+    replace_text(
+        unfinished / _DONE, "".join(map(_record, done, done.values()))
+    )  # Without a line that a kill cut short.
     shards = list(_shards(preparation, unfinished))
     left = [shard for shard in shards if shard.file.name not in done or not shard.file.exists()]
     if preparation.options.shorter_side is None:
@@ -109,7 +111,7 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
 
 
 def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Iterator[tuple[_Shard, list[str]]]:
-    """Each shard once it is written, and what of it could not be decoded."""
+    """Yields each written shard with the faults of its images that could not be decoded."""
     write_one = functools.partial(_write_shard, preparation.class_names, preparation.options)
     if min(jobs, len(shards)) <= 1:
         yield from zip(shards, map(write_one, shards), strict=True)
@@ -138,7 +140,7 @@ def _key(member: Member) -> str:
 
 
 def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> list[str]:
-    """Writes the file of a shard, whole or not at all, and returns what of it could not be decoded."""
+    """Writes the file of a shard, whole or not at all, and returns the faults of images that could not be decoded."""
     by_place = sorted(range(len(shard.members)), key=lambda row: (shard.members[row].path, shard.members[row].offset))
     contents = [b""] * len(shard.members)
     for row, data in zip(by_place, members.read(shard.members[row] for row in by_place), strict=True):
@@ -159,7 +161,7 @@ def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> lis
 
 
 def convert(data: bytes, options: Options) -> bytes:
-    """The bytes of a file as they are stored. Raises ValueError if they are decoded and are no image."""
+    """Returns the bytes of a file as they are stored. Raises ValueError if they must be decoded and are no image."""
     if options.shorter_side is None and not options.check:
         return data
     image = images.read(data)
@@ -173,7 +175,7 @@ def convert(data: bytes, options: Options) -> bytes:
 
 
 def _features(class_names: list[str]) -> tfds.features.FeaturesDict:
-    """Those that TFDS's imagenet2012 has."""
+    """Returns the features of TFDS's imagenet2012."""
     return tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(encoding_format="jpeg"),
@@ -184,7 +186,7 @@ def _features(class_names: list[str]) -> tfds.features.FeaturesDict:
 
 
 def _finish(preparation: Preparation, directory: Path, shards: list[_Shard], unreadable: list[str]) -> None:
-    """Writes what makes a TFDS dataset of the shards, and gives the directory its name."""
+    """Writes the metadata of TFDS beside the shards, and gives the directory its name."""
     folder: Any = directory
     template = tfds.core.ShardedFileTemplate(
         dataset_name=preparation.name, data_dir=folder, filetype_suffix="array_record"
@@ -252,7 +254,7 @@ def _record(shard: str, unreadable: list[str]) -> str:
 
 
 def _read_done(file: Path) -> dict[str, list[str]]:
-    """What each finished shard has that could not be decoded; a last line that a kill cut short is left out."""
+    """Reads the faults of each finished shard; a last line that a kill cut short is left out."""
     lines: Iterable[str] = file.read_text().splitlines(keepends=True) if file.exists() else []
     records: Iterable[dict[str, Any]] = (json.loads(line) for line in lines if line.endswith("\n"))
     return {record["shard"]: record["unreadable"] for record in records}

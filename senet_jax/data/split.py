@@ -58,7 +58,7 @@ class Split:
         return self.map(indices, lambda row, data: images.decode(data, self.channels))
 
     def map(self, indices: Sequence[int], decode: Callable[[int, bytes], _T]) -> Iterator[tuple[_T, int] | None]:
-        """As `read`, with what `decode` makes of the place in `indices` and the bytes of the file there.
+        """Reads examples like `read`, with the result of `decode` for the place in `indices` and the bytes of the file.
 
         It raises BadImageError if the image cannot be read.
         """
@@ -118,7 +118,7 @@ class Split:
             return [error] if len(indices) == 1 else [self._examples([index])[0] for index in indices]
 
     def _encoded(self, index: int, example: dict[str, Any] | Exception) -> tuple[bytes, int]:
-        """The bytes of an image, and its class. Raises as `read` does, and BadImageError if there are none."""
+        """Returns the bytes of an image and its class. Raises as `read` does, and BadImageError if they are missing."""
         if isinstance(example, Exception):
             raise images.BadImageError(f"a record that cannot be read: {str(example).partition(chr(10))[0]}")
         label = int(example["label"])

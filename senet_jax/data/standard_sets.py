@@ -31,7 +31,7 @@ class StandardSet:
     images: dict[str, int]
     """Number of images of each split."""
     find: Callable[[Path], Splits]
-    """Its files in the source. Raises ValueError if there are none, and OSError if they cannot be read."""
+    """Returns its files in the source. Raises ValueError if they are missing, OSError if they cannot be read."""
 
 
 def _imagenet_classes() -> list[str]:
@@ -86,7 +86,7 @@ def validation_labels(source: Path) -> dict[str, str]:
 
 
 def _read_devkit(source: Path) -> list[str] | None:
-    """The WordNet IDs of the validation images in the order of their names; None if there is no devkit."""
+    """Returns the WordNet IDs of the validation images in the order of their names; None without a devkit."""
     from scipy.io import loadmat
 
     names = [f"{_DEVKIT}/data/{name}" for name in ("meta.mat", "ILSVRC2012_validation_ground_truth.txt")]
@@ -153,7 +153,7 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
     return (standard.directory if standard else f"{name}/1.0.0"), names, splits
 
 
-_PARTIAL = "; fetch what is missing, or give --partial to prepare what is there"
+_PARTIAL = "; fetch the missing files, or give --partial to prepare the others"
 
 
 def _check_name(name: str) -> None:

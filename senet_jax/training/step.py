@@ -105,9 +105,9 @@ def _gradient(
         return (jax.tree.map(jnp.add, total, found), statistics, metrics.add(sums, more)), None
 
     # Each device's share of the batch has an equal share of every part.
-    divided = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), examples)
+    split = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), examples)
     begin = jax.tree.map(jnp.zeros_like, params), statistics, metrics.zeros()
-    (total, statistics, sums), _ = jax.lax.scan(add, begin, (divided, jax.random.split(key, parts)))
+    (total, statistics, sums), _ = jax.lax.scan(add, begin, (split, jax.random.split(key, parts)))
     return jax.tree.map(lambda x: x / parts, total), statistics, sums
 
 

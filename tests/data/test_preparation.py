@@ -53,7 +53,7 @@ def test_the_official_files_are_read_by_tfds_and_by_this_project(imagenet, tmp_p
 
 
 def test_missing_unknown_and_contradictory_files_are_named(imagenet, tmp_path):
-    with pytest.raises(ValueError, match=r"split 'train' lacks the classes n01491361, .* and 992 more; fetch what is"):
+    with pytest.raises(ValueError, match=r"split 'train' lacks the classes n01491361, .* and 992 more; fetch the miss"):
         standard_sets.find("imagenet2012", imagenet)
     with pytest.raises(ValueError, match=r"has neither ILSVRC2012_img_train\.tar"):
         standard_sets.find("imagenet2012", tmp_path)
