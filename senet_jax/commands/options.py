@@ -20,6 +20,7 @@ _NAMES = (
     "predict",
     "export",
     "convert",
+    "prepare",
     "bench",
     "readme",
 )

@@ -82,8 +82,7 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
     files or options, and OSError if a file cannot be read or written.
     """
     final = preparation.directory
-    if final.exists():
-        raise ValueError(f"{final} is there already; remove it to prepare it anew")
+    check_new(final)
     unfinished = final.with_name(f"{final.name}.unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
     _check_same(unfinished / "fingerprint.txt", _fingerprint(preparation))
@@ -108,6 +107,12 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
     unreadable = [fault for shard in shards for fault in done[shard.file.name]]
     _finish(preparation, unfinished, shards, unreadable)
     return unreadable
+
+
+def check_new(directory: Path) -> None:
+    """Raises ValueError if the prepared dataset exists."""
+    if directory.exists():
+        raise ValueError(f"{directory} is there already; remove it to prepare it anew")
 
 
 def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Iterator[tuple[_Shard, list[str]]]:

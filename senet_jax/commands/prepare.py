@@ -1,0 +1,70 @@
+"""`launch.py prepare`: writes image files as a dataset that TFDS and this project read."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+from senet_jax.commands.request import CommandOptions, Directory, Request
+from senet_jax.config import Count, Name
+from senet_jax.schema import Placeholder, Rule
+from senet_jax.terminal import program
+from senet_jax.terminal.tables import print_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CommandOptions):
+    """Writes image files as a dataset in array_record that TFDS and this project read, without TensorFlow.
+
+    The same command again goes on where an earlier one was stopped.
+    """
+
+    dataset: Annotated[Name, Placeholder("NAME")]
+    """imagenet2012, imagenet_v2, or a new name for class folders."""
+    source: Directory
+    """Directory of the official files of the dataset, or of <split>/<class>/<file>."""
+    data_dir: Directory | None = None
+    """Directory of prepared datasets; by default that of TFDS (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
+    shorter_side: Annotated[Count | None, Placeholder("PIXELS")] = None
+    """Pixels to shrink larger images to, as JPEG; by default the bytes of all files stay as they are."""
+    quality: Annotated[int, Placeholder("N"), Rule("a whole number from 1 to 95", lambda value: 1 <= value <= 95)] = 90
+    """Quality of the JPEG files of shrunk images."""
+    check: bool = False
+    """Decode every image, and name those that cannot be."""
+    partial: bool = False
+    """Prepare what is there, without classes, splits or images that the official dataset has."""
+    jobs: Annotated[Count | None, Placeholder("N")] = None
+    """Number of processes; by default one for each core."""
+
+
+def prepare(request: Request) -> Callable[[], None]:
+    """Lists the source and checks it. Raises ValueError or OSError for what cannot be prepared."""
+    given = cast(Options, request.options)
+    from senet_jax.data import preparation, standard_sets
+
+    name = given.dataset
+    data_dir = given.data_dir or Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    directory, names, splits = standard_sets.find(name, given.source, partial=given.partial)
+    options = preparation.Options(given.shorter_side, given.quality, given.check)
+    plan = preparation.Preparation(name, data_dir / directory, names, splits, options)
+    preparation.check_new(plan.directory)
+
+    def run() -> None:
+        unreadable = preparation.write(plan, given.jobs or os.cpu_count() or 1)
+        for fault in unreadable[:5]:
+            print(f"cannot be decoded: {fault}")
+        named = {"unreadable": f"{len(unreadable):,} images, named in {plan.directory / preparation.UNREADABLE}"}
+        test = next((split for split in splits if split != "train"), "train")
+        print_table(
+            {"dataset": name, "classes": f"{len(names):,}"}
+            | {split: f"{len(found):,} images" for split, found in splits.items()}
+            | (named if unreadable else {})
+            | {
+                "written": str(plan.directory),
+                "use": f"{program.command()} --config=FILE --config.data.name={name} "
+                f"--config.data.data_dir={data_dir} --config.data.test_split={test}",
+            }
+        )
+
+    return run

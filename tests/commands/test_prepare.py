@@ -1,0 +1,67 @@
+"""`launch.py prepare`, and a small ImageNet from the official files to a figure."""
+
+import json
+
+import pytest
+
+from benchmarks import imagenet_files
+from senet_jax.commands.command_line import main
+
+
+def test_an_incomplete_imagenet_is_refused_unless_that_is_wanted(tmp_path, capsys):
+    imagenet_files.write(tmp_path, 1, 2, shorter_side=24, classes=2)
+    command = ["prepare", "--dataset=imagenet2012", f"--source={tmp_path}", f"--data_dir={tmp_path}"]
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "lacks the classes n01484850" in capsys.readouterr().err
+    main([*command, "--partial", "--jobs=1"])
+    said = capsys.readouterr().out
+    assert "train       2 images" in said
+    assert "validation  2 images" in said
+    with pytest.raises(SystemExit):
+        main([*command, "--partial"])
+    assert "is there already; remove it to prepare it anew" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_small_imagenet_is_prepared_trained_on_and_evaluated(tmp_path, capsys):
+    imagenet_files.write(tmp_path, 1, 24, shorter_side=40)
+    main(
+        [
+            "prepare",
+            "--dataset=imagenet2012",
+            f"--source={tmp_path}",
+            f"--data_dir={tmp_path}",
+            "--partial",
+            "--shorter_side=36",
+            "--check",
+            "--jobs=1",
+        ]
+    )
+    main(
+        [
+            "train",
+            "--config=experiments/imagenet/se_resnet50.py",
+            f"--workdir={tmp_path / 'run'}",
+            f"--config.data.data_dir={tmp_path}",
+            "--config.data.image_size=32",
+            "--config.data.workers=0",
+            "--config.model.name=se_resnet20_cifar",
+            "--config.model.statistics_group=none",
+            "--config.batch_size=16",
+            "--config.eval_batch_size=16",
+            "--config.duration=3 steps",
+            "--config.log_every=1 steps",
+            "--config.eval_every=3 steps",
+            "--config.checkpoint_every=3 steps",
+            "--config.optimizer.schedule=constant",
+            "--config.optimizer.decay_at=",
+            "--config.optimizer.learning_rate=0.01",
+        ]
+    )
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["classes"] == 1000
+    assert result["steps"] == 3
+    capsys.readouterr()
+    main(["eval", f"--workdir={tmp_path / 'run'}"])
+    assert "imagenet2012, split validation, 24" in capsys.readouterr().out
