@@ -58,7 +58,11 @@ class RunState(Enum):
     """It has a result."""
 
 
-class BusyError(Exception):
+class RunError(Exception):
+    """Ends a run; the message says it all."""
+
+
+class BusyError(RunError):
     """Another process is training in the workdir."""
 
 

@@ -51,7 +51,7 @@ def test_dictionaries_and_json_keep_everything():
     ("values", "message"),
     [
         ({"sead": 1}, "Experiment has no field 'sead'; did you mean 'seed'?"),
-        ({"model": {"ratoi": 8}}, "ModelConfig has no field 'ratoi'; did you mean 'ratio'?"),
+        ({"model": {"ratoi": 8}}, "ModelConfig has no field 'ratoi'; did you mean 'ratio' or 'remat'?"),
         ({"data": {"deviation": [1.0]}}, "DataConfig has no field 'deviation'; it is called 'std' now"),
         ({"model": 8}, "ModelConfig is 8; it must be an object with the fields name, ratio, attention, squeeze"),
         ([], "Experiment is []; it must be an object with the fields model, data, optimizer, duration"),
@@ -216,7 +216,7 @@ def test_every_bounded_field_has_a_rule():
     unbounded = {name for name, kind in kinds.items() if schema.describe(kind) in ("true or false", "text, or none")}
     assert unbounded == {
         "data.data_dir", "data.path", "data.random_resized_crop", "data.flip", "optimizer.nesterov", "model.use_bias",
-        "init.insert_se",
+        "init.insert_se", "model.remat",
     }  # fmt: skip
 
 

@@ -28,15 +28,11 @@ def prepare(request: Request) -> Callable[[], None]:
     if workdirs.state(workdir) is RunState.DONE:
         return lambda: _say_finished(workdir)
 
-    from senet_jax.data.bad_images import TooManyBadImagesError
-    from senet_jax.data.supervised import WorkerError
     from senet_jax.runs.run import run as train
-    from senet_jax.training.checkpoints import SaveError
     from senet_jax.training.compilation import keep_programs
     from senet_jax.training.plan import open_plan
     from senet_jax.training.stopping import StoppedError
     from senet_jax.weights import runs
-    from senet_jax.weights.manifests import UnusableError
 
     plan = open_plan(request.config)
     dataset = plan.dataset
@@ -44,8 +40,6 @@ def prepare(request: Request) -> Callable[[], None]:
     if workdirs.state(workdir) is RunState.NEW:
         plan.start  # noqa: B018  # Weights that do not fit are refused before anything is written.
     workdirs.make_writable(workdir)
-
-    ends = FloatingPointError, SaveError, TooManyBadImagesError, WorkerError, workdirs.BusyError, UnusableError
 
     def run() -> None:
         if kept := keep_programs():
@@ -57,7 +51,7 @@ def prepare(request: Request) -> Callable[[], None]:
             said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
             print(f"\n{said}; {program.command_line('train', workdir)} goes on")
             sys.exit(status)
-        except ends as error:
+        except (FloatingPointError, workdirs.RunError) as error:
             sys.exit(f"{program.name()}: error: {error}")
         except OSError as error:
             where = "" if error.filename else f" in {workdir}, which {workdirs.space(workdir)}"

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from senet_jax.data.split import Split
+from senet_jax.workdir import RunError
 
 _TRIES = 20
 _NAMED = 5
 """Number of images that are named one by one; the file has the others."""
 
 
-class TooManyBadImagesError(ValueError):
+class TooManyBadImagesError(RunError, ValueError):
     """More images cannot be read than the configuration allows."""
 
 

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from senet_jax.workdir import RunError
+
 _POLL = 0.5
 """Seconds between two looks at the workers, while a batch is waited for."""
 _STOPPED = 4.0
 """Seconds for which a worker may be stopped, as after Ctrl-Z and `fg`."""
 
 
-class WorkerError(RuntimeError):
+class WorkerError(RunError):
     """A worker process of the data pipeline can make no more batches."""
 
 

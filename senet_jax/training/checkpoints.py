@@ -22,7 +22,7 @@ from senet_jax.weights import manifests, runs
 from senet_jax.weights.manifests import DamagedError, UnusableError
 
 
-class SaveError(Exception):
+class SaveError(workdirs.RunError):
     """A checkpoint could not be saved."""
 
 

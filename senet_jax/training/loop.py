@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset, evaluation_batches, train_batches
 from senet_jax.data.bad_images import BadImages
-from senet_jax.training import bad_steps, logs, metrics, parallel
+from senet_jax.training import bad_steps, logs, memory, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.logs import Logs
 from senet_jax.training.plan import Plan, initial
@@ -37,7 +37,8 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     compile_seconds of this one, its first step included.
     Raises FloatingPointError if more steps than config.optimizer.bad_steps had a loss or a gradient that was not
     finite; the newest checkpoint is then from before, or without their updates. Raises SaveError if a checkpoint cannot
-    be saved; older ones stay. Raises StoppedError after SIGTERM or SIGINT, once the state of the current step is saved.
+    be saved; older ones stay. Raises OutOfMemoryError if a device has too little memory. Raises StoppedError after
+    SIGTERM or SIGINT, once the state of the current step is saved.
     """
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
@@ -72,9 +73,11 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             tests = _evaluates(plan, step)
             first = step == start + 1
             with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
-                state = train_step(state, next(batches), config.seed, config.optimizer.learning_rate)
-                if record or tests or save or first:
-                    jax.block_until_ready(state)
+                arguments = state, next(batches), config.seed, config.optimizer.learning_rate
+                with memory.explained(config, train_step, arguments):
+                    state = train_step(*arguments)
+                    if record or tests or save or first:
+                        jax.block_until_ready(state)
             log.advance()
             if record or tests or save:
                 _check_numbers(state, config, checkpoints)
@@ -160,8 +163,9 @@ def make_evaluate(
             for batch in watch(parallel.to_devices(batches, mesh), -(-len(dataset.test) // size)):
                 if stop is not None and stop.signum is not None:
                     return {}
-                sums.append(eval_step(variables, batch))
-                jax.block_until_ready(sums[-2:-1])  # One step is under way while the next batch is read.
+                with memory.explained(config, eval_step, (variables, batch), evaluates=True):
+                    sums.append(eval_step(variables, batch))
+                    jax.block_until_ready(sums[-2:-1])  # One step is under way while the next batch is read.
                 gets_on()
             left_out = len(dataset.test) - sum(int(part["count"]) for part in sums)
             return metrics.means(sums) | ({"bad_images": left_out} if left_out else {})

@@ -10,12 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from senet_jax.workdir import RunError
+
 
 class DamagedError(Exception):
     """A checkpoint differs from the saved state."""
 
 
-class UnusableError(ValueError):
+class UnusableError(RunError, ValueError):
     """No checkpoint of a workdir can be used here."""
 
 

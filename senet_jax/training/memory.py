@@ -1,0 +1,70 @@
+"""An error that says what does not fit into the memory of a device, how much it needs, and what to lower."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+
+from senet_jax.config import Experiment
+from senet_jax.workdir import RunError
+
+
+class OutOfMemoryError(RunError):
+    """A program does not fit into the memory of a device."""
+
+
+@contextmanager
+def explained(config: Experiment, step: Any, arguments: Sequence[Any], *, evaluates: bool = False) -> Iterator[None]:
+    """Raises OutOfMemoryError in place of jax's error if the body exhausts the memory of a device.
+
+    `step` is the jitted function of the arguments, whose need of memory the compiler knows.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise OutOfMemoryError(described(str(error), config, evaluates, _needed(step, arguments), _limit())) from error
+
+
+def described(error: str, config: Experiment, evaluates: bool, needed: int | None, limit: int | None) -> str:
+    """Returns the message for a text of jax's error; `needed` and `limit` are bytes on a device, None if unknown."""
+    field = "eval_batch_size" if evaluates else "batch_size"
+    size, devices = getattr(config, field), jax.device_count()
+    step = "evaluation" if evaluates else "training"
+    needs = "does not fit on a device" if needed is None else f"needs {_gib(needed)} on each device"
+    has = "" if limit is None else f", which has {_gib(limit)}"
+    advice = [f"a smaller config.{field}" + ("" if evaluates else ", and the learning rate in proportion")]
+    if config.model.dtype != "bfloat16":
+        advice.append("config.model.dtype=bfloat16")
+    if not evaluates and not config.model.remat:
+        advice.append("config.model.remat=true")
+    return (
+        f"out of memory: a step of {step} with config.{field} {size}, {-(-size // devices)} images on each of "
+        f"{devices} device(s), {needs}{has}; give {', or '.join(advice)} ({error.partition(chr(10))[0][:300]})"
+    )
+
+
+def _needed(step: Any, arguments: Sequence[Any]) -> int | None:
+    """Returns the bytes of arguments, results and temporary values together; None if it cannot be compiled either."""
+
+    def shape(leaf: Any) -> Any:  # The arrays themselves were donated.
+        is_array = isinstance(leaf, jax.Array)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding) if is_array else leaf
+
+    try:
+        sizes = step.lower(*jax.tree.map(shape, tuple(arguments))).compile().memory_analysis()
+    except jax.errors.JaxRuntimeError:
+        return None
+    kept = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    return kept + sizes.temp_size_in_bytes
+
+
+def _limit() -> int | None:
+    """Returns the bytes that jax may use of a device; None if the platform does not tell, as on CPUs."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
