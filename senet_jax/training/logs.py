@@ -47,6 +47,8 @@ class Logs:
         line = f"loss {values['loss']:.4f}, accuracy {values['accuracy']:7.2%}"
         if "images_per_second" in values:
             line += f", {values['images_per_second']:,.0f} images/s"
+        if values.get("data_wait", 0) > 0.05:
+            line += f", {values['data_wait']:.0%} of the time waiting for data"
         if self._bar is None or self._bar.disable:
             self.say(f"step {step:>{len(str(self._total))}}/{self._total}  epoch {epoch:6.1f}  {split:5}  {line}")
         elif split == "train":

@@ -1,10 +1,8 @@
 """The loop: steps, log lines, evaluations and checkpoints, in an order that a restart repeats exactly."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from senet_jax.training import bad_steps, logs, memory, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.logs import Logs
 from senet_jax.training.plan import Plan, initial
+from senet_jax.training.speed import Speed
 from senet_jax.training.state import TrainState
 from senet_jax.training.step import Batch, make_eval_step
 from senet_jax.training.stopping import Stop, StoppedError, stop_on_signals
@@ -50,7 +49,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     evaluate = make_evaluate(plan.model, plan.dataset, config, mesh, bad)
     results: dict[str, float] = {}
     best = max((record["accuracy"] for record in logs.read(workdir) if record["split"] == "test"), default=-1.0)
-    speed = _Speed(log)
+    speed = Speed(log)
 
     def test(step: int) -> None:
         """Evaluates, unless a signal stops the run meanwhile."""
@@ -62,7 +61,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
         if results:
             log.write("test", step, results)
 
-    with closing(checkpoints), closing(log), stop_on_signals() as stop:
+    with closing(checkpoints), closing(log), closing(speed), stop_on_signals() as stop:
         _say_start(plan, start, log, workdir)
         batches = _batches(plan, start, mesh, bad)
         if start and _evaluates(plan, start) and not _is_evaluated(workdir, start):
@@ -73,9 +72,10 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             tests = _evaluates(plan, step)
             first = step == start + 1
             with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
-                arguments = state, next(batches), config.seed, config.optimizer.learning_rate
+                arguments = state, speed.next(batches), config.seed, config.optimizer.learning_rate
                 with memory.explained(config, train_step, arguments):
                     state = train_step(*arguments)
+                    speed.dispatched(state.step)
                     if record or tests or save or first:
                         jax.block_until_ready(state)
             log.advance()
@@ -197,7 +197,7 @@ def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdi
     )
 
 
-def _log_training(plan: Plan, state: TrainState, step: int, log: Logs, speed: "_Speed") -> None:
+def _log_training(plan: Plan, state: TrainState, step: int, log: Logs, speed: Speed) -> None:
     """Logs what was summed up since the last time, and tells of bad steps."""
     bad = int(state.bad["count"])
     if int(state.bad["step"]):
@@ -224,34 +224,3 @@ def _check_numbers(state: TrainState, config: Experiment, checkpoints: Checkpoin
             + f"; {count} bad steps are more than config.optimizer.bad_steps, {allowed}: allow more, or try a smaller "
             "config.optimizer.learning_rate, a longer config.optimizer.warmup or config.optimizer.clip_norm"
         )
-
-
-@dataclass
-class _Speed:
-    """Counts images and seconds of the training steps, without compilation, evaluation and checkpoints."""
-
-    log: Logs
-    images: int = 0
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-
-    @contextmanager
-    def measure(self, images: int, *, compiles: bool) -> Iterator[None]:
-        """Measures a step; a step that compiles is logged on its own."""
-        if compiles:
-            self.log.say("compiling the training step")
-        began = time.perf_counter()
-        yield
-        seconds = time.perf_counter() - began
-        if compiles:
-            self.compile_seconds = seconds
-            self.log.say(f"compiled, with the first step, in {seconds:.1f} s")
-        else:
-            self.images += images
-            self.seconds += seconds
-
-    def take(self) -> dict[str, float]:
-        """Returns images_per_second and seconds since the last call; empty if nothing was measured."""
-        images, seconds = self.images, self.seconds
-        self.images, self.seconds = 0, 0.0
-        return {"images_per_second": images / seconds, "seconds": seconds} if images else {}

@@ -23,45 +23,24 @@ def test_an_incomplete_imagenet_is_refused_unless_that_is_wanted(tmp_path, capsy
     assert "is there already; remove it to prepare it anew" in capsys.readouterr().err
 
 
+TINY = """
+--config.model.name=se_resnet20_cifar --config.model.statistics_group=none --config.data.image_size=32
+--config.data.workers=0 --config.batch_size=16 --config.eval_batch_size=16 --config.optimizer.schedule=constant
+--config.optimizer.decay_at= --config.optimizer.learning_rate=0.01
+"""
+THREE_STEPS = [f"--config.{name}=3 steps" for name in ("duration", "log_every", "eval_every", "checkpoint_every")]
+
+
 @pytest.mark.slow
 def test_a_small_imagenet_is_prepared_trained_on_and_evaluated(tmp_path, capsys):
     imagenet_files.write(tmp_path, 1, 24, shorter_side=40)
-    main(
-        [
-            "prepare",
-            "--dataset=imagenet2012",
-            f"--source={tmp_path}",
-            f"--data_dir={tmp_path}",
-            "--partial",
-            "--shorter_side=36",
-            "--check",
-            "--jobs=1",
-        ]
-    )
-    main(
-        [
-            "train",
-            "--config=experiments/imagenet/se_resnet50.py",
-            f"--workdir={tmp_path / 'run'}",
-            f"--config.data.data_dir={tmp_path}",
-            "--config.data.image_size=32",
-            "--config.data.workers=0",
-            "--config.model.name=se_resnet20_cifar",
-            "--config.model.statistics_group=none",
-            "--config.batch_size=16",
-            "--config.eval_batch_size=16",
-            "--config.duration=3 steps",
-            "--config.log_every=1 steps",
-            "--config.eval_every=3 steps",
-            "--config.checkpoint_every=3 steps",
-            "--config.optimizer.schedule=constant",
-            "--config.optimizer.decay_at=",
-            "--config.optimizer.learning_rate=0.01",
-        ]
-    )
+    places = f"--source={tmp_path} --data_dir={tmp_path}"
+    main(f"prepare --dataset=imagenet2012 {places} --partial --shorter_side=36 --check --jobs=1".split())
+    run = f"--config=experiments/imagenet/se_resnet50.py --workdir={tmp_path}/run --config.data.data_dir={tmp_path}"
+    main(["train", *run.split(), *TINY.split(), *THREE_STEPS])
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["classes"] == 1000
     assert result["steps"] == 3
     capsys.readouterr()
-    main(["eval", f"--workdir={tmp_path / 'run'}"])
+    main(["eval", f"--workdir={tmp_path}/run"])
     assert "imagenet2012, split validation, 24" in capsys.readouterr().out
