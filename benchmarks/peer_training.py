@@ -2,8 +2,8 @@
 
     PYTHON benchmarks/peer_training.py --data=DIRECTORY --output=FILE [--seeds=3] [--epochs=12] [--steps=N]
 
-PYTHON has PyTorch, timm and Pillow; nothing of this project is imported. DIRECTORY has image files in
-train/CLASS and test/CLASS. Recipe, augmentation, schedule and the convolutions' initial distribution are those of the experiment. The
+PYTHON has PyTorch, timm and Pillow; nothing of this project is imported. DIRECTORY has image files in train/CLASS and
+test/CLASS. Recipe, augmentation, schedule and the convolutions' initial distribution are those of the experiment. The
 rows of a CSV file say network, seed, accuracy, epochs and seconds. The same command goes on after the last of them.
 --steps ends each run early, to try it.
 """
