@@ -1,8 +1,8 @@
 """SE-ResNet-50 on ImageNet by the paper's recipe (section 5.1, table 2).
 
 Command:  python launch.py --config=experiments/imagenet/se_resnet50.py
-          on accelerators with --config.model.dtype=bfloat16; with --config.data.data_dir=DIRECTORY of a prepared
-          `imagenet2012`: `tfds build imagenet2012 --file_format=array_record`, once, with TensorFlow
+          on accelerators with --config.model.dtype=bfloat16; with --config.data.data_dir=DIRECTORY of an ImageNet
+          that `python launch.py prepare` made
 Hardware: the paper's 32 GPUs had 32 images each, so batch normalisation has groups of 32 on any number of devices
 Paper:    23.29 % top-1 and 6.62 % top-5 error at 224x224, against 24.80 and 7.48 % without SE
 Measured: not yet

@@ -69,8 +69,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
         for step in range(start + 1, plan.total_steps + 1):
             last = step == plan.total_steps
             record, save = (last or step % every == 0 for every in (plan.log_every, plan.checkpoint_every))
-            tests = _evaluates(plan, step)
-            first = step == start + 1
+            tests, first = _evaluates(plan, step), step == start + 1
             with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
                 arguments = state, speed.next(batches), config.seed, config.optimizer.learning_rate
                 with memory.explained(config, train_step, arguments):
