@@ -22,8 +22,9 @@ import numpy as np
 import optax
 
 from senet_jax import create_model
+from senet_jax.checkpoints import verify
 from senet_jax.config import Experiment, ModelConfig
-from senet_jax.training.checkpoints import Checkpoints, verify
+from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.state import TrainState, init_state
 from senet_jax.weights import manifests
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from senet_jax.checkpoints import verify
 from senet_jax.training import logs
-from senet_jax.training.checkpoints import verify
 
 _EVERY = 20
 _FLAGS = [

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from senet_jax import workdir as workdirs
@@ -165,21 +164,3 @@ def _check_same(held: dict[str, Any], config: Experiment, holder: str) -> None:
         workdirs.check_same(from_dict(Experiment, held), config, holder)
     except ValueError as error:
         raise UnusableError(str(error)) from error
-
-
-def verify(directory: Path) -> dict[str, Any]:
-    """Returns the state in a checkpoint, the directory of one step, as NumPy arrays that equal the manifest.
-
-    Raises DamagedError with the names of the arrays that differ.
-    """
-    manifest = manifests.read(directory)
-    try:
-        path = (directory / "state").absolute()
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            saved: Any = checkpointer.metadata(path)
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved.item_metadata.tree)
-            tree = checkpointer.restore(path, restore_args=as_numpy)
-    except Exception as error:  # Damage raises errors of many types.
-        raise DamagedError(manifests.first_line(error)) from error
-    manifests.compare(manifest["arrays"], manifests.digests(tree))
-    return tree

@@ -23,13 +23,21 @@ class UnusableError(RunError, ValueError):
 
 def make(step: int, state: Any, config: dict[str, Any]) -> dict[str, Any]:
     """Returns the manifest of a state, a pytree of arrays, after `step` steps of a configuration."""
-    content = {"step": step, "config": config, "arrays": digests(state)}
+    return sealed({"step": step, "config": config, "arrays": digests(state)})
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns a manifest's content with its own digest."""
     return {"content": content, "sha256": _digest_of_json(content)}
 
 
 def read(directory: Path) -> dict[str, Any]:
     """Returns the manifest of a checkpoint, the directory of one step. Raises DamagedError if it is damaged."""
-    path = directory / "manifest" / "metadata"
+    return read_file(directory / "manifest" / "metadata")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Returns the content of the manifest in a file. Raises DamagedError if it is damaged."""
     try:
         manifest = json.loads(path.read_bytes())
         content = manifest["content"]

@@ -12,12 +12,14 @@ from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from training.damaged import CONFIG, restore, state
 
 from benchmarks.faults import DAMAGES, flip
+from senet_jax.checkpoints import verify, write_manifest
 from senet_jax.config import Experiment, OptimizerConfig
-from senet_jax.training.checkpoints import Checkpoints, SaveError, verify
+from senet_jax.training.checkpoints import Checkpoints, SaveError
 from senet_jax.weights.manifests import DamagedError
 
 ENVIRONMENT = os.environ | {
@@ -135,3 +137,29 @@ def test_a_reader_changes_nothing(workdir):
     with closing(Checkpoints(workdir / "nothing", read_only=True)) as checkpoints:
         assert checkpoints.latest is None
     assert not (workdir / "nothing").exists()
+
+
+def test_checkpoints_of_other_programs_can_prove_themselves(tmp_path):
+    tree = {"w": np.arange(6.0), "layers": [np.ones((2, 3), np.float32)]}
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "single", tree)
+    with ocp.CheckpointManager(tmp_path / "steps", item_names=("a", "b")) as manager:
+        saved = ocp.args.Composite(a=ocp.args.StandardSave(tree), b=ocp.args.StandardSave({"v": np.zeros(2)}))
+        manager.save(7, args=saved)
+    single, step = tmp_path / "single", tmp_path / "steps/7"
+    with pytest.raises(ValueError, match=r"single has no manifest; senet_jax.checkpoints.write_manifest writes one"):
+        verify(single)
+    for directory in (single, step):
+        write_manifest(directory)
+    np.testing.assert_array_equal(verify(single)["w"], tree["w"])
+    assert verify(step).keys() == {"a", "b"}
+    with ocp.CheckpointManager(tmp_path / "steps", item_names=("a", "b")) as manager:
+        restored = manager.restore(7, args=ocp.args.Composite(b=ocp.args.StandardRestore()))
+    np.testing.assert_array_equal(restored["b"]["v"], np.zeros(2))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(single, tree | {"w": np.arange(6.0) + 1}, force=True)
+    shutil.copy(step / "senet_jax_manifest.json", single)
+    with pytest.raises(DamagedError, match=r"a/layers/0, a/w, b/v and 2 more"):
+        verify(single)
+    with pytest.raises(ValueError, match="is no checkpoint of Orbax"):
+        write_manifest(tmp_path / "nothing")

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from benchmarks.kills import records
+from senet_jax.checkpoints import verify
 from senet_jax.training import logs
-from senet_jax.training.checkpoints import verify
 
 ROOT = Path(__file__).parents[2]
 
