@@ -47,6 +47,8 @@ class Options(LoadingOptions):
     weights: Source | None = None
     """Trained network, if not that of --workdir: a workdir, a weight file, a folder in timm's format or a repository of
     Hugging Face, such as timm/seresnet50.ra2_in1k."""
+    subset: bool = False
+    """Choose among the classes of the images alone, if they are fewer than the network's, as for ImageNet-A and -R."""
     output: Directory | None = None
     """Directory for the confusion matrix as a picture, for tables and predictions."""
 
@@ -89,7 +91,14 @@ def prepare(request: Request) -> Callable[[], None]:
         watch = partial(progress, task="evaluating", unit="batches")
         try:
             found = answers(
-                loaded.network, loaded.variables, split, numbers, config=config, mesh=parallel.data_mesh(), watch=watch
+                loaded.network,
+                loaded.variables,
+                split,
+                numbers,
+                config=config,
+                mesh=parallel.data_mesh(),
+                subset=options.subset,
+                watch=watch,
             )
         except TooManyBadImagesError as error:
             sys.exit(f"{program.name()}: error: {error}")
@@ -97,7 +106,7 @@ def prepare(request: Request) -> Callable[[], None]:
         evaluation = Evaluation(
             found.labels, found.losses, found.ranks, found.classes[:, 0], found.probabilities[:, 0], names
         )
-        print_table(_rows(loaded, images, dataset, evaluation, _note(request.config, run_config)))
+        print_table(_rows(loaded, images, dataset, evaluation, _note(request.config, run_config), options.subset))
         print("", *_class_lines(evaluation), sep="\n")
         if output is not None:
             title = f"{loaded.config.name} on {dataset.name}, {split.name}"
@@ -156,7 +165,12 @@ def _splits(text: str) -> set[str]:
 
 
 def _rows(
-    loaded: "Loaded", images: "Preprocessing", dataset: "Dataset", evaluation: "Evaluation", note: str | None
+    loaded: "Loaded",
+    images: "Preprocessing",
+    dataset: "Dataset",
+    evaluation: "Evaluation",
+    note: str | None,
+    subset: bool,
 ) -> dict[str, str]:
     from senet_jax.analysis.evaluation import BINS
 
@@ -173,7 +187,8 @@ def _rows(
     if not loaded.class_names:
         rows["classes"] = "the weights do not name theirs; taken to be those of the images, in the same order"
     elif dataset.num_classes < loaded.network.num_classes:
-        rows["classes"] = f"{dataset.num_classes} of the network's {loaded.network.num_classes}, by their names"
+        alone = " alone" if subset else ""
+        rows["classes"] = f"{dataset.num_classes}{alone} of the network's {loaded.network.num_classes}, by their names"
     elif loaded.class_names != dataset.class_names:
         rows["classes"] = "matched by their names, in the order of the network"
     error = f"{figures['calibration_error']:.2%} (ECE, {BINS} bins of equal width)"

@@ -45,11 +45,13 @@ def answers(
     *,
     config: Experiment,
     mesh: Mesh,
+    subset: bool = False,
     watch: Callable[[Iterable[Batch], int], Iterable[Batch]] = lambda batches, _: batches,
 ) -> Answers:
     """Evaluates every example of the split once.
 
-    `numbers` are those that the network gives to the classes of the split, (classes of the split,). `watch` takes the
+    `numbers` are those that the network gives to the classes of the split, (classes of the split,). With `subset` the
+    network chooses among these classes alone, and other classes have no share in the probabilities. `watch` takes the
     batches and their number, and yields them. Raises TooManyBadImagesError if more images cannot be read than the
     configuration allows.
     """
@@ -58,6 +60,8 @@ def answers(
     def step(variables: Any, numbers: Array, batch: Batch) -> dict[str, Array]:
         images = augmentation.normalise(batch["image"], data.mean, data.std)
         logits: Any = network.apply(variables, images, train=False)
+        if subset:
+            logits = jnp.full_like(logits, -jnp.inf).at[:, numbers].set(logits[:, numbers])
         labels = numbers[batch["label"]]
         probabilities, classes = jax.lax.top_k(jax.nn.softmax(logits), min(_TOP, logits.shape[1]))
         return {

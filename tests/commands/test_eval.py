@@ -24,7 +24,12 @@ def place(tmp_path_factory):
     for name, classes in (("named", ("dark", "middle", "bright")), ("nameless", ())):
         options = {"model": "resnet20_cifar", "preprocessing": Preprocessing(8, 1.0), "source": "here"}
         save_weights(path / f"{name}.safetensors", variables, class_names=classes, **options)
-    for split, classes in (("test", ("middle", "dark")), ("train", ("dark", "lion")), ("rest", ("a", "b", "c"))):
+    for split, classes in (
+        ("test", ("middle", "dark")),
+        ("train", ("dark", "lion")),
+        ("rest", ("a", "b", "c")),
+        ("ends", ("bright", "dark")),
+    ):
         for number, name in enumerate(classes):
             (path / "images" / split / name).mkdir(parents=True)
             for image in range(number + 1):
@@ -68,6 +73,16 @@ def test_classes_are_matched_by_name(place, tmp_path, capsys):
     assert {(row["predicted"], row["probability"]) for row in rows} == {("middle", "0.625")}
     names = {path.name for path in (tmp_path / "new").iterdir()}
     assert names >= {"confusion.png", "confusion.svg", "confusion.csv", "classes.csv", "calibration.csv"}
+
+
+@pytest.mark.slow
+def test_a_subset_is_chosen_among_its_own_classes(place, tmp_path, capsys):
+    evaluate(place, "named", "--config.data.test_split=ends", "--subset", f"--output={tmp_path / 'new'}")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "classes 2 alone of the network's 3, by their names test accuracy 66.67%" in said.replace("ends", "test")
+    with (tmp_path / "new" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["predicted"], row["probability"]) for row in rows} == {("dark", "0.666667")}
 
 
 @pytest.mark.slow
