@@ -1,32 +1,29 @@
 """The loop: steps, log lines, evaluations and checkpoints, in an order that a restart repeats exactly."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax.sharding import Mesh
 
 from senet_jax.config import Experiment
-from senet_jax.data import Dataset, evaluation_batches, train_batches
+from senet_jax.data import train_batches
 from senet_jax.data.bad_images import BadImages
 from senet_jax.training import bad_steps, logs, memory, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
+from senet_jax.training.evaluation import Evaluations
 from senet_jax.training.logs import Logs
 from senet_jax.training.plan import Plan, initial
 from senet_jax.training.speed import Speed
 from senet_jax.training.state import TrainState
-from senet_jax.training.step import Batch, make_eval_step
-from senet_jax.training.stopping import Stop, StoppedError, stop_on_signals
+from senet_jax.training.step import Batch
+from senet_jax.training.stopping import StoppedError, stop_on_signals
 from senet_jax.training.watchdog import watched
-from senet_jax.weights import runs
-from senet_jax.weights.load import save_weights
-from senet_jax.workdir import BAD_IMAGES, BEST, write_init
+from senet_jax.workdir import BAD_IMAGES, write_init
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
@@ -46,30 +43,17 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     train_step = parallel.jit_step(plan.train_step(), mesh)
     log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
     bad = BadImages(config.data.bad_images, _bad_images_file(workdir), log.say)
-    evaluate = make_evaluate(plan.model, plan.dataset, config, mesh, bad)
-    results: dict[str, float] = {}
-    best = max((record["accuracy"] for record in logs.read(workdir) if record["split"] == "test"), default=-1.0)
-    speed = Speed(log)
-
-    def test(step: int) -> None:
-        """Evaluates, unless a signal stops the run meanwhile."""
-        nonlocal results, best
-        results = evaluate(state.evaluated, stop)
-        if results.get("accuracy", -1.0) > best:
-            best = results["accuracy"]
-            _save_best(plan, state, step, best, workdir)
-        if results:
-            log.write("test", step, results)
+    evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)
 
     with closing(checkpoints), closing(log), closing(speed), stop_on_signals() as stop:
         _say_start(plan, start, log, workdir)
         batches = _batches(plan, start, mesh, bad)
-        if start and _evaluates(plan, start) and not _is_evaluated(workdir, start):
-            test(start)  # It was stopped in this evaluation.
+        if evaluations.missed(start):
+            evaluations.run(start, state, stop)
         for step in range(start + 1, plan.total_steps + 1):
             last = step == plan.total_steps
             record, save = (last or step % every == 0 for every in (plan.log_every, plan.checkpoint_every))
-            tests, first = _evaluates(plan, step), step == start + 1
+            tests, first = evaluations.due(step), step == start + 1
             with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
                 arguments = state, speed.next(batches), config.seed, config.optimizer.learning_rate
                 with memory.explained(config, train_step, arguments):
@@ -84,13 +68,13 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
                 _log_training(plan, state, step, log, speed)
                 state = _after_record(state, mesh)
             if tests:
-                test(step)
+                evaluations.run(step, state, stop)
             if save or stop.signum is not None:
                 _check_numbers(state, config, checkpoints)
                 checkpoints.save(step, state, config)
             if stop.signum is not None:
                 raise StoppedError(stop.signum, step)
-        results = results or evaluate(state.evaluated)
+        results = evaluations.last(state)
     return results | logs.speed(workdir) | {"compile_seconds": speed.compile_seconds}
 
 
@@ -123,55 +107,6 @@ def _say_start(plan: Plan, start: int, log: Logs, workdir: Path) -> None:
         log.say(f"starts from {plan.start.source}")
 
 
-def _evaluates(plan: Plan, step: int) -> bool:
-    return step == plan.total_steps or step % plan.eval_every == 0
-
-
-def _is_evaluated(workdir: Path, step: int) -> bool:
-    return any(record["split"] == "test" and record["step"] == step for record in logs.read(workdir))
-
-
-def make_evaluate(
-    model: nn.Module,
-    dataset: Dataset,
-    config: Experiment,
-    mesh: Mesh,
-    bad: BadImages | None = None,
-    watch: Callable[[Iterable[Batch], int], Iterable[Batch]] = lambda batches, _: batches,
-) -> Callable[..., dict[str, float]]:
-    """Makes variables -> loss, accuracy and top-5 accuracy on every test example, each counted once.
-
-    Images that cannot be read are left out and noted in `bad`; "bad_images" is their number, if there are any.
-    With a `Stop` for its second argument the evaluation returns {} if it is told to stop. `watch` takes the batches and
-    their number, and yields them.
-    """
-    eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
-    size = -(-config.eval_batch_size // mesh.size) * mesh.size  # Padding is masked, so more is harmless.
-
-    def evaluate(variables: dict[str, Any], stop: Stop | None = None) -> dict[str, float]:
-        batches = evaluation_batches(
-            dataset.test,
-            config.data,
-            batch_size=size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            bad=bad,
-        )
-        sums = []
-        with watched(config.stuck_after) as gets_on:
-            for batch in watch(parallel.to_devices(batches, mesh), -(-len(dataset.test) // size)):
-                if stop is not None and stop.signum is not None:
-                    return {}
-                with memory.explained(config, eval_step, (variables, batch), evaluates=True):
-                    sums.append(eval_step(variables, batch))
-                    jax.block_until_ready(sums[-2:-1])  # One step is under way while the next batch is read.
-                gets_on()
-            left_out = len(dataset.test) - sum(int(part["count"]) for part in sums)
-            return metrics.means(sums) | ({"bad_images": left_out} if left_out else {})
-
-    return evaluate
-
-
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
     """Returns the state to go on from, on all devices, and the number of batches that it has seen."""
     config, everywhere, init = plan.config, parallel.replicated(mesh), partial(initial, plan)
@@ -181,19 +116,6 @@ def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[Tra
     shapes = jax.eval_shape(init, config.seed)
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
     return checkpoints.restore(like, config)
-
-
-def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdir: Path) -> None:
-    """Writes the variables of the best test accuracy so far."""
-    config, dataset = plan.config, plan.dataset
-    save_weights(
-        workdir / BEST,
-        jax.device_get(state.evaluated),
-        model=config.model,
-        preprocessing=runs.preprocessing(config, dataset.channels),
-        source=f"step {step} of {plan.total_steps}, test accuracy {accuracy:.2%}",
-        class_names=dataset.class_names,
-    )
 
 
 def _log_training(plan: Plan, state: TrainState, step: int, log: Logs, speed: Speed) -> None:

@@ -1,0 +1,111 @@
+"""Evaluations of a run: every test example counted once, and the variables of the best accuracy kept."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from senet_jax.config import Experiment
+from senet_jax.data import Dataset, evaluation_batches
+from senet_jax.data.bad_images import BadImages
+from senet_jax.training import logs, memory, metrics, parallel
+from senet_jax.training.logs import Logs
+from senet_jax.training.plan import Plan
+from senet_jax.training.state import TrainState
+from senet_jax.training.step import Batch, make_eval_step
+from senet_jax.training.stopping import Stop
+from senet_jax.training.watchdog import watched
+from senet_jax.weights import runs
+from senet_jax.weights.load import save_weights
+from senet_jax.workdir import BEST
+
+
+class Evaluations:
+    """The evaluations of a run, logged; results of earlier processes are read from its log."""
+
+    def __init__(self, plan: Plan, workdir: Path, log: Logs, mesh: Mesh, bad: BadImages):
+        """Prepares them; images that cannot be read are noted in `bad`."""
+        self._plan, self._workdir, self._log = plan, workdir, log
+        self._evaluate = make_evaluate(plan.model, plan.dataset, plan.config, mesh, bad)
+        self._records = {record["step"]: record for record in logs.read(workdir) if record["split"] == "test"}
+        self._best = max((record["accuracy"] for record in self._records.values()), default=-1.0)
+        self._results: dict[str, float] = {}
+
+    def due(self, step: int) -> bool:
+        """Whether the configuration asks for an evaluation after a step."""
+        return step == self._plan.total_steps or step % self._plan.eval_every == 0
+
+    def missed(self, step: int) -> bool:
+        """Whether the run was stopped in the evaluation after a step."""
+        return step > 0 and self.due(step) and step not in self._records
+
+    def run(self, step: int, state: TrainState, stop: Stop) -> None:
+        """Evaluates, unless a signal stops the run meanwhile."""
+        self._results = self._evaluate(state.evaluated, stop)
+        if not self._results:
+            return
+        if self._results["accuracy"] > self._best:
+            self._best = self._results["accuracy"]
+            _save_best(self._plan, state, step, self._best, self._workdir)
+        self._log.write("test", step, self._results)
+
+    def last(self, state: TrainState) -> dict[str, float]:
+        """Returns the metrics of the final state, computed if this process has not done so."""
+        return self._results or self._evaluate(state.evaluated)
+
+
+def make_evaluate(
+    model: nn.Module,
+    dataset: Dataset,
+    config: Experiment,
+    mesh: Mesh,
+    bad: BadImages | None = None,
+    watch: Callable[[Iterable[Batch], int], Iterable[Batch]] = lambda batches, _: batches,
+) -> Callable[..., dict[str, float]]:
+    """Makes variables -> loss, accuracy and top-5 accuracy on every test example, each counted once.
+
+    Images that cannot be read are left out and noted in `bad`; "bad_images" is their number, if there are any.
+    With a `Stop` for its second argument the evaluation returns {} if it is told to stop. `watch` takes the batches and
+    their number, and yields them.
+    """
+    eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
+    size = -(-config.eval_batch_size // mesh.size) * mesh.size  # Padding is masked, so more is harmless.
+
+    def evaluate(variables: dict[str, Any], stop: Stop | None = None) -> dict[str, float]:
+        batches = evaluation_batches(
+            dataset.test,
+            config.data,
+            batch_size=size,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            bad=bad,
+        )
+        sums = []
+        with watched(config.stuck_after) as gets_on:
+            for batch in watch(parallel.to_devices(batches, mesh), -(-len(dataset.test) // size)):
+                if stop is not None and stop.signum is not None:
+                    return {}
+                with memory.explained(config, eval_step, (variables, batch), evaluates=True):
+                    sums.append(eval_step(variables, batch))
+                    jax.block_until_ready(sums[-2:-1])  # One step is under way while the next batch is read.
+                gets_on()
+            left_out = len(dataset.test) - sum(int(part["count"]) for part in sums)
+            return metrics.means(sums) | ({"bad_images": left_out} if left_out else {})
+
+    return evaluate
+
+
+def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdir: Path) -> None:
+    """Writes the variables of the best test accuracy so far."""
+    config, dataset = plan.config, plan.dataset
+    save_weights(
+        workdir / BEST,
+        jax.device_get(state.evaluated),
+        model=config.model,
+        preprocessing=runs.preprocessing(config, dataset.channels),
+        source=f"step {step} of {plan.total_steps}, test accuracy {accuracy:.2%}",
+        class_names=dataset.class_names,
+    )
