@@ -15,9 +15,13 @@ from math import inf
 from typing import Annotated, Literal
 
 from senet_jax import words
+from senet_jax.durations import Duration, DurationOrZero, is_before, parse
 from senet_jax.schema import Formerly, Relation, Rule
 
 Name = Annotated[str, Rule("a name, which cannot be empty", bool)]
+Network = Annotated[
+    str, Rule("the name of a network, which `list` prints", words.NETWORKS.__contains__, words.NETWORKS)
+]
 Positive = Annotated[float, Rule("a positive number", lambda value: 0 < value < inf)]
 NotNegative = Annotated[float, Rule("a number of 0 or more", lambda value: 0 <= value < inf)]
 Finite = Annotated[float, Rule("a finite number", lambda value: -inf < value < inf)]
@@ -33,51 +37,12 @@ Stages = Annotated[
 ]
 
 
-def to_steps(duration: str, steps_per_epoch: float) -> int:
-    """Steps in a duration such as "30 epochs" or "500 steps", rounded to the nearest whole step.
-
-    Raises ValueError if the duration is not a number and a unit.
-    """
-    parsed = _parse(duration)
-    if parsed is None:
-        raise ValueError(f"the duration is {duration!r}; it must be {_A_DURATION}")
-    number, unit = parsed
-    return round(number * steps_per_epoch) if unit == "epochs" else round(number)
-
-
-def _parse(duration: str) -> tuple[float, str] | None:
-    number, _, unit = duration.strip().partition(" ")
-    unit = {"step": "steps", "epoch": "epochs"}.get(unit.strip(), unit.strip())
-    try:
-        value = float(number)
-    except ValueError:
-        return None
-    whole = value % 1 == 0
-    return (value, unit) if 0 <= value < inf and (unit == "epochs" or (unit == "steps" and whole)) else None
-
-
-def _is_positive(duration: str) -> bool:
-    parsed = _parse(duration)
-    return parsed is not None and parsed[0] > 0
-
-
-def _is_before(duration: str, end: str) -> bool:
-    """Whether a duration is shorter than another, as far as this is known without the steps of an epoch."""
-    first, last = _parse(duration), _parse(end)
-    return not first or not last or first[1] != last[1] or first[0] < last[0]
-
-
-_A_DURATION = "a number and its unit, such as '30 epochs' or '500 steps'"
-DurationOrZero = Annotated[str, Rule(_A_DURATION, lambda text: _parse(text) is not None)]
-Duration = Annotated[str, Rule(f"{_A_DURATION}, more than 0", _is_positive)]
-
-
 @dataclass(slots=True)
 class ModelConfig:
     """The network and its precision."""
 
-    name: Name = "se_resnet20_cifar"
-    """Name of a registered network; `list` prints them."""
+    name: Network = "se_resnet20_cifar"
+    """Network that is trained."""
     ratio: Positive | None = None
     """Reduction ratio of the squeeze-and-excitation blocks; None: the network's own."""
     attention: Literal["own", "none", words.Attention] = "own"
@@ -215,7 +180,7 @@ class OptimizerConfig:
         DurationOrZero,
         Relation(
             "less than config.duration, {config.duration!r}",
-            lambda warmup, config: _is_before(warmup, config.duration),
+            lambda warmup, config: is_before(warmup, config.duration),
         ),
     ] = "0 steps"
     """Duration of the linear warm-up from zero."""
@@ -229,11 +194,11 @@ class OptimizerConfig:
             "empty for schedule {config.optimizer.schedule!r}: give --config.optimizer.decay_at=",
             lambda times, config: not times or config.optimizer.schedule == "step",
         ),
-        Relation("durations, none of them twice", lambda times, _: len(set(map(_parse, times))) == len(times)),
+        Relation("durations, none of them twice", lambda times, _: len(set(map(parse, times))) == len(times)),
         Relation(
             "durations before the end of training, {config.duration!r}: give earlier times, or "
             "--config.optimizer.schedule=cosine --config.optimizer.decay_at=",
-            lambda times, config: all(_is_before(time, config.duration) for time in times),
+            lambda times, config: all(is_before(time, config.duration) for time in times),
         ),
     ] = ()
     """Times of the decays of schedule "step", from the start of training."""

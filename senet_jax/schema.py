@@ -12,7 +12,6 @@ import difflib
 import functools
 import inspect
 import itertools
-import math
 import operator
 import textwrap
 import types
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+UNIONS = (typing.Union, types.UnionType)
 _T = TypeVar("_T")
 
 
@@ -68,8 +68,13 @@ def one_of(names: Iterable[str]) -> Rule:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names as the end of a message, "; did you mean 'x'?", or "" if none is near."""
+    """The nearest of the known names as the end of a message, "; did you mean 'x'?", or "" if none is near.
+
+    A second one is named if it is nearly as near.
+    """
     near = difflib.get_close_matches(name, list(known), n=2)
+    likeness = [difflib.SequenceMatcher(None, each, name).ratio() for each in near]
+    near = [each for each, like in zip(near, likeness, strict=True) if like > likeness[0] - 0.1]
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
@@ -141,7 +146,7 @@ def from_dict(kind: type[_T], values: Any) -> _T:
     known, within = hints(kind), sections(kind)
     if not isinstance(values, dict):
         raise ValueError(f"{kind.__name__} is {values!r}; it must be an object with the fields {', '.join(known)}")
-    former = {extra.name: name for name, hint in known.items() for extra in _extras(hint, Formerly)}
+    former = {extra.name: name for name, hint in known.items() for extra in extras(hint, Formerly)}
     config = kind()
     for name, value in values.items():
         if name not in known:
@@ -173,7 +178,7 @@ def validate(config: Any) -> None:
     for name, value in flatten(config).items():
         check(f"config.{name}", value, kinds[name])
     for name, value in flatten(config).items():
-        for relation in _extras(kinds[name], Relation):
+        for relation in extras(kinds[name], Relation):
             if not relation.holds(value, config):
                 allowed = relation.words.format(config=config)
                 raise ValueError(f"config.{name} is {value!r}; it must be {allowed}")
@@ -191,8 +196,8 @@ def _fits(value: Any, hint: Any) -> bool:
     """Whether a value is of a type and keeps its rules."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return _fits(value, arguments[0]) and all(rule.holds(value) for rule in _extras(hint, Rule))
-    if origin in _UNIONS:
+        return _fits(value, arguments[0]) and all(rule.holds(value) for rule in extras(hint, Rule))
+    if origin in UNIONS:
         return any(_fits(value, member) for member in arguments)
     if origin is tuple:
         return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
@@ -214,8 +219,8 @@ def describe(hint: Any) -> str:
     """Describes the values that a type with its rules takes: "a positive number, or none"."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return [describe(arguments[0]), *(rule.words for rule in _extras(hint, Rule))][-1]
-    if origin in _UNIONS:
+        return [describe(arguments[0]), *(rule.words for rule in extras(hint, Rule))][-1]
+    if origin in UNIONS:
         return ", or ".join(map(describe, arguments))
     if origin is tuple:
         return f"a tuple, each element {describe(arguments[0])}"
@@ -228,62 +233,19 @@ def words(hint: Any) -> tuple[str, ...]:
     """The words of a type that takes some words only; empty for other types."""
     if typing.get_origin(hint) is Literal:
         return typing.get_args(hint)
-    named = [name for rule in _extras(hint, Rule) for name in rule.names]
+    named = [name for rule in extras(hint, Rule) for name in rule.names]
     return (*named, *(word for member in typing.get_args(hint) for word in words(member)))
-
-
-def placeholder(hint: Any) -> str:
-    """The text that stands for a value of a type: its `Placeholder`, or one by its kind."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if own := _extras(hint, Placeholder):
-        return own[0].text
-    if origin is Literal:
-        return "|".join(arguments)
-    return placeholder(arguments[0]) if arguments else _PLACEHOLDERS.get(hint, "TEXT")
-
-
-def read(text: str, hint: Any) -> Any:
-    """The value of a type that a text of the command line stands for. Raises ValueError if it stands for none."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Annotated:
-        return read(text, arguments[0])
-    if origin in _UNIONS:
-        return None if text.lower() == "none" else read(text, arguments[0])
-    if origin is tuple:
-        items = [item.strip(" '\"") for item in text.strip(" ()").split(",")]
-        return tuple(read(item, arguments[0]) for item in items if item)
-    if hint is bool:
-        if text.lower() not in _BOOLEANS:
-            raise ValueError(f"{text!r} is neither true nor false")
-        return _BOOLEANS[text.lower()]
-    if hint is Path and (not text or "://" in text):
-        raise ValueError(f"{text!r} is not a local path")
-    return Path(text).expanduser() if hint is Path else text if origin is Literal else hint(text)
-
-
-def written(value: Any) -> str:
-    """A value as the command line takes it, no longer than it needs to be."""
-    if isinstance(value, tuple):
-        return ",".join(map(written, value))
-    if isinstance(value, float) and math.isfinite(value) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def is_boolean(hint: Any) -> bool:
-    """Whether a type is true or false, whatever its rules."""
-    return (typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint) is bool
 
 
 def _is_section(hint: Any) -> bool:
     return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
-def _extras(hint: Any, kind: type[_T]) -> list[_T]:
+def extras(hint: Any, kind: type[_T]) -> list[_T]:
+    """The rules, relations or other additions of this kind to a type."""
     return [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
 
 
-_UNIONS = (typing.Union, types.UnionType)
 _SIMPLE = {
     int: "a whole number",
     float: "a number",
@@ -291,5 +253,3 @@ _SIMPLE = {
     str: "text",
     Path: "a local path",
 }
-_PLACEHOLDERS = {int: "N", float: "NUMBER", bool: "BOOLEAN", Path: "PATH"}
-_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}

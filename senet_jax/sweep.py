@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from senet_jax.config import Experiment
-from senet_jax.schema import assign, did_you_mean, field_types, flatten, validate, written
+from senet_jax.schema import assign, did_you_mean, field_types, flatten, validate
+from senet_jax.texts import written
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 
 from senet_jax import modules, ops, schema, words
-from senet_jax.config import Experiment, OptimizerConfig, to_steps
+from senet_jax.config import Experiment, OptimizerConfig
+from senet_jax.durations import to_steps
 from senet_jax.schema import validate
 
 
@@ -51,7 +52,7 @@ def test_dictionaries_and_json_keep_everything():
     ("values", "message"),
     [
         ({"sead": 1}, "Experiment has no field 'sead'; did you mean 'seed'?"),
-        ({"model": {"ratoi": 8}}, "ModelConfig has no field 'ratoi'; did you mean 'ratio' or 'remat'?"),
+        ({"model": {"ratoi": 8}}, "ModelConfig has no field 'ratoi'; did you mean 'ratio'?"),
         ({"data": {"deviation": [1.0]}}, "DataConfig has no field 'deviation'; it is called 'std' now"),
         ({"model": 8}, "ModelConfig is 8; it must be an object with the fields name, ratio, attention, squeeze"),
         ([], "Experiment is []; it must be an object with the fields model, data, optimizer, duration"),
@@ -107,7 +108,7 @@ def test_possible_values(values):
             "config.optimizer.decay_at is (3,); it must be a tuple, each element a number and its",
         ),
         ({"duration": 5}, "config.duration is 5; it must be a number and its unit"),
-        ({"model__name": ""}, "config.model.name is ''; it must be a name"),
+        ({"model__name": ""}, "config.model.name is ''; it must be the name of a network"),
         ({"data__test_split": ""}, "config.data.test_split is ''; it must be a name"),
         ({"model__ratio": 0}, "config.model.ratio is 0; it must be a positive number, or none"),
         ({"model__ratio": float("nan")}, "config.model.ratio is nan; it must be a positive number"),

@@ -28,13 +28,11 @@ from senet_jax.schema import (
     documentation,
     field_types,
     hints,
-    is_boolean,
-    placeholder,
-    read,
     required,
     validate,
 )
 from senet_jax.terminal import program
+from senet_jax.texts import is_boolean, placeholder, read
 
 _FIELDS = field_types(Experiment)
 _OPTIONS = {name: kind for options in COMMANDS.values() for name, kind in field_types(options).items()}

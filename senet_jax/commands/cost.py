@@ -14,7 +14,7 @@ class Options(CommandOptions):
     """Prints parameters and multiply-adds of a network, and squeeze-and-excitation's share of them."""
 
     model: Network
-    """Name of a network; `list` prints them."""
+    """Network to count; `list` prints the names."""
     image_size: Annotated[Count, Placeholder("PIXELS")] | None = None
     """Height and width of the image; None: its dataset's."""
     num_classes: CountOrZero | None = None

@@ -7,8 +7,9 @@ from senet_jax.commands.config_files import shown
 from senet_jax.commands.options import COMMANDS, flags, meaning
 from senet_jax.commands.request import Request
 from senet_jax.config import Experiment
-from senet_jax.schema import describe, documentation, field_types, flatten, written
+from senet_jax.schema import describe, documentation, field_types, flatten
 from senet_jax.terminal import program
+from senet_jax.texts import written
 
 _USAGE = f"[{'|'.join(COMMANDS)}] [--config=FILE] [--config.FIELD=VALUE ...] [--workdir=DIRECTORY]"
 _FLAGS = {

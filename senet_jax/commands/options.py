@@ -5,7 +5,8 @@ import importlib
 import inspect
 
 from senet_jax.commands.request import CommandOptions
-from senet_jax.schema import describe, documentation, field_types, placeholder, required, words, written
+from senet_jax.schema import describe, documentation, field_types, required, words
+from senet_jax.texts import placeholder, written
 
 _NAMES = (
     "train",
@@ -41,7 +42,7 @@ def flags(command: str) -> dict[str, str]:
     meanings, found = documentation(options), {}
     for field in dataclasses.fields(options):
         kind = field_types(options)[field.name]
-        notes = [describe(kind)] if words(kind) and "|" not in placeholder(kind) else []
+        notes = [describe(kind).removesuffix(", or none")] if words(kind) and "|" not in placeholder(kind) else []
         if field.name in required(options):
             notes.append("required")
         elif field.default not in (None, ()):

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from senet_jax import config
 from senet_jax.config import Experiment, Name
 from senet_jax.schema import Placeholder
 from senet_jax.sweep import Sweep
 
 Directory = Annotated[Path, Placeholder("DIRECTORY")]
 File = Annotated[Path, Placeholder("FILE")]
-Network = Annotated[Name, Placeholder("NAME")]
+Network = Annotated[config.Network, Placeholder("NAME")]
 Source = Annotated[Name, Placeholder("SOURCE")]
 _Step = Annotated[Name, Placeholder("STEP")]
 
@@ -62,7 +63,7 @@ class LoadingOptions(CommandOptions):
     """The flags of a command that loads a trained network."""
 
     model: Network | None = None
-    """Name of the network, for a file that does not say it."""
+    """Network, for a file that does not say it."""
     step: _Step = "newest"
     """Checkpoint of a workdir: newest, best, or its step."""
 

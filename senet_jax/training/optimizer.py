@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from senet_jax.config import OptimizerConfig, to_steps
+from senet_jax.config import OptimizerConfig
+from senet_jax.durations import to_steps
 from senet_jax.typing import Array
 
 

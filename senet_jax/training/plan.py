@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from senet_jax.config import Experiment, to_steps
+from senet_jax.config import Experiment
 from senet_jax.data import Dataset, open_dataset
+from senet_jax.durations import to_steps
 from senet_jax.models import Network
 from senet_jax.modules.conv import with_xla_convolutions
 from senet_jax.training.optimizer import make_optimizer, make_schedule

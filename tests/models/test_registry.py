@@ -1,6 +1,15 @@
+from pathlib import Path
+
 import pytest
 
-from senet_jax import create_model, list_models
+from senet_jax import create_model, list_models, words
+
+
+def test_the_names_that_are_known_before_flax_is_imported(request):
+    if request.config.getoption("--update-golden"):
+        Path(words.__file__).with_name("networks.txt").write_text("\n".join(list_models()) + "\n")
+    else:
+        assert tuple(list_models()) == words.NETWORKS
 
 
 def test_every_network_has_its_twin_but_senet154():

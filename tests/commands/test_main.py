@@ -1,0 +1,109 @@
+"""How a command is prepared and run, and how its errors are told."""
+
+import importlib
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from senet_jax.commands.command_line import main, parse
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("directory")
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Stands for the module of `eval`; a test may replace its `prepare`."""
+    module = types.SimpleNamespace(prepared=[], runs=0)
+
+    def run():
+        module.runs += 1
+
+    def prepare(request):
+        module.prepared.append(request)
+        return run
+
+    module.prepare = prepare
+    monkeypatch.setitem(sys.modules, "senet_jax.commands.eval", module)
+    return module
+
+
+def test_main_prepares_a_command_and_runs_it(command):
+    main(["eval", "--workdir=runs/good"])
+    assert command.prepared == [parse(["eval", "--workdir=runs/good"])]
+    assert command.runs == 1
+
+
+@pytest.mark.parametrize("kind", [ValueError, FileNotFoundError])
+def test_errors_of_prepare_are_one_line(command, capsys, kind):
+    def prepare(request):
+        raise kind("no such network\nat all")
+
+    command.prepare = prepare
+    with pytest.raises(SystemExit) as raised:
+        main(["eval", "--workdir=runs/good"])
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == "launch.py: error: no such network at all\n"
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        ("/usr/bin/senet-jax", "senet-jax"),
+        ("/site-packages/senet_jax/__main__.py", "python -m senet_jax"),
+        ("code/launch.py", "launch.py"),
+    ],
+)
+def test_messages_name_the_program_that_was_called(called, name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [called])
+    with pytest.raises(SystemExit):
+        main(["trian"])
+    assert capsys.readouterr().err.startswith(f"{name}: error: unknown command 'trian'")
+    main(["--help"])
+    assert capsys.readouterr().out.startswith(f"usage: {name} [train|")
+
+
+@pytest.mark.parametrize(
+    ("missing", "raised"), [("grain", SystemExit), ("senet_jax.absent", ModuleNotFoundError), (None, ImportError)]
+)
+def test_a_library_that_is_not_installed_is_named(missing, raised, monkeypatch, capsys):
+    def fail(name):
+        raise ModuleNotFoundError("absent", name=missing)
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(raised):
+        main(["list"])
+    message = "list needs grain, which is not installed; pip install 'senet-jax[train]' installs what"
+    assert (message in capsys.readouterr().err) == (missing == "grain")
+
+
+def test_a_library_that_is_imported_late_is_named_too(command, capsys):
+    def run():
+        raise ModuleNotFoundError("absent", name="matplotlib")
+
+    command.prepare = lambda request: run
+    with pytest.raises(SystemExit):
+        main(["eval", "--workdir=runs/good"])
+    assert "eval needs matplotlib, which is not installed" in capsys.readouterr().err
+
+
+def test_errors_after_prepare_are_not_hidden(command):
+    def run():
+        raise ValueError("a fault")
+
+    command.prepare = lambda request: run
+    with pytest.raises(ValueError, match="a fault"):
+        main(["eval", "--workdir=runs/good"])
+
+
+def test_a_closed_pipe_is_not_an_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = [sys.executable, str(REPOSITORY / "launch.py"), "--help"]
+    done = subprocess.run(program, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
