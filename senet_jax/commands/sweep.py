@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.request import CommandOptions, Request
-from senet_jax.config import Count, Experiment
+from senet_jax.config import Count, Experiment, Positive, to_steps
 from senet_jax.files import replace_text
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.sweep import Sweep, resolve, shard
@@ -43,6 +43,8 @@ class Options(CommandOptions):
     """Trains the K-th of N parts, as in 3/8, for several machines."""
     jobs: Count = 1
     """Number of variants to train at a time, each in a process."""
+    teraflops: Positive | None = None
+    """Operations that the machine sustains in training, in 10^12 a second, for a column of hours."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,12 @@ class _Row:
     multiply_adds: int
     duration: str
     """In steps, or in the configuration's words if the dataset is not prepared."""
+    images: int | None
+    """Images in all steps of training; None if the number of the dataset's is not known."""
+
+    def hours(self, teraflops: float) -> float | None:
+        """Returns the hours of training: of an image, three forward passes of two operations a multiply-add."""
+        return None if self.images is None else 6 * self.multiply_adds * self.images / (teraflops * 1e12) / 3600
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -73,7 +81,7 @@ def prepare(request: Request) -> Callable[[], None]:
     rows = _rows(sweep, configs, options.dry_run)
 
     def run() -> None:
-        _print_table(workdir, rows, names)
+        _print_table(workdir, rows, names, options.teraflops)
         if not options.dry_run:
             _train(request, workdir, rows, {workdir / name: configs[name] for name in names})
 
@@ -91,6 +99,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
     """Of all variants; each dataset is opened and each network counted once. A dry run opens only what is prepared."""
     from senet_jax.analysis.cost import cost
     from senet_jax.data import open_dataset, preview
+    from senet_jax.planning.datasets import EXAMPLES
     from senet_jax.training.plan import make_plan
     from senet_jax.weights.configured import build_model
 
@@ -107,11 +116,14 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
     for variant in sweep.variants:
         config = configs[variant.name]
         classes, channels, _ = previews[repr(config.data)]
-        duration = config.duration
+        duration, steps = config.duration, None
+        if examples := EXAMPLES.get(config.data.name, {}).get(config.data.train_split):
+            steps = to_steps(duration, examples / config.batch_size)
         try:
             model = build_model(config.model, classes)
             if dataset := datasets.get(repr(config.data)):
-                duration = f"{make_plan(config, dataset).total_steps:,} steps"
+                steps = make_plan(config, dataset).total_steps
+                duration = f"{steps:,} steps"
         except ValueError as error:
             raise ValueError(f"variant {variant.name!r}: {error}") from error
         key = repr((config.model, config.data.image_size, classes, channels))
@@ -125,19 +137,29 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
             counts.parameters,
             counts.multiply_adds,
             duration,
+            steps and steps * config.batch_size,
         )
     return rows
 
 
-def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str]) -> None:
-    table = [("variant", "changes", "parameters", "GFLOPs", "duration", "state")]
+def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflops: float | None = None) -> None:
+    titles = "variant", "changes", "parameters", "GFLOPs", "duration", "state"
+    table = [titles if teraflops is None else (*titles[:-1], "hours", "state")]
     for name in names:
         row = rows[name]
         changes = " ".join(f"{field}={value}" for field, value in row.changes.items())
         counts = f"{row.parameters:,}", f"{row.multiply_adds / 1e9:.4g}"
-        table.append((name, changes, *counts, row.duration, textwrap.shorten(workdirs.describe(workdir / name), 90)))
-    print(*aligned(table, left=(0, 1, 5)), sep="\n")
-    print(f"{len(names)} of {len(rows)} variants, in {workdir}", flush=True)
+        hours = () if teraflops is None else (_text(row.hours(teraflops)),)
+        state = textwrap.shorten(workdirs.describe(workdir / name), 90)
+        table.append((name, changes, *counts, row.duration, *hours, state))
+    print(*aligned(table, left=(0, 1, len(table[0]) - 1)), sep="\n")
+    known = [hours for name in names if teraflops and (hours := rows[name].hours(teraflops)) is not None]
+    total = f", {sum(known):,.4g} hours at {teraflops:g} TFLOP/s" if len(known) == len(names) else ""
+    print(f"{len(names)} of {len(rows)} variants, in {workdir}{total}", flush=True)
+
+
+def _text(hours: float | None) -> str:
+    return "" if hours is None else f"{hours:.3g}"
 
 
 def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Path, Experiment]) -> None:

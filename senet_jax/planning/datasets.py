@@ -14,7 +14,12 @@ from senet_jax.data import Dataset, augmentation, crops, images, open_dataset, p
 from senet_jax.data.batches import is_kept
 from senet_jax.data.split import Split
 
-_PUBLISHED = {"imagenet2012": {"train": 1_281_167, "validation": 50_000}, "cifar10": {"train": 50_000, "test": 10_000}}
+EXAMPLES = {
+    "cifar10": {"train": 50_000, "test": 10_000},
+    "cifar100": {"train": 50_000, "test": 10_000},
+    "imagenet2012": {"train": 1_281_167, "validation": 50_000},
+    "places365_small": {"train": 1_803_460, "validation": 36_500},
+}
 """Published numbers of examples, by dataset and split."""
 _SIDES = 500, 375
 """Pixels of a typical picture of ImageNet."""
@@ -42,7 +47,7 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
     classes, channels, prepared = preview(config)
     if (prepared or config.name == "digits") and train_images is None:  # The digits are part of scikit-learn.
         return open_dataset(config)
-    published = _PUBLISHED.get(config.name, {})
+    published = EXAMPLES.get(config.name, {})
     train = train_images or published.get(config.train_split)
     if train is None:
         raise ValueError(

@@ -79,6 +79,16 @@ def test_the_table_of_a_dry_run(capsys):
     assert not Path("runs/ratios/sweep.json").exists()
 
 
+def test_hours_at_a_rate(capsys):
+    lines, last = table(["--only=no SE/*", "--config.data.name=cifar10", "--teraflops=0.5"], capsys)
+    *_, gflops, duration, _, hours, state = lines["no SE/seed=0"]
+    assert (duration, state) == ("2", "new")
+    expected = 6 * float(gflops) * 1e9 * 2 * 50_000 / 0.5e12 / 3600
+    assert float(hours) == pytest.approx(expected, rel=0.01)
+    total = float(last.removeprefix("2 of 6 variants, in runs/ratios, ").removesuffix(" hours at 0.5 TFLOP/s"))
+    assert total == pytest.approx(2 * expected, rel=0.01)
+
+
 def test_a_part_of_the_sweep(capsys):
     lines, last = table(["--only=*/seed=1", "--shard=2/3", "--config.duration=7 steps"], capsys)
     assert (list(lines), last) == (["ratio=4/seed=1"], "1 of 6 variants, in runs/ratios")
