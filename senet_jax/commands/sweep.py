@@ -144,7 +144,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
 
 def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflops: float | None = None) -> None:
     titles = "variant", "changes", "parameters", "GFLOPs", "duration", "state"
-    table = [titles if teraflops is None else (*titles[:-1], "hours", "state")]
+    table: list[tuple[str, ...]] = [titles if teraflops is None else (*titles[:-1], "hours", "state")]
     for name in names:
         row = rows[name]
         changes = " ".join(f"{field}={value}" for field, value in row.changes.items())
