@@ -15,13 +15,13 @@ import numpy as np
 from scipy.io import savemat
 
 from benchmarks.photographs import photograph
-from senet_jax.data.standard_sets import SETS, validation_labels
+from senet_jax.data.standard_sets import imagenet_classes, validation_labels
 
 
 def write(directory: Path, train: int, validation: int, shorter_side: int | None = None, classes: int = 1000) -> None:
     """Writes the three files; with fewer classes, the tars of the first ones."""
     directory.mkdir(parents=True, exist_ok=True)
-    names = SETS["imagenet2012"].class_names()
+    names = imagenet_classes()
     different = min(40, train * classes)  # More take long to make.
     kinds = [photograph(index, shorter_side=shorter_side, quality=90) for index in range(different)]
     with tarfile.open(directory / "ILSVRC2012_img_train.tar", "w") as outer:

@@ -21,7 +21,7 @@ class Options(CommandOptions):
     """
 
     dataset: Annotated[Name, Placeholder("NAME")]
-    """imagenet2012, imagenet_v2, or a new name for class folders."""
+    """imagenet2012, imagenet_v2, places365, or a new name for class folders."""
     source: Directory
     """Directory of the official files of the dataset, or of <split>/<class>/<file>."""
     data_dir: Directory | None = None

@@ -73,6 +73,32 @@ def in_tar(path: Path, labels: dict[str, str]) -> list[Member]:
     return [Member(str(path), part.offset_data, part.size, name, _label(labels, name, path)) for name, part in found]
 
 
+def listed(root: Path, labels: dict[str, str]) -> list[Member]:
+    """The files that `labels` has the classes of, by their paths below a folder, or below the only folder of a tar.
+
+    Raises ValueError if one is missing.
+    """
+    if root.is_dir():
+        found = [Member(f"{root}/{name}", 0, _size(root / name), name, label) for name, label in labels.items()]
+        there = {member.name for member in found if member.size >= 0}
+    else:
+        with root.open("rb") as file:
+            parts = {part.name.partition("/")[2]: part for part in _parts(root, file)}
+        there = parts.keys() & labels.keys()
+        found = [
+            Member(str(root), parts[name].offset_data, parts[name].size, name, labels[name])
+            for name in labels
+            if name in there
+        ]
+    if missing := [name for name in labels if name not in there]:
+        raise ValueError(f"{root} lacks {missing[0]}" + (f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""))
+    return found
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else -1
+
+
 def in_tars_in_tar(path: Path) -> list[Member]:
     """Every file of `<class>.tar/<file>` in a tar. Raises ValueError if one of them cannot be read to its end."""
     found = []

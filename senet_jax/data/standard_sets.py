@@ -26,15 +26,15 @@ class StandardSet:
 
     directory: str
     """Path below the directory of all datasets: name, configuration if there is one, and version."""
-    class_names: Callable[[], list[str]]
-    """Class names in the order of their numbers."""
+    class_names: Callable[[Path], list[str]]
+    """Class names in the order of their numbers, of a source if it lists them."""
     images: dict[str, int]
     """Number of images of each split."""
     find: Callable[[Path], Splits]
     """Returns its files in the source. Raises ValueError if they are missing, OSError if they cannot be read."""
 
 
-def _imagenet_classes() -> list[str]:
+def imagenet_classes(source: Path | None = None) -> list[str]:
     """The 1,000 WordNet IDs, sorted: the order of everybody's weights."""
     return _resource("labels.txt")
 
@@ -105,7 +105,7 @@ def _read_devkit(source: Path) -> list[str] | None:
 
 def _find_imagenet_v2(source: Path) -> Splits:
     """Class folders by number, as the archive has them."""
-    names = _imagenet_classes()
+    names = imagenet_classes()
     inner = source / "imagenetv2-matched-frequency-format-val"
     found = members.in_class_folders(inner if inner.is_dir() else source)
     try:
@@ -115,12 +115,43 @@ def _find_imagenet_v2(source: Path) -> Splits:
     return {"test": [dataclasses.replace(member, label=labels[member.label]) for member in found]}
 
 
+def _find_places(source: Path) -> Splits:
+    """The images of the standard lists, in their folders or tars, of 256 pixels or large."""
+    names = _places_classes(source)
+    found: Splits = {}
+    for split, listing, places in (
+        ("train", "places365_train_standard.txt", ("data_256", "data_256_standard", "data_large_standard")),
+        ("validation", "places365_val.txt", ("val_256", "val_large")),
+    ):
+        tars = {"train": ("train_256_places365standard.tar", "train_large_places365standard.tar")}
+        candidates = *places, *tars.get(split, [f"{place}.tar" for place in places])
+        root = next((source / name for name in candidates if (source / name).exists()), None)
+        if root is not None:
+            lines = [line.split() for line in _lines(source / listing)]
+            found[split] = members.listed(root, {name.lstrip("/"): names[int(number)] for name, number in lines})
+    return found
+
+
+def _places_classes(source: Path) -> list[str]:
+    """Names such as /a/airfield, in the order of the list."""
+    return [line.split()[0] for line in _lines(source / "categories_places365.txt")]
+
+
+def _lines(file: Path) -> list[str]:
+    if not file.is_file():
+        raise ValueError(f"there is no {file}; it comes with the lists of Places365 (filelist_places365-standard.tar)")
+    return file.read_text().splitlines()
+
+
 SETS = {
     "imagenet2012": StandardSet(
-        "imagenet2012/5.1.0", _imagenet_classes, {"train": 1_281_167, "validation": 50_000}, _find_imagenet
+        "imagenet2012/5.1.0", imagenet_classes, {"train": 1_281_167, "validation": 50_000}, _find_imagenet
     ),
     "imagenet_v2": StandardSet(
-        "imagenet_v2/matched-frequency/3.0.0", _imagenet_classes, {"test": 10_000}, _find_imagenet_v2
+        "imagenet_v2/matched-frequency/3.0.0", imagenet_classes, {"test": 10_000}, _find_imagenet_v2
+    ),
+    "places365": StandardSet(
+        "places365/1.0.0", _places_classes, {"train": 1_803_460, "validation": 36_500}, _find_places
     ),
 }
 
@@ -139,7 +170,7 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
         splits = {folder.name: members.in_class_folders(folder) for folder in _folders(source)}
         names = sorted({member.label for found in splits.values() for member in found})
     else:
-        splits, names = standard.find(source), standard.class_names()
+        splits, names = standard.find(source), standard.class_names(source)
     for split, found in splits.items():
         if not found:
             raise ValueError(f"split {split!r} in {source} has no images")

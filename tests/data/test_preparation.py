@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import sys
+import tarfile
 
 import pytest
 import tensorflow_datasets as tfds
@@ -78,6 +79,42 @@ def test_any_class_folders_become_a_dataset_of_their_name(tmp_path, write_images
     preparation.write(plan, jobs=1)
     opened = data.open_dataset(DataConfig("pets", data_dir=str(tmp_path)))
     assert (opened.class_names, len(opened.train), len(opened.test)) == (("cat", "dog"), 4, 4)
+
+
+def test_places365_is_read_by_its_lists(tmp_path):
+    (tmp_path / "categories_places365.txt").write_text("/a/airfield 0\n/b/bar 1\n")
+    (tmp_path / "places365_train_standard.txt").write_text("/a/airfield/1.jpg 0\n/b/bar/1.jpg 1\n")
+    (tmp_path / "places365_val.txt").write_text("v1.jpg 1\n")
+    with tarfile.open(tmp_path / "train_256_places365standard.tar", "w") as tar:
+        for name, data in (("data_256/a/airfield/1.jpg", b"one"), ("data_256/b/bar/1.jpg", b"second")):
+            part = tarfile.TarInfo(name)
+            part.size = len(data)
+            tar.addfile(part, io.BytesIO(data))
+    (tmp_path / "val_256").mkdir()
+    with pytest.raises(ValueError, match=r"val_256 lacks v1\.jpg"):
+        standard_sets.find("places365", tmp_path, partial=True)
+    (tmp_path / "val_256" / "v1.jpg").write_bytes(b"val")
+    directory, names, splits = standard_sets.find("places365", tmp_path, partial=True)
+    assert (directory, names) == ("places365/1.0.0", ["/a/airfield", "/b/bar"])
+    read = {
+        split: [(m.label, data) for m, data in zip(found, members.read(found), strict=True)]
+        for split, found in splits.items()
+    }
+    assert read == {"train": [("/a/airfield", b"one"), ("/b/bar", b"second")], "validation": [("/b/bar", b"val")]}
+    with pytest.raises(ValueError, match="split 'train' has 2 images, which should be 1,803,460"):
+        standard_sets.find("places365", tmp_path)
+
+
+def test_imagenet_v2_is_read_by_the_numbers_of_its_folders(tmp_path):
+    for number in (0, 10, 999):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "a.jpeg").write_bytes(b"x")
+    _, names, splits = standard_sets.find("imagenet_v2", tmp_path, partial=True)
+    assert sorted(member.label for member in splits["test"]) == sorted(names[number] for number in (0, 10, 999))
+    (tmp_path / "1000").mkdir()
+    (tmp_path / "1000" / "a.jpeg").write_bytes(b"x")
+    with pytest.raises(ValueError, match="must have the folders 0 to 999"):
+        standard_sets.find("imagenet_v2", tmp_path, partial=True)
 
 
 def test_a_preparation_that_was_stopped_goes_on(imagenet, tmp_path, monkeypatch):
