@@ -114,14 +114,15 @@ def parse(argv: Sequence[str]) -> Request:
     resumes = command == "train" and workdir is not None and (workdir / workdirs.CONFIG).exists()
     if weights is not None and workdir is None and file is None:
         config, config_path, name = Experiment(), None, ""
-    elif (kind.of_run or resumes) and workdir is not None and file is None:
+    elif (kind.of_run or kind.reads_run or resumes) and workdir is not None and file is None:
         config, config_path, name = workdirs.read_config(workdir), workdir / workdirs.CONFIG, workdir.resolve().name
     else:
         config, config_path, name = _experiment(file)
     sweep = load_sweep(config_path, overrides) if command == "sweep" and config_path else None
     assign(config, overrides)
     validate(config)
-    return Request(command, config, frozenset(overrides), config_path, name, workdir, options, sweep)
+    is_configured = file is not None or bool(overrides)
+    return Request(command, config, frozenset(overrides), config_path, name, workdir, options, sweep, is_configured)
 
 
 def _run_of(weights: str, workdir: Path | None, has_images: bool) -> Path | None:

@@ -1,4 +1,4 @@
-"""`launch.py cost`: prints what a network costs, stage by stage, and what of it is squeeze-and-excitation's."""
+"""`launch.py cost`: prints parameters and operations of a network by stages, and squeeze-and-excitation's share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,33 +11,54 @@ from senet_jax.schema import Placeholder
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommandOptions):
-    """Prints parameters and multiply-adds of a network, and squeeze-and-excitation's share of them."""
+    """Prints parameters and multiply-adds of a network, and squeeze-and-excitation's share of them.
 
-    model: Network
-    """Network to count; `list` prints the names."""
+    The network is that of --model, of --config, or of the run in --workdir.
+    """
+
+    configured = True
+    reads_run = True
+
+    model: Network | None = None
+    """Network to count, instead of that of a configuration; `list` prints the names."""
     image_size: Annotated[Count, Placeholder("PIXELS")] | None = None
-    """Height and width of the image; None: its dataset's."""
+    """Height and width of the image; None: that of the configuration, or of the network's own dataset."""
     num_classes: CountOrZero | None = None
-    """Width of the logits, 0 for the pooled features; None: its dataset's."""
+    """Width of the logits, 0 for the pooled features; None: that of the dataset."""
     ratio: Positive | None = None
-    """Reduction ratio of squeeze-and-excitation; None: the network's own."""
+    """Reduction ratio of the network of --model; None: its own."""
     depth: Annotated[Count, Placeholder("LEVELS")] = 1
     """Levels of modules to print: 2 for a line each block, 3 for each layer."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Raises ValueError if the network does not exist, with these classes and this ratio."""
+    """Raises ValueError if the network does not exist, with these classes and this ratio, or is given twice."""
+    options = cast(Options, request.options)
+    if options.model is not None and (request.is_configured or request.workdir is not None):
+        raise ValueError("cost takes one network: give either --model, or --config and --config.FIELD, or --workdir")
+    if options.model is None and options.ratio is not None:
+        raise ValueError(f"--ratio is for --model; give --config.model.ratio={options.ratio:g}")
+
     from senet_jax import create_model
     from senet_jax.analysis.cost import cost
     from senet_jax.analysis.cost_table import cost_table
+    from senet_jax.data import preview
     from senet_jax.models import default_input
+    from senet_jax.weights.configured import build_model
 
-    options = cast(Options, request.options)
-    model = create_model(options.model, options.num_classes, ratio=options.ratio)
-    size = options.image_size or default_input(options.model)[1]
+    if options.model is not None:
+        name, channels, size = options.model, 3, options.image_size or default_input(options.model)[1]
+        model = create_model(name, options.num_classes, ratio=options.ratio)
+    else:
+        config = request.config
+        classes, channels, _ = preview(config.data)
+        classes = classes if options.num_classes is None else options.num_classes
+        name, size = config.model.name, options.image_size or config.data.image_size
+        model = build_model(config.model, classes)
 
     def run() -> None:
-        print(f"{options.model}, images of {size} x {size} pixels\n")
-        print(cost_table(cost(model, size), options.depth))
+        grey = ", grey" if channels == 1 else ""
+        print(f"{name}, images of {size} x {size} pixels{grey}\n")
+        print(cost_table(cost(model, size, channels=channels), options.depth))
 
     return run

@@ -36,6 +36,8 @@ class Request:
     """The command's own flags, its `Options`."""
     sweep: Sweep | None = None
     """Of the variants of the configuration; never None for "sweep"."""
+    is_configured: bool = False
+    """Whether the command line has --config or --config.FIELD."""
     words: list[str] = field(default_factory=list)
     """Those after the command, for the commands that take some."""
 
@@ -52,6 +54,8 @@ class CommandOptions:
     of_run: ClassVar[bool] = False
     """Whether it needs --workdir, and takes the configuration of the run there unless --config is given; a command with
     --weights takes that instead."""
+    reads_run: ClassVar[bool] = False
+    """Whether --workdir, if given, is that of a run, whose configuration it takes unless --config is given."""
     of_workdir: ClassVar[bool] = False
     """Whether it needs --workdir, of a sweep or of a run, and takes no configuration."""
     words: ClassVar[str] = ""

@@ -1,6 +1,12 @@
 """`launch.py cost`."""
 
+import json
+
+import pytest
+
 from senet_jax.commands.command_line import main
+from senet_jax.config import DataConfig, Experiment, ModelConfig
+from senet_jax.schema import to_dict
 
 
 def table(words, capsys):
@@ -36,3 +42,32 @@ def test_a_plain_network_has_no_columns_of_squeeze_and_excitation(capsys):
     assert lines[8][:4] == ["total", "272,474", "40,813,184", "200,714"]
     assert {len(line) for line in lines[2:9]} == {4, 5}
     assert lines[9] == []
+
+
+def test_the_network_of_an_experiment_or_of_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    lines = table("--config.model.ratio=8", capsys)
+    assert " ".join(lines[0]) == "se_resnet20_cifar, images of 8 x 8 pixels, grey"
+    assert next(line for line in lines if line[:1] == ["total"])[1] == "276,596"
+    config = to_dict(Experiment(ModelConfig("resnet20_cifar"), DataConfig(image_size=16)))
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    lines = table(f"--workdir={tmp_path} --num_classes=100", capsys)
+    assert " ".join(lines[0]) == "resnet20_cifar, images of 16 x 16 pixels, grey"
+    assert next(line for line in lines if line[:1] == ["head"])[1] == "6,500"
+    with pytest.raises(SystemExit):
+        main(["cost", "--model=resnet18", f"--workdir={tmp_path}"])
+    assert "cost takes one network: give either --model, or --config and" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--model=resnet18 --config.model.ratio=8", "cost takes one network: give either --model, or --config and"),
+        ("--ratio=8", "--ratio is for --model; give --config.model.ratio=8"),
+        ("--workdir=absent", "--workdir is 'absent', without a config.json"),
+    ],
+)
+def test_a_network_given_twice_or_not_at_all(words, message, capsys):
+    with pytest.raises(SystemExit):
+        main(["cost", *words.split()])
+    assert message in capsys.readouterr().err
