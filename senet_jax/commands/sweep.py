@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.request import CommandOptions, Request
-from senet_jax.config import Count, Experiment, Positive, to_steps
+from senet_jax.config import Count, Experiment, Positive
+from senet_jax.durations import to_steps
 from senet_jax.files import replace_text
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.sweep import Sweep, resolve, shard
