@@ -213,7 +213,7 @@ class OptimizerConfig:
     """Decay of the exponential moving average of parameters and statistics, which is then evaluated; None: off."""
     bad_steps: CountOrZero = 0
     """Steps with a loss or a gradient that is not finite, whose updates are left out; one more ends the run."""
-    name: Literal["sgd", "lamb"] = "sgd"
+    kind: Literal["sgd", "lamb"] = "sgd"
     """Stochastic gradient descent with momentum, or LAMB (arXiv 1904.00962), which large batches are trained with."""
 
 

@@ -33,7 +33,7 @@ def get_config() -> Experiment:
             workers=32,
         ),
         optimizer=OptimizerConfig(
-            name="lamb",
+            kind="lamb",
             learning_rate=5e-3,
             weight_decay=0.02,
             warmup="5 epochs",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_folder
-from senet_jax.commands.request import Directory, LoadingOptions, Request, Source
+from senet_jax.commands.request import Directory, File, LoadingOptions, Request, Source
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.files import replace_text
 from senet_jax.terminal import program
@@ -49,6 +49,8 @@ class Options(LoadingOptions):
     Hugging Face, such as timm/seresnet50.ra2_in1k."""
     subset: bool = False
     """Choose among the classes of the images alone, if they are fewer than the network's, as for ImageNet-A and -R."""
+    real_labels: File | None = None
+    """File real.json of ReaL (arXiv 2006.07159), for the accuracy on ImageNet's validation images by its labels too."""
     output: Directory | None = None
     """Directory for the confusion matrix as a picture, for tables and predictions."""
 
@@ -66,6 +68,7 @@ def prepare(request: Request) -> Callable[[], None]:
     if changed := sorted(name for name in request.overrides if name.startswith("model.")):
         raise ValueError(f"--config.{changed[0]} is given, but the weights say which network it is; leave it out")
 
+    from senet_jax.analysis import real_labels
     from senet_jax.analysis.evaluation import Evaluation
     from senet_jax.data import open_dataset
     from senet_jax.data.bad_images import TooManyBadImagesError
@@ -83,6 +86,7 @@ def prepare(request: Request) -> Callable[[], None]:
     dataset = open_dataset(_data(request.config.data, run_config))
     split = dataclasses.replace(dataset.test, channels=images.channels)
     numbers = _numbers(loaded, dataset)
+    real = options.real_labels and real_labels.read(options.real_labels)
     data = dataclasses.replace(request.config.data, **runs.data_fields(images))
     config = dataclasses.replace(request.config, model=loaded.config, data=data)
 
@@ -106,7 +110,8 @@ def prepare(request: Request) -> Callable[[], None]:
         evaluation = Evaluation(
             found.labels, found.losses, found.ranks, found.classes[:, 0], found.probabilities[:, 0], names
         )
-        print_table(_rows(loaded, images, dataset, evaluation, _note(request.config, run_config), options.subset))
+        rows = _rows(loaded, images, dataset, evaluation, _note(request.config, run_config), options.subset)
+        print_table(rows | (_real_row(real, loaded, found, split) if real else {}))
         print("", *_class_lines(evaluation), sep="\n")
         if output is not None:
             title = f"{loaded.config.name} on {dataset.name}, {split.name}"
@@ -195,6 +200,26 @@ def _rows(
     return rows | accuracy_rows(figures, loaded.network.num_classes, split.name) | {"calibration error": error}
 
 
+def _real_row(labels: list[list[int]], loaded: "Loaded", found: "Answers", split: "Split") -> dict[str, str]:
+    """The row of the accuracy by ReaL's labels."""
+    import numpy as np
+
+    from senet_jax.analysis import real_labels
+    from senet_jax.data.standard_sets import imagenet_classes
+
+    order = {name: number for number, name in enumerate(imagenet_classes())}
+    names = loaded.class_names or tuple(order)
+    numbers = np.array([order.get(name, -1) for name in names])
+    share, images = real_labels.accuracy(labels, _files(found, split), numbers[found.classes[:, 0]])
+    return {"ReaL accuracy": f"{share:.2%} of the {images:,} images that have labels"}
+
+
+def _files(found: "Answers", split: "Split") -> list[str]:
+    """The names of the files of all answers; "" if the dataset has none."""
+    examples: list[int] = found.numbers.tolist()
+    return [name for start in range(0, len(examples), 256) for name in split.names(examples[start : start + 256])]
+
+
 def _class_lines(evaluation: "Evaluation") -> list[str]:
     """Lines of a table of all classes, or of those with the lowest accuracy if they are many."""
     rows = sorted(evaluation.classes, key=lambda row: row["accuracy"])
@@ -243,8 +268,7 @@ def _save(
 def _predictions(found: "Answers", names: Sequence[str], split: "Split") -> list[dict[str, Any]]:
     """A row for each example, in the order of the split."""
     rows = []
-    examples: list[int] = found.numbers.tolist()
-    files = [name for start in range(0, len(examples), 256) for name in split.names(examples[start : start + 256])]
+    files = _files(found, split)
     named = any(files)
     for file, number, label, loss, rank, classes, probabilities in zip(files, *found, strict=True):
         row = {"example": number} | ({"file": file} if named else {})

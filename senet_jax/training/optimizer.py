@@ -49,7 +49,7 @@ def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.G
     """
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
     decay = optax.add_decayed_weights(config.weight_decay, mask=kernels)
-    if config.name == "lamb":
+    if config.kind == "lamb":
         adam = optax.scale_by_adam(b1=config.momentum, b2=0.999, eps=1e-6)
         return optax.chain(clip, adam, decay, optax.scale_by_trust_ratio(), scale_by_learning_rate(schedule))
     # Nested as `optax.sgd` nests them: checkpoints hold the state of this structure.

@@ -92,7 +92,7 @@ def test_clipping_bounds_the_global_norm():
 
 
 def test_lamb_is_optaxs_with_a_decay_of_the_kernels_alone():
-    config = OptimizerConfig(name="lamb", learning_rate=0.1, weight_decay=0.02, schedule="constant")
+    config = OptimizerConfig(kind="lamb", learning_rate=0.1, weight_decay=0.02, schedule="constant")
     ours = make_optimizer(config, make_schedule(config, total_steps=100, steps_per_epoch=10))
     theirs = optax.lamb(0.1, b1=0.9, b2=0.999, eps=1e-6, weight_decay=0.02, mask=kernels)
     expected, _ = theirs.update(GRADIENT, theirs.init(PARAMS), PARAMS)
