@@ -74,7 +74,7 @@ def read_description(workdir: Path) -> Description:
             said.get("images"),
             said.get("data"),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
 
