@@ -18,7 +18,8 @@ pytestmark = pytest.mark.usefixtures("directory")
 @pytest.fixture
 def command(monkeypatch):
     """Stands for the module of `eval`; a test may replace its `prepare`."""
-    module = types.SimpleNamespace(prepared=[], runs=0)
+    file = importlib.import_module("senet_jax.commands.eval").__file__  # The flags' meanings are read from it.
+    module = types.SimpleNamespace(__file__=file, prepared=[], runs=0)
 
     def run():
         module.runs += 1
@@ -77,7 +78,7 @@ def test_a_library_that_is_not_installed_is_named(missing, raised, monkeypatch, 
     monkeypatch.setattr(importlib, "import_module", fail)
     with pytest.raises(raised):
         main(["list"])
-    message = "list needs grain, which is not installed; pip install 'senet-jax[train]' installs what"
+    message = "list needs grain, which is not installed; pip install 'senet-jax[train]' installs the"
     assert (message in capsys.readouterr().err) == (missing == "grain")
 
 
