@@ -1,4 +1,4 @@
-"""The typed configuration of an experiment: what a file in `experiments/` returns and `--config.x.y=z` overrides.
+"""The typed configuration of an experiment, which a file in `experiments/` returns and `--config.x.y=z` overrides.
 
 A new field is one entry here: its name, its type with rules, its default, and below it a string for `--help` and docs.
 
@@ -150,7 +150,7 @@ class DataConfig:
     center_crop: Share = 1.0
     """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
-    """Interpolation where an image is resized for the central crop."""
+    """Interpolation of the resizing before the central crop."""
     workers: CountOrZero = 0
     """Worker processes that decode images; 0: threads of the main process. Unused for a dataset kept in memory."""
     memory_limit_gib: NotNegative = 1.0

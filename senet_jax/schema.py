@@ -1,4 +1,4 @@
-"""Dataclasses as schemas: the type of a field says which values it takes, the string below it says what it means.
+"""Dataclasses as schemas: the type of a field says which values it takes, and the string below it is its meaning.
 
 A field is a number, a text, a path, a boolean, one of some words (`Literal["mean", "max"]`), a tuple of any length,
 one of these or None, or a section: another such dataclass. `Annotated` adds a `Rule` or a `Relation` to the type.

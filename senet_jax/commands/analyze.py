@@ -1,4 +1,4 @@
-"""`launch.py analyze`: what the gates of a trained network do on its test images (arXiv 1709.01507, section 7.2)."""
+"""`launch.py analyze`: statistics of the gates of a trained network on its test images (paper, section 7.2)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.schema import Placeholder, did_you_mean
 
 _IMAGENET = {"n01443537": "goldfish", "n02690373": "plane", "n02110958": "pug", "n09246464": "cliff"}
-"""The classes of figure 6, first the two of figure 7, which ImageNet's datasets call by the numbers of WordNet."""
+"""Classes of figure 6 by their WordNet numbers, first the two of figure 7."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,10 @@ class Options(CommandOptions):
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Checks all that can be refused.
+    """Opens the checkpoint and validates the flags.
 
-    Raises ValueError if there is no checkpoint, or not of this configuration, if the network has no gates, for a class
-    that does not exist, and if --output is a file.
+    Raises ValueError if there is no checkpoint of this configuration, if the network has no gates, if a class does not
+    exist, or if --output is a file.
     """
     options, workdir = cast(Options, request.options), cast(Path, request.workdir)
     output = options.output or workdir / "excitations"

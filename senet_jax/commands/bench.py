@@ -1,6 +1,6 @@
-"""`launch.py bench`: how fast a network with squeeze-and-excitation and its plain twin are, and those of others.
+"""`launch.py bench`: speed of a network with squeeze-and-excitation and of its plain twin, ours and others'.
 
-Every contestant is a process of its own that is started once; then they are measured in turns.
+Every contestant is a process that is started once; then they are measured in turns.
 """
 
 import datetime
@@ -25,21 +25,21 @@ from senet_jax.terminal import program
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to compute the networks."""
+    """An implementation of the networks."""
 
     label: str
     worker: Sequence[str]
-    """Arguments with which Python starts the process that computes."""
+    """Arguments of Python that start its process."""
     settings: dict[str, Any] = field(default_factory=dict)
 
 
 _JAX_WORKER = ("-m", "senet_jax.bench.jax_worker")
 _TIMM_WORKER = (str(Path(bench.__path__[0], "timm_worker.py")),)
-"""By its path: the peer's Python has no senet_jax."""
+"""Path of the worker, because the peer's Python lacks senet_jax."""
 
 
 def _ours(label: str, *, lowering: str = "platform", **norm: Any) -> Variant:
-    """With this lowering of convolutions, and these fields of `BatchNorm`."""
+    """Makes a variant of ours with this lowering of convolutions and these fields of `BatchNorm`."""
     return Variant(label, _JAX_WORKER, {"stock": False, "lowering": lowering, "norm": norm})
 
 
@@ -58,9 +58,9 @@ VARIANTS = {
     "timm_compiled": _timm("timm, compiled", compiled=True),
     "timm_compiled_channels_last": _timm("timm, compiled, channels_last", compiled=True, channels_last=True),
 }
-"""By the first letters of their labels, ours, stock Flax's ("flax") and timm's."""
+"""Variants by name; labels begin with "ours", "flax" or "timm"."""
 NETWORKS = {"timm/seresnet50": "timm/resnet50", "timm/seresnext50_32x4d": "timm/resnext50_32x4d"}
-"""The plain twins. Under these names ours are to the last parameter what timm has."""
+"""Plain twins of the networks, whose parameters are exactly those of timm."""
 Mode = Literal["training", "inference"]
 _COLUMNS = {
     "contestant": "contestant",
@@ -109,7 +109,7 @@ class Options(CommandOptions):
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Raises ValueError for what cannot be measured."""
+    """Raises ValueError for an impossible measurement."""
     options = cast(Options, request.options)
     network, peer = options.model, options.peer_python
     possible = [name for name, variant in VARIANTS.items() if peer or variant.worker != _TIMM_WORKER]
@@ -145,7 +145,7 @@ def _entry(mode: str, variant: Variant, network: str, settings: dict[str, Any], 
 
 
 def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any], output: Path) -> None:
-    from senet_jax.bench import report  # Matplotlib is slow to import, and a refusal must be quick.
+    from senet_jax.bench import report  # Matplotlib is slow to import, and errors must be quick.
     from senet_jax.training.provenance import provenance
 
     output.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ def _check_peer(python: Path | None) -> None:
 
 
 def _environment(settings: dict[str, Any]) -> dict[str, str]:
-    """The same for all contestants: as many threads, the same allocator, nothing from a compiler's cache."""
+    """Returns the environment of all contestants: equal threads and allocator, and no compilation caches."""
     same = {
         "OMP_NUM_THREADS": str(settings["threads"]),
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",

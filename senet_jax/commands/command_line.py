@@ -1,6 +1,6 @@
-"""The command line of launch.py: what was asked for, or one message that says why it cannot be done.
+"""The command line of launch.py: parses it, and runs the command or prints one error.
 
-Nothing slow is imported here, so that a wrong command line is refused at once.
+Nothing slow is imported here, so that errors of the command line come at once.
 """
 
 import contextlib
@@ -40,26 +40,28 @@ _OPTIONS = {name: kind for options in COMMANDS.values() for name, kind in field_
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command that the words after the program's name ask for.
+    """Runs the command of the words after the program's name.
 
-    Raises SystemExit with status 2, after one message on stderr, where it cannot be done.
+    Raises SystemExit with status 2, after one message on stderr, if that is impossible.
     """
     with _refusing():
         request = parse(sys.argv[1:] if argv is None else argv)
-    flags.FLAGS.mark_as_parsed()  # Grain reads its flags, all of them at their defaults.
+    flags.FLAGS.mark_as_parsed()  # Grain reads its flags, at their defaults.
     try:
         command = importlib.import_module(f"senet_jax.commands.{request.command}")
         with _refusing():
             run = command.prepare(request)
         run()
         sys.stdout.flush()
-    except BrokenPipeError:  # Whoever read the output, such as `head`, has closed it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Or the interpreter fails to flush at its exit.
+    except BrokenPipeError:  # The reader of the output, such as `head`, has closed it.
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Else the interpreter fails to flush at its exit.
         raise SystemExit(1) from None
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("senet_jax"):
             raise
-        hint = "pip install 'senet-jax[train]' installs what the commands need"
+        hint = "pip install 'senet-jax[train]' installs the packages of the commands"
         _refuse(f"{request.command} needs {error.name}, which is not installed; {hint}")
 
 
@@ -216,7 +218,7 @@ def _wrong_flag(error: flags.Error) -> str:
 
 
 def _unknown_flag(name: str) -> str:
-    """The message for a flag that there is not."""
+    """Returns the message for an unknown flag."""
     field = name.removeprefix("no").removeprefix("config.")
     if field in _FIELDS:
         return f"--{name} is for fields that are true or false; config.{field} takes {describe(_FIELDS[field])}"
@@ -238,7 +240,7 @@ _SHORT = {
 
 
 def _unknown_field(name: str) -> str:
-    """The message for a field that there is not, or that is a section of fields."""
+    """Returns the message for an unknown field, or for a section of fields."""
     if within := _within(name):
         return (
             f"config.{name} is a section, with {', '.join(within)}; give one, as in --config.{name}.{within[0]}=VALUE"

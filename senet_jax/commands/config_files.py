@@ -15,7 +15,7 @@ from senet_jax.sweep import Sweep
 from senet_jax.workdir import CONFIG, read_config
 
 EXPERIMENTS = Path(__file__).parents[1].joinpath("experiments").resolve()
-"""The experiments of the package. In a checkout, `senet_jax/experiments` is a link to the folder at the top."""
+"""Folder of the package's experiments. In a checkout, `senet_jax/experiments` is a link to the folder at the top."""
 _CLASSES = {kind.__name__: kind for kind in (Experiment, *sections(Experiment).values())}
 
 
@@ -32,9 +32,9 @@ def shown(path: Path) -> str:
 
 
 def load(path: Path, argument: str) -> Experiment:
-    """What get_config() of a file returns, or what a run left in the config.json of its workdir.
+    """Returns the result of get_config() of a file, or the configuration in the config.json of a run.
 
-    Raises ValueError, with the file's line, for whatever it raises.
+    Raises ValueError, with the file's line, for any error of the file.
     """
     if not path.is_file():
         raise ValueError(f"there is no configuration file {str(path)!r}{_near_file(path)}")
@@ -53,7 +53,7 @@ def load(path: Path, argument: str) -> Experiment:
 
 
 def load_sweep(path: Path, overrides: Iterable[str]) -> Sweep:
-    """What sweep() of a file returns. Raises ValueError for whatever it raises, and an override that it sets too."""
+    """Returns the result of sweep() of a file. Raises ValueError for its errors, and if it sets an override too."""
     make_sweep = _run(path).get("sweep", lambda: None)
     try:
         sweep = make_sweep()
@@ -92,13 +92,13 @@ def _fault(path: Path, error: Exception) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines, text = [error.lineno], error.msg
     else:
-        text = re.split(r"\. Did you mean| and no __dict__", str(error))[0]  # What newer Pythons add to it.
+        text = re.split(r"\. Did you mean| and no __dict__", str(error))[0]  # Additions of newer Pythons.
     place = f"{path}, line {lines[-1]}" if lines else str(path)
     return f"{place}: {type(error).__name__}: {text}{_near_attribute(text)}"
 
 
 def _near_attribute(text: str) -> str:
-    """The nearest field, where a message of Python's speaks of one that a class of the configuration has not."""
+    """Returns the nearest field for Python's message about an unknown attribute of a configuration, or ""."""
     pattern = r"(\w+)(?:\.__init__\(\) got an unexpected keyword argument|' object has no attribute) '(\w+)'$"
     match = re.search(pattern, text)
     if match is None or match[1] not in _CLASSES:

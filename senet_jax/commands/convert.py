@@ -16,7 +16,7 @@ from senet_jax.terminal.tables import print_table
 class Options(SourceOptions):
     """Writes a run's network, or other people's weights, as a file of our own or as a folder that timm loads.
 
-    Our own file is of safetensors and says what its weights are.
+    Our own file is of safetensors and names its network.
     """
 
     output: Annotated[Path, Placeholder("FILE.safetensors|FOLDER")]
@@ -26,7 +26,7 @@ class Options(SourceOptions):
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Reads the weights. Raises ValueError or OSError if they do not fit, or have no place to go."""
+    """Reads the weights. Raises ValueError or OSError if they do not fit, or if --output cannot be written."""
     options = cast(Options, request.options)
     output = options.output
     is_folder = not output.suffix

@@ -56,10 +56,10 @@ class Options(LoadingOptions):
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Checks all that can be refused.
+    """Loads the network and opens the dataset.
 
-    Raises ValueError or OSError if there are no such weights, if they have no last layer or other classes than the
-    images, if the command line changes the network, and if --output is a file.
+    Raises ValueError or OSError if the weights do not exist, or have no last layer or other classes than the images, if
+    the command line changes the network, or if --output is a file.
     """
     options = cast(Options, request.options)
     output = options.output
@@ -122,7 +122,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _preprocessing(own: "Preprocessing", request: Request) -> "Preprocessing":
-    """That of the weights, but for what the command line itself says."""
+    """Returns the preprocessing of the weights, with the fields that the command line itself sets."""
     given = [name.removeprefix("data.") for name in _PREPROCESSING if name in request.overrides]
     said = {"crop" if name == "center_crop" else name: getattr(request.config.data, name) for name in given}
     for name in said.keys() & {"mean", "std"}:
@@ -131,14 +131,14 @@ def _preprocessing(own: "Preprocessing", request: Request) -> "Preprocessing":
 
 
 def _data(data: DataConfig, run: Experiment | None) -> DataConfig:
-    """The dataset to open: that of a run with its training split, of any other the split to evaluate alone."""
+    """Returns the dataset to open: a run's with its training split, any other with the evaluated split alone."""
     same = run is not None and (data.name, data.path) == (run.data.name, run.data.path)
     train = data.train_split if same else data.test_split
-    return dataclasses.replace(data, train_split=train, mean=(0.5,), std=(0.5,))  # Those of the weights are applied.
+    return dataclasses.replace(data, train_split=train, mean=(0.5,), std=(0.5,))  # The weights' own are applied.
 
 
 def _numbers(loaded: "Loaded", dataset: "Dataset") -> "np.ndarray":
-    """The network's number of each class of the dataset. Raises ValueError if it lacks one."""
+    """Returns the network's number of each class of the dataset. Raises ValueError if it lacks one."""
     if loaded.class_names:
         from senet_jax.weights.class_names import matched
 
@@ -154,7 +154,7 @@ def _numbers(loaded: "Loaded", dataset: "Dataset") -> "np.ndarray":
 
 
 def _note(config: Experiment, run: Experiment | None) -> str | None:
-    """What is to be said of images that the network may have been trained on."""
+    """Returns a note on images that the network may have been trained on."""
     data = config.data
     if run is not None and (data.name, data.path) == (run.data.name, run.data.path):
         if _splits(data.test_split) & _splits(run.data.train_split):
@@ -165,7 +165,7 @@ def _note(config: Experiment, run: Experiment | None) -> str | None:
 
 
 def _splits(text: str) -> set[str]:
-    """The names of splits in an expression of TFDS, such as "train[:10%]+test"."""
+    """Returns the names of splits in an expression of TFDS, such as "train[:10%]+test"."""
     return set(re.findall(r"(?:^|\+)\s*([\w-]+)", text))
 
 
@@ -221,7 +221,7 @@ def _files(found: "Answers", split: "Split") -> list[str]:
 
 
 def _class_lines(evaluation: "Evaluation") -> list[str]:
-    """Lines of a table of all classes, or of those with the lowest accuracy if they are many."""
+    """Returns lines of a table of all classes, or of those with the lowest accuracy if they are many."""
     rows = sorted(evaluation.classes, key=lambda row: row["accuracy"])
     shown = rows[:_MOST_PRINTED]
     order = {name: number for number, name in enumerate(evaluation.class_names)}
@@ -244,7 +244,7 @@ def _class_lines(evaluation: "Evaluation") -> list[str]:
 def _save(
     output: Path, title: str, loaded: "Loaded", evaluation: "Evaluation", found: "Answers", split: "Split"
 ) -> None:
-    """Writes the picture, the tables, the predictions and the figures."""
+    """Writes the confusion matrix, the tables, the predictions and the metrics."""
     from senet_jax.analysis.evaluation import BINS
     from senet_jax.analysis.evaluation_pictures import plot_confusion  # Matplotlib is slow to import.
     from senet_jax.training.provenance import provenance
@@ -266,7 +266,7 @@ def _save(
 
 
 def _predictions(found: "Answers", names: Sequence[str], split: "Split") -> list[dict[str, Any]]:
-    """A row for each example, in the order of the split."""
+    """Returns a row for each example, in the order of the split."""
     rows = []
     files = _files(found, split)
     named = any(files)

@@ -11,7 +11,7 @@ from senet_jax.files import replaced
 from senet_jax.terminal.tables import print_table
 
 _FORMATS = {"stablehlo": ("flatbuffers",), "onnx": ("jax2onnx", "onnxruntime")}
-"""The packages that each format needs."""
+"""Packages that each format needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Options(SourceOptions):
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Loads the network. Raises ValueError or OSError for what does not fit, is not installed or has no place to go."""
+    """Loads the network. Raises ValueError or OSError if it, a package or the directory is missing or does not fit."""
     options = cast(Options, request.options)
     kind, output, normalise = options.format, options.output, options.normalise
     for package in _FORMATS[kind]:
@@ -56,7 +56,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _writer(kind: str) -> Callable[..., float]:
-    """Returns the function that writes the file and says how far its logits are from the network's."""
+    """Returns the function that writes the file and returns the largest difference of its logits."""
     if kind == "onnx":
         from senet_jax.export.onnx import write_onnx
 

@@ -15,7 +15,7 @@ class Options(CommandOptions):
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Takes no options; nothing can be wrong."""
+    """Returns the function that prints; it takes no flags."""
     del request
     return _run
 

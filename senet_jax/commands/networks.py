@@ -1,4 +1,4 @@
-"""`launch.py networks`: what was published about the networks beside what is counted here, as Markdown tables."""
+"""`launch.py networks`: published figures of the networks beside our counts, as a Markdown table."""
 
 import csv
 from collections.abc import Callable

@@ -32,7 +32,7 @@ CONFIGURED = [name for name, options in COMMANDS.items() if options.configured]
 
 
 def meaning(command: str) -> str:
-    """Returns what a command does, the docstring of its options."""
+    """Returns the description of a command, the docstring of its options."""
     return " ".join((inspect.getdoc(COMMANDS[command]) or "").split())
 
 

@@ -1,4 +1,4 @@
-"""Where commands write to, --output."""
+"""Checks of --output, to which commands write."""
 
 from pathlib import Path
 

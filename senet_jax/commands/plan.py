@@ -1,4 +1,4 @@
-"""`launch.py plan`: what an experiment needs and how fast it could be on a topology, without the hardware."""
+"""`launch.py plan`: memory and speed of an experiment on a topology of TPUs, without the hardware."""
 
 import importlib.util
 from collections.abc import Callable
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommandOptions):
-    """Compiles the training step of an experiment for a topology of TPUs that are not here.
+    """Compiles the training step of an experiment for a topology of absent TPUs.
 
-    Prints whether it fits, how fast it could be, what chips exchange and what hosts must read.
+    Prints whether it fits, the bound on its speed, the traffic between chips and the reads of hosts.
     """
 
     configured = True
@@ -34,15 +34,15 @@ class Options(CommandOptions):
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Raises ValueError for a topology, a network or a dataset that is not possible, the quickest check first."""
+    """Raises ValueError for an impossible topology, network or dataset, after the quickest check."""
     options, config = cast(Options, request.options), request.config
     topology = topologies.parse(options.topology)
     if topology.chip is not None and importlib.util.find_spec("libtpu") is None:
         raise ValueError(
-            f"--topology={topology.name} needs libtpu, which compiles for TPUs that are not here; "
+            f"--topology={topology.name} needs libtpu, which compiles for absent TPUs; "
             "pip install 'senet-jax[plan]' installs it"
         )
-    # jax is slow to import, and a refusal must be quick.
+    # jax is slow to import, and errors must be quick.
     from senet_jax.planning import datasets
     from senet_jax.planning.estimate import estimate
     from senet_jax.training.plan import check_devices

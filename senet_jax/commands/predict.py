@@ -31,7 +31,7 @@ class Options(SourceOptions):
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Finds the images and loads the network. Raises ValueError or OSError for what is not there or does not fit."""
+    """Finds the images and loads the network. Raises ValueError or OSError if one is missing or does not fit."""
     options = cast(Options, request.options)
     output = options.output
     if output is not None and output.suffix not in (".csv", ".jsonl"):
@@ -66,7 +66,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _files(word: str) -> list[Path]:
-    """The images that a word of the command line stands for. Raises ValueError if there are none."""
+    """Returns the images of a word of the command line. Raises ValueError if there are none."""
     path = Path(word).expanduser()
     if path.is_dir():
         from PIL import Image

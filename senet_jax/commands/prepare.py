@@ -17,7 +17,7 @@ from senet_jax.terminal.tables import print_table
 class Options(CommandOptions):
     """Writes image files as a dataset in array_record that TFDS and this project read, without TensorFlow.
 
-    The same command again goes on where an earlier one was stopped.
+    The same command again continues an earlier one that was stopped.
     """
 
     dataset: Annotated[Name, Placeholder("NAME")]
@@ -33,13 +33,13 @@ class Options(CommandOptions):
     check: bool = False
     """Decode every image, and name those that cannot be."""
     partial: bool = False
-    """Prepare what is there, without classes, splits or images that the official dataset has."""
+    """Prepares an incomplete source, without classes, splits or images of the official dataset."""
     jobs: Annotated[Count | None, Placeholder("N")] = None
     """Number of processes; by default one for each core."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Lists the source and checks it. Raises ValueError or OSError for what cannot be prepared."""
+    """Lists the source and checks it. Raises ValueError or OSError if it cannot be prepared."""
     given = cast(Options, request.options)
     from senet_jax.data import preparation, standard_sets
 

@@ -1,4 +1,4 @@
-"""`launch.py report`: what came of a sweep or of a run, as tables, pictures and a page."""
+"""`launch.py report`: results of a sweep or a run as tables, figures and a page."""
 
 import json
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def _sweep(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
 
 
 def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    """A run as a sweep of one variant."""
+    """Returns a run as a sweep of one variant."""
     from senet_jax.analysis.cost import cost
     from senet_jax.data import preview
     from senet_jax.weights.configured import build_model

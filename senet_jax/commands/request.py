@@ -1,4 +1,4 @@
-"""What a command is given: the request that a command line makes, and the flags of its own, which it declares."""
+"""Input of a command: the request of the command line, and the flags that the command declares."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,35 +18,35 @@ _Step = Annotated[Name, Placeholder("STEP")]
 
 @dataclass(frozen=True)
 class Request:
-    """What a command line asks for."""
+    """Content of a command line."""
 
     command: str
     """One of COMMANDS, or "help"."""
     config: Experiment = field(default_factory=Experiment)
-    """Validated, with its overrides; of use to the commands that take one."""
+    """Configuration with its overrides, validated; for the commands that take one."""
     overrides: frozenset[str] = frozenset()
-    """The fields of the configuration that the command line itself sets."""
+    """Fields of the configuration that the command line itself sets."""
     config_path: Path | None = None
-    """The file that the configuration was read from: an experiment's, or a workdir's config.json."""
+    """File of the configuration: an experiment's, or a workdir's config.json."""
     name: str = ""
-    """The experiment's, such as "digits" or, for --config=sizes.py:large, "sizes-large"; or the workdir's."""
+    """Name of the experiment, such as "digits" or, for --config=sizes.py:large, "sizes-large"; or of the workdir."""
     workdir: Path | None = None
-    """Never None for the commands that are of a run or of a workdir."""
+    """Directory of --workdir; never None for commands that need one."""
     options: Any = None
-    """The command's own flags, its `Options`."""
+    """Flags of the command, its `Options`."""
     sweep: Sweep | None = None
-    """Of the variants of the configuration; never None for "sweep"."""
+    """Variants of the configuration; never None for "sweep"."""
     is_configured: bool = False
     """Whether the command line has --config or --config.FIELD."""
     words: list[str] = field(default_factory=list)
-    """Those after the command, for the commands that take some."""
+    """Words after the command, for commands that take some."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOptions:
-    """The flags of a command: a subclass in its file, whose docstring says in --help what the command does.
+    """Flags of a command: a subclass in its file, whose docstring describes the command in --help.
 
-    The file imports jax and what needs it within its functions: a wrong command line is refused at once.
+    The file imports jax and packages that need it within its functions, so that errors come at once.
     """
 
     configured: ClassVar[bool] = False
@@ -59,12 +59,12 @@ class CommandOptions:
     of_workdir: ClassVar[bool] = False
     """Whether it needs --workdir, of a sweep or of a run, and takes no configuration."""
     words: ClassVar[str] = ""
-    """What stands for the words that it takes after its name; empty if it takes none."""
+    """Placeholder of the words after its name; empty if it takes none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadingOptions(CommandOptions):
-    """The flags of a command that loads a trained network."""
+    """Flags of a command that loads a trained network."""
 
     model: Network | None = None
     """Network, for a file that does not say it."""
@@ -72,7 +72,7 @@ class LoadingOptions(CommandOptions):
     """Checkpoint of a workdir: newest, best, or its step."""
 
     def load(self, weights: str, **fields: Any) -> Any:
-        """Returns the network, a `Loaded`, as `senet_jax.load` does with the fields; raises what it raises."""
+        """Returns the network, a `Loaded`, as `senet_jax.load` does with the fields, with its errors."""
         from senet_jax import load
 
         step = int(self.step) if self.step.isdecimal() else self.step
@@ -81,7 +81,7 @@ class LoadingOptions(CommandOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions(LoadingOptions):
-    """The flags of a command that loads the network of --weights."""
+    """Flags of a command that loads the network of --weights."""
 
     weights: Source
     """Trained network: a workdir, a weight file, a folder in timm's format or a repository of Hugging Face, such as

@@ -50,7 +50,7 @@ class Options(CommandOptions):
 
 @dataclass(frozen=True)
 class _Row:
-    """A variant, as the table and the workdir show it."""
+    """Row of a variant in the table and in sweep.json."""
 
     group: str
     baseline: str | None
@@ -58,7 +58,7 @@ class _Row:
     parameters: int
     multiply_adds: int
     duration: str
-    """In steps, or in the configuration's words if the dataset is not prepared."""
+    """Duration in steps, or as configured if the dataset is not prepared."""
     images: int | None
     """Images in all steps of training; None if the number of the dataset's is not known."""
 
@@ -68,9 +68,9 @@ class _Row:
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Checks all that can be refused in all variants, and counts them.
+    """Validates all variants, and counts their parameters.
 
-    Raises ValueError for what is not possible in one of them, and if the workdir holds another configuration's run.
+    Raises ValueError if a variant is impossible, or if the workdir holds a run of another configuration.
     """
     sweep, options = cast(Sweep, request.sweep), cast(Options, request.options)
     workdir = request.workdir or Path("runs") / request.name
@@ -97,7 +97,7 @@ def _choose(names: list[str], options: Options) -> list[str]:
 
 
 def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[str, _Row]:
-    """Of all variants; each dataset is opened and each network counted once. A dry run opens only what is prepared."""
+    """Returns the rows; opens each dataset and counts each network once. A dry run opens prepared datasets only."""
     from senet_jax.analysis.cost import cost
     from senet_jax.data import open_dataset, preview
     from senet_jax.planning.datasets import EXAMPLES

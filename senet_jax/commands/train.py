@@ -1,4 +1,4 @@
-"""`launch.py train`: trains an experiment, or goes on with the one in its workdir."""
+"""`launch.py train`: trains an experiment, or continues the one in its workdir."""
 
 import datetime
 import shlex
@@ -16,13 +16,13 @@ from senet_jax.workdir import RunState
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommandOptions):
-    """Trains an experiment, or goes on with the one in --workdir; the default."""
+    """Trains an experiment, or continues the one in --workdir; the default command."""
 
     configured = True
 
 
 def prepare(request: Request) -> Callable[[], None]:
-    """Checks all that can be refused, the quickest first. Raises ValueError for what cannot be done."""
+    """Validates everything, the quickest first. Raises ValueError if the run is impossible."""
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     workdirs.check(workdir, request.config)
     if workdirs.state(workdir) is RunState.DONE:
@@ -55,7 +55,7 @@ def prepare(request: Request) -> Callable[[], None]:
             sys.exit(f"{program.name()}: error: {error}")
         except OSError as error:
             where = "" if error.filename else f" in {workdir}, which {workdirs.space(workdir)}"
-            sys.exit(f"{program.name()}: error: {error}{where}; the checkpoints that are there stay")
+            sys.exit(f"{program.name()}: error: {error}{where}; the existing checkpoints stay")
 
     return run
 
@@ -74,7 +74,7 @@ def _say_finished(workdir: Path) -> None:
 
 
 def _more_epochs(workdir: Path) -> str:
-    """The command line of a new run that starts from what this one has learnt, with a schedule of its own."""
+    """Returns the command line of a new run from the weights of this one, with a schedule of its own."""
     config = workdirs.read_config(workdir)
     words = ["--config=" + str(workdir / workdirs.CONFIG), f"--config.init.weights={workdir}"]
     words += ["--config.init.head=keep", *(["--noconfig.init.insert_se"] if config.init.insert_se else [])]
