@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 
 from senet_jax import words
 from senet_jax.durations import Duration, DurationOrZero, is_before, parse
+from senet_jax.optimizers import Optimizer, described_arguments, read_arguments
+from senet_jax.patterns import read_numbers
 from senet_jax.schema import Formerly, Relation, Rule
 
 Name = Annotated[str, Rule("a name, which cannot be empty", bool)]
@@ -35,6 +37,11 @@ Stages = Annotated[
     tuple[Count, ...],
     Rule("one or more different numbers of stages", lambda stages: len(set(stages)) == len(stages) > 0),
 ]
+
+
+def _are_factors(texts: tuple[str, ...]) -> bool:
+    factors = read_numbers(texts)
+    return factors is not None and all(0 <= factor < inf for factor in factors.values())
 
 
 @dataclass(slots=True)
@@ -167,11 +174,12 @@ class OptimizerConfig:
     learning_rate: Positive = 0.1
     """Peak learning rate, for the whole batch."""
     momentum: Rate = 0.9
-    """Momentum coefficient; of LAMB, that of the first moment."""
+    """Momentum coefficient of "sgd" and "rmsprop"; of "lamb", that of the first moment."""
     nesterov: bool = True
-    """Whether to use Nesterov momentum."""
+    """Whether "sgd" uses Nesterov momentum."""
     weight_decay: NotNegative = 1e-4
-    """L2 coefficient for kernels; biases and normalisation parameters have none."""
+    """Weight decay of kernels; biases and normalisation parameters have none. L2 for "sgd", "rmsprop" and
+    "schedule_free_sgd", decoupled for the others."""
     clip_norm: Positive | None = None
     """Largest global norm of the gradient; None: no clipping."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
@@ -213,8 +221,35 @@ class OptimizerConfig:
     """Decay of the exponential moving average of parameters and statistics, which is then evaluated; None: off."""
     bad_steps: CountOrZero = 0
     """Steps with a loss or a gradient that is not finite, whose updates are left out; one more ends the run."""
-    kind: Literal["sgd", "lamb"] = "sgd"
-    """Stochastic gradient descent with momentum, or LAMB (arXiv 1904.00962), which large batches are trained with."""
+    kind: Annotated[
+        Optimizer,
+        Relation(
+            "another optimizer for config.optimizer.schedule={config.optimizer.schedule!r}; schedule-free SGD needs "
+            "'constant', and has config.optimizer.ema_decay=none",
+            lambda kind, config: (
+                kind != "schedule_free_sgd"
+                or (config.optimizer.schedule == "constant" and config.optimizer.ema_decay is None)
+            ),
+        ),
+    ] = "sgd"
+    """Optimizer, all of them optax's; "lamb": for large batches (arXiv 1904.00962), "rmsprop": as TensorFlow has it,
+    "muon": for kernels but the last layer's, with Adam for all else (arXiv 2502.16982), "schedule_free_sgd": arXiv
+    2405.15682."""
+    arguments: Annotated[
+        tuple[str, ...],
+        Relation(
+            f"NAME=NUMBER, each name once, of the arguments of config.optimizer.kind ({described_arguments()})",
+            lambda arguments, config: read_arguments(config.optimizer.kind, arguments) is not None,
+        ),
+    ] = ()
+    """Arguments of the optimizer that differ from optax's defaults, such as "b2=0.95"."""
+    multipliers: Annotated[
+        tuple[str, ...],
+        Rule("PATTERN=FACTOR, each pattern once, as in stem=0.1,*/se=10", _are_factors),
+    ] = ()
+    """Factors of the learning rate for parameters whose paths match a pattern; of several that match, the product."""
+    layer_decay: Share = 1.0
+    """Factor of the learning rate from each block to the one before it; the last layer has the whole rate."""
 
 
 @dataclass(slots=True)
@@ -227,6 +262,12 @@ class InitConfig:
     head: Literal["auto", "keep", "new"] = "auto"
     """Last layer: "keep" that of the weights, which must have the dataset's classes; "new": random values; "auto":
     "keep" if number and names of the classes are the dataset's, else "new"."""
+    preprocessing: Literal["weights", "normalisation", "config"] = "weights"
+    """Preprocessing of the images: "weights": size, crop, interpolation, mean and std of the weights, "normalisation":
+    their mean and std alone, "config": that of config.data. A run records what it found, as "config"."""
+    freeze: tuple[Name, ...] = ()
+    """Patterns of parameters that are not trained, such as "stem", "stage2" or "*/norm*"; a batch normalisation with a
+    frozen parameter uses its running statistics."""
     insert_se: Annotated[
         bool,
         Relation("false if config.init.weights is none", lambda inserts, config: not inserts or config.init.weights),

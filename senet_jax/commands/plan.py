@@ -46,9 +46,11 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.planning import datasets
     from senet_jax.planning.estimate import estimate
     from senet_jax.training.plan import check_devices
+    from senet_jax.training.starting import settled
     from senet_jax.weights.configured import build_model
 
     build_model(config.model, num_classes=1)
+    config = settled(config)
     check_devices(config, topology.size)
     topologies.devices(topology)
     dataset = datasets.described(config.data, options.train_images)

@@ -16,6 +16,7 @@ from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.config import Count, Experiment, Positive
 from senet_jax.durations import to_steps
 from senet_jax.files import replace_text
+from senet_jax.inherited import adopted, check_overrides
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.sweep import Sweep, resolve, shard
 from senet_jax.terminal import program
@@ -76,9 +77,11 @@ def prepare(request: Request) -> Callable[[], None]:
     workdir = request.workdir or Path("runs") / request.name
     configs = resolve(request.config, sweep)
     names = _choose(list(configs), options)
+    changes = {variant.name: variant.changes for variant in sweep.variants}
     workdirs.check(workdir, request.config)
     for name, config in configs.items():
-        workdirs.check(workdir / name, config)
+        check_overrides(config, {*request.overrides, *changes[name]})
+        workdirs.check(workdir / name, adopted(config, workdir / name))
     rows = _rows(sweep, configs, options.dry_run)
 
     def run() -> None:

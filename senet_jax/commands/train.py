@@ -9,6 +9,7 @@ from pathlib import Path
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.inherited import adopted, check_overrides
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.workdir import RunState
@@ -24,7 +25,9 @@ class Options(CommandOptions):
 def prepare(request: Request) -> Callable[[], None]:
     """Validates everything, the quickest first. Raises ValueError if the run is impossible."""
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
-    workdirs.check(workdir, request.config)
+    check_overrides(request.config, request.overrides)
+    config = adopted(request.config, workdir)
+    workdirs.check(workdir, config)
     if workdirs.state(workdir) is RunState.DONE:
         return lambda: _say_finished(workdir)
 
@@ -34,7 +37,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.training.stopping import StoppedError
     from senet_jax.weights import runs
 
-    plan = open_plan(request.config)
+    plan = open_plan(config)
     dataset = plan.dataset
     runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
     if workdirs.state(workdir) is RunState.NEW:

@@ -20,10 +20,12 @@ import jax
 from senet_jax import workdir as workdirs
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.data import Dataset, open_dataset
+from senet_jax.inherited import adopted
 from senet_jax.runs.run import run
 from senet_jax.schema import from_dict, to_dict
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import check_devices, make_plan
+from senet_jax.training.starting import settled
 from senet_jax.training.stopping import StoppedError, handled_by
 
 _PATIENCE = 60.0
@@ -125,8 +127,10 @@ def _train_alone(directory: Path, config: Experiment) -> None:
         os.dup2(log.fileno(), sys.stderr.fileno())
     (directory / workdirs.FAILURE).unlink(missing_ok=True)
     try:
+        config = adopted(config, directory)
         workdirs.check(directory, config)
         check_devices(config)
+        config = settled(config)
         run(make_plan(config, _dataset(json.dumps(to_dict(config.data)))), directory)
     except Exception as error:
         traceback.print_exc()

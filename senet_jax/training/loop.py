@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from senet_jax.config import Experiment
 from senet_jax.data import train_batches
 from senet_jax.data.bad_images import BadImages
 from senet_jax.training import bad_steps, logs, memory, metrics, parallel
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.evaluation import Evaluations
 from senet_jax.training.logs import Logs
+from senet_jax.training.parts import split
 from senet_jax.training.plan import Plan, initial
 from senet_jax.training.speed import Speed
 from senet_jax.training.state import TrainState
@@ -63,14 +63,14 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
                         jax.block_until_ready(state)
             log.advance()
             if record or tests or save:
-                _check_numbers(state, config, checkpoints)
+                _check_numbers(plan, state, checkpoints)
             if record:
                 _log_training(plan, state, step, log, speed)
                 state = _after_record(state, mesh)
             if tests:
                 evaluations.run(step, state, stop)
             if save or stop.signum is not None:
-                _check_numbers(state, config, checkpoints)
+                _check_numbers(plan, state, checkpoints)
                 checkpoints.save(step, state, config)
             if stop.signum is not None:
                 raise StoppedError(stop.signum, step)
@@ -105,6 +105,7 @@ def _say_start(plan: Plan, start: int, log: Logs, workdir: Path) -> None:
     elif plan.start is not None:
         write_init(workdir, plan.start.source)
         log.say(f"starts from {plan.start.source}")
+        log.say(plan.start.images)
 
 
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
@@ -122,7 +123,8 @@ def _log_training(plan: Plan, state: TrainState, step: int, log: Logs, speed: Sp
     """Logs what was summed up since the last time, and tells of bad steps."""
     bad = int(state.bad["count"])
     if int(state.bad["step"]):
-        log.say(f"{bad_steps.described(state.bad, state.variables['params'])}; it was left out, {bad} in all")
+        trained, _ = split(state.variables["params"], plan.frozen)
+        log.say(f"{bad_steps.described(state.bad, trained)}; it was left out, {bad} in all")
     if int(state.sums["count"]):  # Else every step was bad.
         values = metrics.means([state.sums]) | {"learning_rate": plan.learning_rate(step - 1)}
         log.write("train", step, values | ({"bad_steps": bad} if bad else {}) | speed.take())
@@ -134,13 +136,13 @@ def _after_record(state: TrainState, mesh: Mesh) -> TrainState:
     return dataclasses.replace(state, sums=sums, bad=state.bad | {"step": step})
 
 
-def _check_numbers(state: TrainState, config: Experiment, checkpoints: Checkpoints) -> None:
+def _check_numbers(plan: Plan, state: TrainState, checkpoints: Checkpoints) -> None:
     """Raises FloatingPointError if more steps were bad than the configuration allows."""
-    count, allowed = int(state.bad["count"]), config.optimizer.bad_steps
+    count, allowed = int(state.bad["count"]), plan.config.optimizer.bad_steps
     if count > allowed:
         saved = checkpoints.latest
         raise FloatingPointError(
-            f"{bad_steps.described(state.bad, state.variables['params'])}; "
+            f"{bad_steps.described(state.bad, split(state.variables['params'], plan.frozen)[0])}; "
             + ("there is no checkpoint" if saved is None else f"the newest checkpoint, of step {saved}, is good")
             + f"; {count} bad steps are more than config.optimizer.bad_steps, {allowed}: allow more, or try a smaller "
             "config.optimizer.learning_rate, a longer config.optimizer.warmup or config.optimizer.clip_norm"

@@ -1,13 +1,16 @@
-"""Stochastic gradient descent as the paper trains (section 5.1), from optax's parts."""
+"""The optimizers, from optax's parts: by default stochastic gradient descent as the paper trains (section 5.1)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from senet_jax.config import OptimizerConfig
 from senet_jax.durations import to_steps
+from senet_jax.optimizers import read_arguments
 from senet_jax.typing import Array
 
 
@@ -40,21 +43,64 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
     return optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup), schedule], [warmup])
 
 
-def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """Makes the optimizer, whose `update` takes the peak learning rate as its argument `learning_rate`.
+def make_optimizer(
+    config: OptimizerConfig, schedule: optax.Schedule, factors: Mapping[tuple[str, ...], float] | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """Makes an optimizer whose `update` takes the peak learning rate as its argument `learning_rate`.
 
-    Stochastic gradient descent clips, adds the L2 decay of the kernels, then takes the momentum: in this order the
-    decay passes through the momentum, as in Caffe. LAMB (arXiv 1904.00962) adds the decay to the step of Adam, and
-    scales each step by the ratio of the norms of the parameter and of the step.
+    It clips, then adds the L2 decay of the kernels: in this order the decay passes through the momentum, as in Caffe.
+    The decoupled decay of Adam, Lion, Muon and LAMB is added after their direction; LAMB then scales each step by
+    the ratio of the norms of the parameter and of the step. `factors` are those of the learning rates
+    of parameters, by their paths.
     """
+    arguments: Any = read_arguments(config.kind, config.arguments)
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
     decay = optax.add_decayed_weights(config.weight_decay, mask=kernels)
-    if config.kind == "lamb":
-        adam = optax.scale_by_adam(b1=config.momentum, b2=0.999, eps=1e-6)
-        return optax.chain(clip, adam, decay, optax.scale_by_trust_ratio(), scale_by_learning_rate(schedule))
-    # Nested as `optax.sgd` nests them: checkpoints hold the state of this structure.
-    step = optax.chain(optax.trace(config.momentum, nesterov=config.nesterov), scale_by_learning_rate(schedule))
-    return optax.chain(clip, decay, step)
+    rate = scale_by_learning_rate(schedule)
+    if factors:
+        rate = optax.chain(_scale_by_factors(factors), rate)
+    match config.kind:
+        case "sgd":  # Nested as `optax.sgd` nests them: checkpoints hold the state of this structure.
+            parts = [decay, optax.chain(optax.trace(config.momentum, nesterov=config.nesterov), rate)]
+        case "rmsprop":  # TensorFlow's mean of squares begins at 1, and its momentum takes steps, not gradients.
+            mean = optax.scale_by_rms(**arguments, initial_scale=1.0, eps_in_sqrt=True)
+            parts = [decay, mean, rate, optax.trace(config.momentum)]
+        case "schedule_free_sgd":  # The weights of its mean are relative, so that shares of the peak rate will do.
+            return optax.contrib.schedule_free(optax.chain(clip, decay, rate), schedule, **arguments)
+        case "adamw":
+            parts = [optax.scale_by_adam(**arguments), decay, rate]
+        case "lion":
+            parts = [optax.scale_by_lion(**arguments), decay, rate]
+        case "muon":  # A learning rate of -1 gives the direction.
+            direction = optax.contrib.muon(-1.0, muon_weight_dimension_numbers=_muon_dimensions, **arguments)
+            parts = [direction, decay, rate]
+        case "lamb":
+            adam = optax.scale_by_adam(b1=config.momentum, b2=0.999, eps=1e-6)
+            parts = [adam, decay, optax.scale_by_trust_ratio(), rate]
+    return optax.chain(clip, *parts)
+
+
+def _muon_dimensions(params: Any) -> Any:
+    """Of each kernel but the last layer's the axes that are summed over, and that of the outputs; else None, for Adam.
+
+    A kernel (h, w, in, out) is a matrix from h * w * in to out.
+    """
+
+    def dimensions(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
+        if path[-1].key != "kernel" or path[0].key == "head" or leaf.ndim not in (2, 4):
+            return None
+        return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+    return jax.tree.map_with_path(dimensions, params)
+
+
+def _scale_by_factors(factors: Mapping[tuple[str, ...], float]) -> optax.GradientTransformation:
+    """Multiplies updates by the factors of their paths."""
+
+    def factor(path: Any, update: Array) -> Array:
+        return update * factors.get(tuple(part.key for part in path), 1.0)
+
+    return optax.stateless(lambda updates, _: jax.tree.map_with_path(factor, updates))
 
 
 def scale_by_learning_rate(schedule: optax.Schedule) -> optax.GradientTransformationExtraArgs:

@@ -15,7 +15,8 @@ from senet_jax.durations import to_steps
 from senet_jax.models import Network
 from senet_jax.modules.conv import with_xla_convolutions
 from senet_jax.training.optimizer import make_optimizer, make_schedule
-from senet_jax.training.starting import Start, read_start
+from senet_jax.training.parts import Path, find_parts
+from senet_jax.training.starting import Start, read_start, settled
 from senet_jax.training.state import TrainState, init_state
 from senet_jax.training.step import make_train_step
 from senet_jax.typing import Array
@@ -38,6 +39,8 @@ class Plan:
     """Share of the peak learning rate at a step, counted from 0."""
     optimizer: optax.GradientTransformationExtraArgs
     """Optimizer whose `update` takes the peak learning rate as an argument."""
+    frozen: frozenset[Path] = frozenset()
+    """The parameters that are not trained."""
 
     @cached_property
     def start(self) -> Start | None:
@@ -53,13 +56,14 @@ class Plan:
 
         The last two differ most often between the runs of a sweep; as arguments, they leave them one compiled program.
         """
-        return make_train_step(self.model, self.optimizer, self.config)
+        return make_train_step(self.model, self.optimizer, self.config, self.frozen)
 
 
 def open_plan(config: Experiment) -> Plan:
     """Opens the dataset and makes the plan. Raises ValueError if it is impossible, after the quickest check."""
     build_model(config.model, num_classes=1)
     check_devices(config)
+    config = settled(config)
     return make_plan(config, open_dataset(config.data))
 
 
@@ -78,8 +82,19 @@ def make_plan(config: Experiment, dataset: Dataset) -> Plan:
     _check_statistics(config, model, dataset.channels)
     total_steps = steps.pop("duration")
     schedule = make_schedule(config.optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    optimizer = make_optimizer(config.optimizer, schedule)
-    return Plan(config, model, dataset, steps_per_epoch, total_steps, schedule=schedule, optimizer=optimizer, **steps)
+    frozen, factors = find_parts(model, config, (config.data.image_size, config.data.image_size, dataset.channels))
+    optimizer = make_optimizer(config.optimizer, schedule, factors)
+    return Plan(
+        config,
+        model,
+        dataset,
+        steps_per_epoch,
+        total_steps,
+        schedule=schedule,
+        optimizer=optimizer,
+        frozen=frozen,
+        **steps,
+    )
 
 
 def _check_statistics(config: Experiment, model: Network, channels: int) -> None:
@@ -105,9 +120,16 @@ def _check_statistics(config: Experiment, model: Network, channels: int) -> None
 
 def initial(plan: Plan, seed: int | Array, variables: Any = None) -> TrainState:
     """Returns the state before the first step, from these variables; None: from random ones."""
-    size, average = plan.config.data.image_size, plan.config.optimizer.ema_decay is not None
-    shape = (size, size, plan.dataset.channels)
-    return init_state(plan.model, plan.optimizer, shape, seed=seed, average=average, variables=variables)
+    size, optimizer = plan.config.data.image_size, plan.config.optimizer
+    return init_state(
+        plan.model,
+        plan.optimizer,
+        (size, size, plan.dataset.channels),
+        seed=seed,
+        average=optimizer.ema_decay is not None or optimizer.kind == "schedule_free_sgd",
+        variables=variables,
+        frozen=plan.frozen,
+    )
 
 
 def check_devices(config: Experiment, devices: int | None = None) -> None:

@@ -7,9 +7,12 @@ import jax.numpy as jnp
 
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset
+from senet_jax.data.dataset import preview
+from senet_jax.inherited import PREPROCESSING, with_preprocessing
 from senet_jax.models import Network
 from senet_jax.models.insert_se import insert_se
 from senet_jax.training import random
+from senet_jax.weights import runs
 from senet_jax.weights.load import classes, to_variables
 from senet_jax.weights.source import read_source
 
@@ -21,6 +24,26 @@ class Start(NamedTuple):
     """`params` and `batch_stats`."""
     source: str
     """Name of the weights, with the SHA-256 of their file or the step of their run, and the changes to them."""
+    images: str
+    """Sentence on the preprocessing of the images."""
+
+
+def settled(config: Experiment) -> Experiment:
+    """The configuration with the preprocessing of its weights, if config.init.preprocessing asks for it.
+
+    Raises ValueError if the weights do not fit or another field contradicts it, OSError if the weights cannot be had.
+    """
+    fields = PREPROCESSING.get(config.init.preprocessing, ())
+    if config.init.weights is None or not fields:
+        return config
+    try:
+        images = read_source(config.init.weights).preprocessing(config.model.name)
+    except (ValueError, OSError) as error:
+        raise type(error)(f"config.init.weights is {config.init.weights!r}: {error}") from error
+    if preview(config.data)[1] == 1:
+        images = images.of_channels(1)
+    found = runs.data_fields(images)
+    return with_preprocessing(config, {name: found[name] for name in fields})
 
 
 def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start | None:
@@ -32,7 +55,7 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
     if init.weights is None:
         return None
     try:
-        file, class_names, said = read_source(init.weights)
+        file, class_names, said, preprocessing = read_source(init.weights)
         plain = network.clone(attention=None) if init.insert_se else network
         given = classes(plain, file)
         same = given == dataset.num_classes and class_names in ((), tuple(dataset.class_names))
@@ -51,8 +74,11 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
             images = jax.ShapeDtypeStruct((1, size, size, dataset.channels), jnp.float32)
             _, variables = insert_se(plain, variables, attention=network.attention, images=images, key=key)
             said += ", with SE blocks put in"
+        theirs = preprocessing(config.model.name).of_channels(dataset.channels)
     except (ValueError, OSError) as error:
         hint = "; --config.init.insert_se puts SE into weights of the plain network"
         hint = hint if "/se/" in str(error) and not init.insert_se else ""
         raise type(error)(f"config.init.weights is {init.weights!r}: {error}{hint}") from error
-    return Start(variables, said)
+    ours = runs.preprocessing(config, dataset.channels)
+    same = "as the weights were trained with" if ours == theirs else f"the weights were trained with {theirs}"
+    return Start(variables, said, f"images: {ours}; {same}")

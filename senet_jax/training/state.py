@@ -1,5 +1,6 @@
 """The state of training."""
 
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from flax import linen as nn
 from flax import struct
 
 from senet_jax.training import bad_steps, metrics, random
+from senet_jax.training.parts import Path, split
 from senet_jax.typing import Array
 
 
@@ -26,7 +28,8 @@ class TrainState:
     optimizer_state: Any
     """State of the optax optimizer."""
     average: Any
-    """Exponential moving average of the variables; None: the run keeps none."""
+    """The variables that evaluation uses instead: an exponential moving average, or the mean of schedule-free SGD; None
+    if evaluation uses those that are trained."""
     sums: Any
     """`metrics.Sums` since the last log line, so that a resumed run logs what an uninterrupted one does."""
     bad: Any
@@ -46,15 +49,20 @@ def init_state(
     seed: int | Array,
     average: bool,
     variables: Any = None,
+    frozen: Collection[Path] = (),
 ) -> TrainState:
-    """Returns the state before the first step for images (h, w, c), from these variables; None: from random ones."""
+    """Returns the state before the first step for images (h, w, c), from these variables; None: from random ones.
+
+    The optimizer has no state for the parameters that are frozen.
+    """
     if variables is None:
         variables = model.init(random.stream(seed, "init"), jnp.zeros((1, *image_shape)), train=False)
+    trained, _ = split(variables["params"], frozen)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         variables=variables,
-        optimizer_state=optimizer.init(variables["params"]),
+        optimizer_state=optimizer.init(trained),
         average=jax.tree.map(jnp.copy, variables) if average else None,
         sums=metrics.zeros(),
-        bad=bad_steps.none(variables["params"]),
+        bad=bad_steps.none(trained),
     )

@@ -1,15 +1,18 @@
 """One step of training and of evaluation, as pure functions of arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from flax import linen as nn
 
 from senet_jax.config import DataConfig, Experiment, OptimizerConfig
 from senet_jax.training import augmentation, bad_steps, metrics, random
+from senet_jax.training.parts import Path, frozen_statistics, join, split
 from senet_jax.training.state import TrainState
 from senet_jax.typing import Array
 
@@ -18,7 +21,7 @@ Batch = dict[str, Array]
 
 
 def make_train_step(
-    model: nn.Module, optimizer: optax.GradientTransformation, config: Experiment
+    model: nn.Module, optimizer: optax.GradientTransformation, config: Experiment, frozen: Collection[Path] = ()
 ) -> Callable[..., TrainState]:
     """Makes (state, batch, seed, learning_rate) -> state: augmentation, gradient, update, moving average, metrics.
 
@@ -26,14 +29,18 @@ def make_train_step(
     argument `learning_rate` has a learning rate of its own.
 
     A step with a loss or a gradient whose norm is not finite changes neither the variables nor the metrics; it is noted
-    in `state.bad`.
+    in `state.bad`. No gradient is computed for the `frozen` parameters, nor before the first of the others.
     """
     data, decay = config.data, config.optimizer.ema_decay
+    is_schedule_free = config.optimizer.kind == "schedule_free_sgd"
     update = optax.with_extra_args_support(optimizer).update
 
-    def loss(params: Any, statistics: Any, examples: Batch, key: Array) -> tuple[Array, tuple[Any, metrics.Sums]]:
-        variables, rngs = {"params": params, **statistics}, {"dropout": key}
-        logits, updated = model.apply(variables, examples["image"], train=True, mutable=["batch_stats"], rngs=rngs)
+    def loss(
+        kept: Any, trained: Any, statistics: Any, examples: Batch, key: Array
+    ) -> tuple[Array, tuple[Any, metrics.Sums]]:
+        variables, rngs = {"params": join(trained, kept), **statistics}, {"dropout": key}
+        with frozen_statistics(frozen):
+            logits, updated = model.apply(variables, examples["image"], train=True, mutable=["batch_stats"], rngs=rngs)
         losses = _losses(logits, examples, config.optimizer)
         return losses.mean(), (updated, metrics.sums(losses, logits, examples["label"]))
 
@@ -54,13 +61,18 @@ def make_train_step(
             labels = batch["label"]
             examples |= {"other": jnp.roll(labels, 1), "share": jnp.broadcast_to(share, labels.shape)}
         key = random.stream(seed, "dropout", state.step)
-        gradient, updated, sums = _gradient(loss, state.variables, examples, key, config.accumulate)
-        params = state.variables["params"]
+        trained, kept = split(state.variables["params"], frozen)
+        variables = state.variables | {"params": trained}
+        gradient, updated, sums = _gradient(partial(loss, kept), variables, examples, key, config.accumulate)
         norms = bad_steps.norms(gradient)
         good = jnp.isfinite(sums["loss"]) & jnp.isfinite(norms).all()
-        updates, optimizer_state = update(gradient, state.optimizer_state, params, learning_rate=learning_rate)
-        variables = {"params": optax.apply_updates(params, updates), **updated}
+        updates, optimizer_state = update(gradient, state.optimizer_state, trained, learning_rate=learning_rate)
+        new = optax.apply_updates(trained, updates)
+        variables = {"params": join(new, kept), **updated}
         average = None if decay is None else _move(state.average, variables, decay, state.step)
+        if is_schedule_free:
+            mean = optax.contrib.schedule_free_eval_params(optimizer_state, new)
+            average = {"params": join(mean, kept), **updated}
         return TrainState(
             step=state.step + 1,
             variables=bad_steps.chosen(good, variables, state.variables),

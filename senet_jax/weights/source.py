@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -69,17 +69,29 @@ class Loaded:
         return jax.jit(probabilities)
 
 
-def read_source(source: str | Path) -> tuple[Weights, tuple[str, ...], str]:
-    """Returns the weights of a source of `load`, the known names of its classes, and its name.
+class Source(NamedTuple):
+    """The weights of a source of `load`, without a network for them."""
+
+    file: Weights
+    class_names: tuple[str, ...]
+    """As far as they are known."""
+    name: str
+    """Name of the source, and the SHA-256 of the file or the step of the checkpoint."""
+    preprocessing: Callable[[str], Preprocessing]
+    """Its images', for the name of a network; it may warn."""
+
+
+def read_source(source: str | Path) -> Source:
+    """Returns the weights of a source of `load`.
 
     Raises ValueError or OSError if the source cannot be read or fetched.
     """
     workdir = Path(source).expanduser()
     if (workdir / NETWORK).is_file():
         file, described, said = _read_run(workdir, "newest")
-        return file, described.class_names, said
+        return Source(file, described.class_names, said, lambda _: described.preprocessing)
     file, said = _read_file(source)
-    return file, _class_names(file), said
+    return Source(file, _class_names(file), said, lambda name: preprocessing_of(name, file))
 
 
 def _read_run(workdir: Path, step: str | int) -> tuple[Weights, runs.Description, str]:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from senet_jax.config import OptimizerConfig
@@ -98,3 +99,77 @@ def test_lamb_is_optaxs_with_a_decay_of_the_kernels_alone():
     expected, _ = theirs.update(GRADIENT, theirs.init(PARAMS), PARAMS)
     updates, _ = ours.update(GRADIENT, ours.init(PARAMS), PARAMS, learning_rate=0.1)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), updates, expected)
+
+
+TREE = {
+    "stem": {"kernel": jnp.linspace(-1, 1, 54).reshape(3, 3, 1, 6), "bias": jnp.linspace(0, 1, 6)},
+    "head": {"kernel": jnp.linspace(1, 2, 12).reshape(6, 2)},
+}
+OF_TREE = jax.tree.map(lambda leaf: jnp.sin(7 * leaf) + 0.1, TREE)
+
+
+def muon_numbers(params):
+    numbers = optax.contrib.MuonDimensionNumbers((0, 1, 2), 3)
+    return {"stem": {"kernel": numbers, "bias": None}, "head": {"kernel": None}}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "peer"),
+    [
+        ("adamw", ("b2=0.95",), lambda: optax.adamw(0.1, b2=0.95, weight_decay=0.01, mask=kernels)),
+        ("lion", ("b1=0.8",), lambda: optax.lion(0.1, b1=0.8, weight_decay=0.01, mask=kernels)),
+        (
+            "rmsprop",
+            ("decay=0.5", "eps=0.001"),
+            lambda: optax.chain(
+                optax.add_decayed_weights(0.01, kernels),
+                optax.rmsprop(0.1, decay=0.5, eps=0.001, initial_scale=1.0, momentum=0.9),
+            ),
+        ),
+        (
+            "muon",
+            ("ns_steps=2", "nesterov=false"),
+            lambda: optax.contrib.muon(
+                0.1,
+                ns_steps=2,
+                nesterov=False,
+                weight_decay=0.01,
+                weight_decay_mask=kernels,
+                muon_weight_dimension_numbers=muon_numbers,
+            ),
+        ),
+        (
+            "schedule_free_sgd",
+            ("b1=0.8",),
+            lambda: optax.contrib.schedule_free(
+                optax.chain(optax.add_decayed_weights(0.01, kernels), optax.sgd(0.1)), 0.1, b1=0.8
+            ),
+        ),
+    ],
+)
+def test_optimizers_are_those_of_optax(name, arguments, peer):
+    """But for Muon's decay of the last layer, which optax's masks leave to Adam's."""
+    config = OptimizerConfig(0.1, kind=name, arguments=arguments, weight_decay=0.01, schedule="constant")
+    results = []
+    for optimizer, extra in ((make_optimizer(config, lambda _: 1.0), {"learning_rate": 0.1}), (peer(), {})):
+        state, params = optimizer.init(TREE), TREE
+        for _ in range(2):
+            updates, state = optimizer.update(OF_TREE, state, params, **extra)
+            params = optax.apply_updates(params, updates)
+        results.append(params)
+    ours, theirs = results
+    if name == "muon":
+        ours["head"], theirs["head"] = {}, {}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), ours, theirs)
+    assert all((new != old).any() for new, old in zip(ours["stem"].values(), TREE["stem"].values(), strict=True))
+
+
+def test_factors_scale_the_learning_rate_alone():
+    config = OptimizerConfig(0.1, weight_decay=0.01, schedule="constant")
+    given = {("stem", "kernel"): 0.0, ("head", "kernel"): 10.0}
+    whole, factored = (make_optimizer(config, lambda _: 1.0, factors) for factors in ({}, given))
+    plain, _ = whole.update(OF_TREE, whole.init(TREE), TREE, learning_rate=0.1)
+    scaled, _ = factored.update(OF_TREE, factored.init(TREE), TREE, learning_rate=0.1)
+    assert not scaled["stem"]["kernel"].any()
+    np.testing.assert_array_equal(scaled["stem"]["bias"], plain["stem"]["bias"])
+    np.testing.assert_allclose(scaled["head"]["kernel"], 10 * plain["head"]["kernel"], rtol=1e-6)

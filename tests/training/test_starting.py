@@ -54,7 +54,8 @@ def test_a_plain_network_gets_its_blocks_and_computes_the_same(dataset, weights)
     path = weights()
     network, given = start(dataset, SE, weights=path, insert_se=True)
     assert given is not None
-    variables, said = given
+    variables, said, images = given
+    assert images.endswith("as the weights were trained with")
     plain = load(path)
     given, expected = (
         jax.jit(lambda variables, network=network: network.apply(variables, IMAGES, train=False))(variables)
