@@ -15,10 +15,12 @@ float32 () and `norms` float32 (parameters,) of the gradient; `before` are the n
 
 
 def none(params: Any) -> BadSteps:
-    """No bad step yet."""
-    norms = jnp.zeros(len(jax.tree.leaves(params)), jnp.float32)
+    """Returns the record before the first bad step."""
+    parameters = len(jax.tree.leaves(params))
     integers = {name: jnp.zeros((), jnp.int32) for name in ("count", "step")}
-    return integers | {"loss": jnp.zeros((), jnp.float32), "norms": norms, "before": norms}
+    # The training step donates each of them, so that no two may be one array.
+    norms = {name: jnp.zeros(parameters, jnp.float32) for name in ("norms", "before")}
+    return integers | {"loss": jnp.zeros((), jnp.float32)} | norms
 
 
 def norms(gradient: Any) -> Float[Array, " parameters"]:
