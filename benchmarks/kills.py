@@ -49,7 +49,7 @@ def _finish(process: subprocess.Popen) -> str:
 
 def records(workdir: Path) -> list[dict]:
     """Returns the log of a run, without its speed."""
-    timed = ("images_per_second", "seconds")
+    timed = ("images_per_second", "seconds", "data_wait")
     return [{name: value for name, value in record.items() if name not in timed} for record in logs.read(workdir)]
 
 
