@@ -32,6 +32,10 @@ class Network(nn.Module, kw_only=True):
     activation: Callable[[Array], Array] = nn.relu
     dropout: float = 0.0
     """Rate of dropout before the dense layer; training then needs the random numbers "dropout"."""
+    features_only: bool = False
+    """Whether the network returns a list of maps, one for each stride, from the largest to the smallest map."""
+    out_indices: Sequence[int] | None = None
+    """Positions of the maps in that list which are returned; None: all."""
     dtype: Any = jnp.float32
     """Dtype of the convolutions and the maps; parameters, statistics, gates and logits have `param_dtype`."""
     param_dtype: Any = jnp.float32
@@ -58,7 +62,7 @@ class Network(nn.Module, kw_only=True):
     @nn.compact
     def __call__(
         self, images: Float[Array, "..."], *, train: bool, features: Collection[int] | None = None
-    ) -> Float[Array, "n classes"] | dict[int, Array]:
+    ) -> Float[Array, "n classes"] | dict[int, Array] | list[Array]:
         """Returns the logits of normalised images (n, h, w, c), or the last map (n, h', w', c') at each of `features`.
 
         With train=True, `batch_stats` must be mutable and is updated.
@@ -67,6 +71,14 @@ class Network(nn.Module, kw_only=True):
         if images.ndim != 4:
             raise ValueError(f"images must be (n, height, width, channels); given shape {images.shape}")
         found = dict(self.maps(images.astype(self.dtype), train=train))
+        if features is None and self.features_only:
+            maps = list(found.values())
+            for index in self.out_indices or ():
+                if not -len(maps) <= index < len(maps):
+                    raise ValueError(
+                        f"out_indices has {index}; the network has {len(maps)} maps, at strides {[*found]}"
+                    )
+            return maps if self.out_indices is None else [maps[index] for index in self.out_indices]
         if features is None:
             return self.classify(list(found.values())[-1], train=train)
         for stride in features:

@@ -5,6 +5,7 @@ import difflib
 import fnmatch
 from collections.abc import Collection
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from senet_jax.models import (
@@ -57,12 +58,18 @@ _NETWORKS |= {
 }
 
 
-def list_models(pattern: str = "*") -> list[str]:
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
     """Returns the names of networks that match a shell pattern such as "se_*"; plain ones precede their SE twins.
 
-    Networks of other projects have the project before their name, as in "timm/seresnet50".
+    Networks of other projects have the project before their name, as in "timm/seresnet50". With `pretrained` the names
+    are those of weights instead, repositories of Hugging Face that `senet_jax.load` takes: "timm/seresnet50.ra2_in1k".
     """
-    return fnmatch.filter(_NETWORKS, pattern)
+    return fnmatch.filter(_RELEASED.read_text().split() if pretrained else _NETWORKS, pattern)
+
+
+_RELEASED = Path(__file__).with_name("released.txt")
+"""Repositories of timm 1.0.31's weights for networks that are here."""
+_NAMES_IN_TIMM = {"drop_path_rate": "drop_path", "drop_rate": "dropout"}
 
 
 def default_input(name: str) -> tuple[int, int]:
@@ -80,11 +87,15 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
       num_classes: width of the logits, or 0 for pooled features; None: that of the dataset it was made for.
       ratio: reduction ratio of the attention modules, for networks that have them; None: their own, 16.
       **overrides: fields of the network, such as `dtype`, `norm`, `placement` or `attention`, which can also be a name
-        in `modules.ATTENTIONS`.
+        in `modules.ATTENTIONS`. Names of timm's are understood: `drop_path_rate`, `drop_rate`, and `features_only` with
+        `out_indices`, for a network without a last layer that returns a list of maps.
 
     Raises ValueError for an impossible name, override or value, with the possible ones.
     """
     network = _NETWORKS[_checked("network", name, _NETWORKS)]
+    overrides = {_NAMES_IN_TIMM.get(override, override): value for override, value in overrides.items()}
+    if overrides.get("features_only"):
+        num_classes = 0
     attention = overrides.pop("attention", network.keywords.get("attention"))
     if isinstance(attention, str):
         attention = ATTENTIONS[_checked("attention", attention, ATTENTIONS)]

@@ -56,7 +56,7 @@ def create_model(
     path, called = located(weights)
     file = read(path)
     trained = classes(model, file)
-    if num_classes is None:
+    if num_classes is None and not model.features_only:
         model = model.clone(num_classes=trained)
     variables = to_variables(model, file, head=model.num_classes == trained)
     source = file.header.get("source") or f"{called}, SHA-256 {digest(path)}"

@@ -70,3 +70,12 @@ def test_drop_path_rises_linearly_to_its_rate():
     with nn.intercept_methods(note):
         shapes(model, (1, 8, 8, 3))
     np.testing.assert_allclose(rates, [0, 0.2, 0.4, 0.6, 0.8], atol=1e-9)
+
+
+def test_features_alone_are_a_list_of_maps():
+    model = create_model("se_resnet20_cifar", features_only=True, out_indices=(0, -1))
+    maps, variables = shapes(model, (1, 32, 32, 3))
+    assert [feature_map.shape for feature_map in maps] == [(1, 32, 32, 16), (1, 8, 8, 64)]
+    assert "head" not in variables["params"]
+    with pytest.raises(ValueError, match=r"out_indices has 3; the network has 3 maps, at strides \[1, 2, 4\]"):
+        shapes(model.clone(out_indices=(3,)), (1, 32, 32, 3))

@@ -42,3 +42,14 @@ def test_every_network_has_its_twin_but_senet154():
 def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         create_model(**arguments)
+
+
+def test_released_weights_are_of_networks_that_are_here():
+    names = list_models(pretrained=True)
+    assert {name.partition(".")[0] for name in names} <= set(list_models("timm/*"))
+    assert list_models("timm/seresnet50.*", pretrained=True)[0].startswith("timm/seresnet50.")
+
+
+def test_names_of_timms_users():
+    model = create_model("se_resnet18", drop_path_rate=0.2, drop_rate=0.1)
+    assert (model.drop_path, model.dropout, model.num_classes) == (0.2, 0.1, 1000)
