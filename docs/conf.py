@@ -52,7 +52,7 @@ def _commands() -> str:
     for name in COMMANDS:
         parts += [f"### {name}", meaning(name)]
         parts += [_table(("flag", "meaning"), list(flags(name).items()))] if flags(name) else []
-    return re.sub(r"--\w[\w.]*(=[\w.]+)?", r"`\g<0>`", "\n\n".join(parts))
+    return re.sub(r"--\w[\w.]*\w(=(?:[\w.:/]|\\\|)*\w)?", r"`\g<0>`", "\n\n".join(parts))
 
 
 def _fields() -> str:

@@ -7,7 +7,7 @@ A new field is one entry here: its name, its type with rules, its default, and b
 
 A type with a `Rule` refuses impossible values by themselves, an added `Relation` those that other fields forbid; words
 are a `Literal`. `schema.py` reads and checks all fields, on the command line too. A field that changes nothing that a
-run learns is named in `workdir.py` besides. Standard library only.
+run learns is marked `Adjustable`. Standard library only.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from senet_jax import words
 from senet_jax.durations import Duration, DurationOrZero, is_before, parse
 from senet_jax.optimizers import Optimizer, described_arguments, read_arguments
 from senet_jax.patterns import read_numbers
-from senet_jax.schema import Formerly, Relation, Rule
+from senet_jax.schema import Adjustable, Formerly, Relation, Rule
 
 Name = Annotated[str, Rule("a name, which cannot be empty", bool)]
 Network = Annotated[
@@ -96,9 +96,10 @@ class DataConfig:
             "the directory that holds <split>/<class>/<image> if config.data.name is 'folder', and else none",
             lambda path, config: bool(path) if config.data.name == "folder" else path is None,
         ),
+        Adjustable(),
     ] = None
     """For "folder": the directory that holds `<split>/<class>/<image>`."""
-    data_dir: str | None = None
+    data_dir: Annotated[str | None, Adjustable()] = None
     """Directory of prepared datasets; None: that of TFDS (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
     train_split: Name = "train"
     """Name of the split to train on."""
@@ -158,11 +159,11 @@ class DataConfig:
     """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
     """Interpolation of the resizing before the central crop."""
-    workers: CountOrZero = 0
+    workers: Annotated[CountOrZero, Adjustable()] = 0
     """Worker processes that decode images; 0: threads of the main process. Unused for a dataset kept in memory."""
-    memory_limit_gib: NotNegative = 1.0
+    memory_limit_gib: Annotated[NotNegative, Adjustable()] = 1.0
     """Largest decoded split, in GiB, that is kept in memory; a larger one is decoded in every epoch."""
-    bad_images: Rate = 0.001
+    bad_images: Annotated[Rate, Adjustable()] = 0.001
     """Largest share of a split's images that may be unreadable; others take their places in training, and evaluation
     leaves them out."""
 
@@ -219,7 +220,7 @@ class OptimizerConfig:
     """Share of the target probability that is spread evenly over all classes."""
     ema_decay: Decay | None = None
     """Decay of the exponential moving average of parameters and statistics, which is then evaluated; None: off."""
-    bad_steps: CountOrZero = 0
+    bad_steps: Annotated[CountOrZero, Adjustable()] = 0
     """Steps with a loss or a gradient that is not finite, whose updates are left out; one more ends the run."""
     kind: Annotated[
         Optimizer,
@@ -299,7 +300,7 @@ class Experiment:
         ),
     ] = 1
     """Parts of a batch that are computed one after the other, for less memory; batch normalisation is over each."""
-    eval_batch_size: Count = 500
+    eval_batch_size: Annotated[Count, Adjustable()] = 500
     """Images in an evaluation step, rounded up to a multiple of the devices; it only changes bfloat16 rounding."""
     seed: Seed = 0
     """Random seed for initialisation, data order and augmentation."""
@@ -309,9 +310,9 @@ class Experiment:
     """Time between two evaluations on the test split."""
     checkpoint_every: Duration = "1 epochs"
     """Time between two checkpoints."""
-    keep_checkpoints: Count = 2
+    keep_checkpoints: Annotated[Count, Adjustable()] = 2
     """Number of newest checkpoints to keep."""
-    stuck_after: Positive | None = 1800.0
+    stuck_after: Annotated[Positive | None, Adjustable()] = 1800.0
     """Seconds without the end of a step, after which the stacks of all threads are printed and the process ends; None:
     it waits for ever."""
     init: InitConfig = field(default_factory=InitConfig)

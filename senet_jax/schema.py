@@ -55,6 +55,11 @@ class Formerly:
 
 
 @dataclass(frozen=True)
+class Adjustable:
+    """Marks a field that can change when a run goes on, because its result does not depend on it."""
+
+
+@dataclass(frozen=True)
 class Placeholder:
     """Stands for a value in help and messages, as DIRECTORY in --output=DIRECTORY."""
 

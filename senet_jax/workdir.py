@@ -11,7 +11,7 @@ from typing import Any
 
 from senet_jax.config import Experiment
 from senet_jax.files import replace_text
-from senet_jax.schema import did_you_mean, flatten, from_dict, to_dict
+from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, to_dict
 
 CONFIG = "config.json"
 """Configuration, written at the start."""
@@ -39,11 +39,6 @@ LOCK = ".lock"
 """Lock that the training process holds."""
 SWEEP = "sweep.json"
 """Variants of a sweep, in the directory above those of its runs."""
-_WITHOUT_EFFECT = {
-    "data.bad_images", "data.data_dir", "data.path", "data.workers", "data.memory_limit_gib", "eval_batch_size",
-    "keep_checkpoints", "optimizer.bad_steps", "stuck_after",
-}  # fmt: skip
-"""Fields that can change when a run goes on, because its result does not depend on them."""
 
 
 class RunState(Enum):
@@ -94,8 +89,8 @@ def check(workdir: Path, config: Experiment) -> None:
 
 def check_same(held: Experiment, config: Experiment, holder: str) -> None:
     """Raises ValueError with the differing fields if two configurations, the first in `holder`, are different."""
-    before, now = flatten(held), flatten(config)
-    names = [name for name in now if now[name] != before[name] and name not in _WITHOUT_EFFECT]
+    before, now, kinds = flatten(held), flatten(config), field_types(type(config))
+    names = [name for name in now if now[name] != before[name] and not extras(kinds[name], Adjustable)]
     if names:
         differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in names]
         raise ValueError(

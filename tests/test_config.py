@@ -221,6 +221,14 @@ def test_every_bounded_field_has_a_rule():
     }  # fmt: skip
 
 
+def test_fields_that_can_change_when_a_run_goes_on():
+    kinds = schema.field_types(Experiment)
+    assert [name for name, kind in kinds.items() if schema.extras(kind, schema.Adjustable)] == [
+        "data.path", "data.data_dir", "data.workers", "data.memory_limit_gib", "data.bad_images", "optimizer.bad_steps",
+        "eval_batch_size", "keep_checkpoints", "stuck_after",
+    ]  # fmt: skip
+
+
 def test_the_words_of_the_fields_have_functions_and_modules():
     assert get_args(words.Attention) == tuple(modules.ATTENTIONS)
     assert get_args(words.Squeeze) == tuple(ops.SQUEEZES)

@@ -49,11 +49,12 @@ def _sweep(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
 
 def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     """Returns a run as a sweep of one variant."""
+    config = workdirs.read_config(workdir)
+
     from senet_jax.analysis.cost import cost
     from senet_jax.data import preview
     from senet_jax.weights.configured import build_model
 
-    config = workdirs.read_config(workdir)
     classes, channels, _ = preview(config.data)
     total = cost(build_model(config.model, classes), config.data.image_size, channels=channels).total
     name = workdir.resolve().name
