@@ -119,6 +119,17 @@ def test_a_bad_step_changes_nothing_but_counters_and_is_noted(state, batch):
     assert re.fullmatch(r"step 2 is bad: its loss is nan, its largest .* are (\S+ nan, ){3}and .* \S+ \d.*", said)
 
 
+@pytest.mark.slow
+@pytest.mark.optimised
+def test_looking_for_bad_steps_changes_no_bit_of_a_good_one(state, batch, monkeypatch):
+    watched = step_of(Experiment())(state, batch)
+    monkeypatch.setattr(bad_steps, "chosen", lambda good, new, old: new)
+    monkeypatch.setattr(bad_steps, "norms", lambda gradient: jnp.zeros(len(jax.tree.leaves(gradient))))
+    unwatched = step_of(Experiment())(state, batch)
+    for name in ("variables", "optimizer_state", "sums"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(watched, name), getattr(unwatched, name))
+
+
 def test_the_gradients_norms_are_those_of_optax(state):
     params = state.variables["params"]
     norms = bad_steps.norms(params)
