@@ -1,47 +1,32 @@
 """The typed configuration of an experiment, which a file in `experiments/` returns and `--config.x.y=z` overrides.
 
-A new field is one entry here: its name, its type with rules, its default, and below it a string for `--help` and docs.
-
-    drop_path: Rate = 0.0
-    "Stochastic depth: drop rate of the last residual branch."
-
-A type with a `Rule` refuses impossible values by themselves, an added `Relation` those that other fields forbid; words
-are a `Literal`. `schema.py` reads and checks all fields, on the command line too. A field that changes nothing that a
-run learns is marked `Adjustable`. Standard library only.
+A new field is one entry here: name, type, default, and the string below it for `--help` and docs. Its type bounds it: a
+`Literal` of words, a type of `bounds.py`, a `Relation` to other fields. `Adjustable` marks a field that changes nothing
+that a run learns. `schema.py` checks all fields. Standard library only.
 """
 
 from dataclasses import dataclass, field
-from math import inf
 from typing import Annotated, Literal
 
 from senet_jax import words
+from senet_jax.bounds import (
+    Count,
+    CountOrZero,
+    Decay,
+    Factors,
+    Finite,
+    Name,
+    Network,
+    NotNegative,
+    Positive,
+    Rate,
+    Seed,
+    Share,
+    Stages,
+)
 from senet_jax.durations import Duration, DurationOrZero, is_before, parse
 from senet_jax.optimizers import Optimizer, described_arguments, read_arguments
-from senet_jax.patterns import read_numbers
 from senet_jax.schema import Adjustable, Formerly, Relation, Rule
-
-Name = Annotated[str, Rule("a name, which cannot be empty", bool)]
-Network = Annotated[
-    str, Rule("the name of a network, which `list` prints", words.NETWORKS.__contains__, words.NETWORKS)
-]
-Positive = Annotated[float, Rule("a positive number", lambda value: 0 < value < inf)]
-NotNegative = Annotated[float, Rule("a number of 0 or more", lambda value: 0 <= value < inf)]
-Finite = Annotated[float, Rule("a finite number", lambda value: -inf < value < inf)]
-Rate = Annotated[float, Rule("a number of at least 0 and less than 1", lambda value: 0 <= value < 1)]
-Share = Annotated[float, Rule("a number of more than 0 and at most 1", lambda value: 0 < value <= 1)]
-Decay = Annotated[float, Rule("a number of more than 0 and less than 1", lambda value: 0 < value < 1)]
-Count = Annotated[int, Rule("a whole number of 1 or more", lambda value: value >= 1)]
-CountOrZero = Annotated[int, Rule("a whole number of 0 or more", lambda value: value >= 0)]
-Seed = Annotated[int, Rule("a whole number of 0 or more, and less than 2**31", lambda value: 0 <= value < 2**31)]
-Stages = Annotated[
-    tuple[Count, ...],
-    Rule("one or more different numbers of stages", lambda stages: len(set(stages)) == len(stages) > 0),
-]
-
-
-def _are_factors(texts: tuple[str, ...]) -> bool:
-    factors = read_numbers(texts)
-    return factors is not None and all(0 <= factor < inf for factor in factors.values())
 
 
 @dataclass(slots=True)
@@ -244,10 +229,7 @@ class OptimizerConfig:
         ),
     ] = ()
     """Arguments of the optimizer that differ from optax's defaults, such as "b2=0.95"."""
-    multipliers: Annotated[
-        tuple[str, ...],
-        Rule("PATTERN=FACTOR, each pattern once, as in stem=0.1,*/se=10", _are_factors),
-    ] = ()
+    multipliers: Factors = ()
     """Factors of the learning rate for parameters whose paths match a pattern; of several that match, the product."""
     layer_decay: Share = 1.0
     """Factor of the learning rate from each block to the one before it; the last layer has the whole rate."""

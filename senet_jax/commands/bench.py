@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal, cast
 
 from senet_jax import allocator, bench
 from senet_jax.bench.contest import Entry, Result, contest, ratios
+from senet_jax.bounds import Count, NotNegative
 from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import CommandOptions, Directory, File, Request
-from senet_jax.config import Count, NotNegative
 from senet_jax.schema import Placeholder, Rule, one_of
 from senet_jax.terminal import program
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+from senet_jax.bounds import Count
 from senet_jax.commands.places import check_new
 from senet_jax.commands.request import Request, SourceOptions
-from senet_jax.config import Count
 from senet_jax.schema import Placeholder
 from senet_jax.terminal.tables import print_table
 

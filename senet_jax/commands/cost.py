@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
+from senet_jax.bounds import Count, CountOrZero, Positive
 from senet_jax.commands.request import CommandOptions, Network, Request
-from senet_jax.config import Count, CountOrZero, Positive
 from senet_jax.schema import Placeholder
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, cast
 
+from senet_jax.bounds import Count, Name
 from senet_jax.commands.request import CommandOptions, Request
-from senet_jax.config import Count, Name
 from senet_jax.planning import topologies
 from senet_jax.planning.topologies import Topology
 from senet_jax.schema import Placeholder

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+from senet_jax.bounds import Count
 from senet_jax.commands.places import check_directory
 from senet_jax.commands.request import File, Request, SourceOptions
-from senet_jax.config import Count
 from senet_jax.schema import Placeholder
 from senet_jax.terminal.tables import aligned
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
+from senet_jax.bounds import Count, Name
 from senet_jax.commands.request import CommandOptions, Directory, Request
-from senet_jax.config import Count, Name
 from senet_jax.schema import Placeholder, Rule
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import print_table

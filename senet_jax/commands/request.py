@@ -4,14 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from senet_jax import config
-from senet_jax.config import Experiment, Name
+from senet_jax import bounds
+from senet_jax.bounds import Name
+from senet_jax.config import Experiment
 from senet_jax.schema import Placeholder
 from senet_jax.sweep import Sweep
 
 Directory = Annotated[Path, Placeholder("DIRECTORY")]
 File = Annotated[Path, Placeholder("FILE")]
-Network = Annotated[config.Network, Placeholder("NAME")]
+Network = Annotated[bounds.Network, Placeholder("NAME")]
 Source = Annotated[Name, Placeholder("SOURCE")]
 _Step = Annotated[Name, Placeholder("STEP")]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from senet_jax import workdir as workdirs
+from senet_jax.bounds import Count, Positive
 from senet_jax.commands.request import CommandOptions, Request
-from senet_jax.config import Count, Experiment, Positive
+from senet_jax.config import Experiment
 from senet_jax.durations import to_steps
 from senet_jax.files import replace_text
 from senet_jax.inherited import adopted, check_overrides
