@@ -13,7 +13,7 @@ from senet_jax.workdir import RunError
 
 _POLL = 0.5
 """Seconds between two looks at the workers, while a batch is waited for."""
-_STOPPED = 4.0
+_STOPPED = 3.0
 """Seconds for which a worker may be stopped, as after Ctrl-Z and `fg`."""
 
 

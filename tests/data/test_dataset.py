@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
@@ -126,6 +127,18 @@ def test_missing_examples_are_noticed(folder_config):
     train.unlink()
     with pytest.raises(ValueError, match=r"split 'train' in .* cannot be read"):
         data.open_dataset(folder_config)
+
+
+def test_a_record_that_the_file_has_lost_is_a_bad_image(digits_config, tmp_path):
+    data.open_dataset(digits_config)
+    copy = shutil.copytree(digits_config.data_dir, tmp_path / "data")
+    (shard,) = copy.glob("digits/1.0.0/*-train.array_record-*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 16
+    shard.write_bytes(content)
+    train = data.open_dataset(dataclasses.replace(digits_config, data_dir=str(copy))).train
+    (lost,) = np.flatnonzero(train.decoded(8, 1.0).bad)
+    assert train.fault(int(lost))[1].startswith("a record that cannot be read: Corrupted Riegeli/records file")
 
 
 class FakeSource:
