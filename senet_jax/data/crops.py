@@ -14,6 +14,8 @@ from PIL import ExifTags, Image
 
 from senet_jax.data import images
 
+cv2.setNumThreads(1)  # Images are cropped in parallel; threads within each would only get into each other's way.
+
 Region = tuple[int, int, int, int]
 """Left, top, right and bottom of a region, in pixels."""
 _COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
