@@ -1,7 +1,16 @@
-"""Gradients of the training step that users compile, fused against plain batch normalisation."""
+"""Gradients of the training step that users compile, fused, against those of plain batch normalisation.
+
+`gradients.npz` has projections of the plain gradients, because compiling both programs takes twice as long;
+`python -m pytest -n 0 tests/training/test_gradients.py --update-golden` computes them anew, and
+`python -m benchmarks.gradient_check` compares all values of both.
+"""
+
+import zlib
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 
@@ -11,41 +20,71 @@ pytestmark = pytest.mark.optimised
 
 QUICK = "se_resnet50"
 """Runs in the inner loop too."""
+FOUR = ("se_mobilenet", "se_resnet50")
+"""Run on four devices too."""
+GOLDEN = Path(__file__).parent / "gradients.npz"
+ONE_DEVICE, FOUR_DEVICES = {"batch_size": 4}, {"group": 4}
 
 
-@pytest.fixture
-def expected():
-    """Computes the gradients of the plain step, compiled without optimisations: an independent and quicker program."""
+def projections(name, gradient):
+    """The root mean square of a gradient's magnitude, and its products with three random vectors, over sqrt(size)."""
+    flat = np.asarray(gradient, np.float64).ravel()
+    vectors = np.random.default_rng(zlib.crc32(name.encode())).normal(size=(3, flat.size))
+    return np.array([np.linalg.norm(flat), *vectors @ flat]) / np.sqrt(flat.size)
 
-    def gradients(case, **settings):
-        jax.config.update("jax_disable_most_optimizations", True)
-        try:
-            return case.gradients(fused=False, **settings)
-        finally:
+
+@pytest.fixture(scope="module")
+def golden(request):
+    """Gives the projections of the plain step's gradients: by default from the file."""
+    update = request.config.getoption("--update-golden")
+    known = {} if update else dict(np.load(GOLDEN))
+
+    def get(case, **settings):
+        key = f"{case.name} {settings}"
+        if update:
+            jax.config.update("jax_disable_most_optimizations", True)  # An independent and quicker program.
+            plain = case.gradients(fused=False, **settings)
             jax.config.update("jax_disable_most_optimizations", False)
+            known[key] = np.stack([projections(name, plain[name]) for name in sorted(plain)])
+        return known[key]
 
-    return gradients
+    yield get
+    if update and len(known) == len(CASES) + len(FOUR):
+        np.savez_compressed(GOLDEN, **known)
 
 
-def check(given, expected):
-    found = errors(given, expected)
+def check(gradients, expected):
+    """Compares projections in units of the largest value of each gradient, as `errors` does values."""
+    least = 1e-5 * max(np.abs(gradient).max() for gradient in gradients.values())
+    assert len(gradients) == len(expected)
+    found = {
+        name: np.abs(projections(name, gradients[name]) - row).max() / max(np.abs(gradients[name]).max(), least)
+        for name, row in zip(sorted(gradients), expected, strict=True)
+    }
     assert max(found.values()) < LIMIT, sorted(found.items(), key=lambda item: -item[1])[:5]
 
 
 @pytest.mark.parametrize(
     "name", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 )
-def test_gradients_of_every_family(name, expected, x64):
+def test_gradients_of_every_family(name, golden, x64):
     """On one device: of the miscompiled programs of af4f92b most were wrong there, and none was on four."""
-    case = CASES[name]
-    check(case.gradients(fused=True, batch_size=4), expected(case, batch_size=4))
+    check(CASES[name].gradients(fused=True, **ONE_DEVICE), golden(CASES[name], **ONE_DEVICE))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["se_mobilenet", "se_resnet50"])
-def test_gradients_on_four_devices(name, expected, x64):
-    case = CASES[name]
-    check(case.gradients(fused=True, group=4, devices=4), expected(case, group=4))
+@pytest.mark.parametrize("name", FOUR)
+def test_gradients_on_four_devices(name, golden, x64):
+    check(CASES[name].gradients(fused=True, devices=4, **FOUR_DEVICES), golden(CASES[name], **FOUR_DEVICES))
+
+
+def test_one_wrong_value_is_seen():
+    gradient = {"kernel": np.random.default_rng(0).normal(size=(3, 3, 64, 64))}
+    expected = np.stack([projections("kernel", gradient["kernel"])])
+    check(gradient, expected)
+    gradient["kernel"][1, 2, 3, 4] *= 1 + 1e-5
+    with pytest.raises(AssertionError, match="kernel"):
+        check(gradient, expected)
 
 
 @pytest.mark.slow
