@@ -28,7 +28,8 @@ def average_pool(
 ) -> Float[Array, "n oh ow c"]:
     """Returns the mean of each window; `count_padding`: whether the zeros of the padding count as positions."""
     both = padding if isinstance(padding, str) else _both(padding)
-    return nn.avg_pool(x, (size, size), strides=(stride, stride), padding=both, count_include_pad=count_padding)
+    window, strides = (size, size), (stride, stride)
+    return nn.avg_pool(x, window_shape=window, strides=strides, padding=both, count_include_pad=count_padding)
 
 
 def _both(padding: tuple[int, int]) -> Any:  # Flax says str, and takes pairs.

@@ -1,5 +1,8 @@
 """Max pooling with a form of its own on CPUs, and XLA's form on other platforms."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial, reduce
 from typing import Any
 
@@ -17,9 +20,34 @@ def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, padding: tuple[
     `padding` is (before, after), for rows and columns alike. Equal maxima share the gradient on
     CPUs; on other platforms one of them gets it all. Only reverse-mode first derivatives exist.
     """
+    if _SLICED.get():
+        return _max_of_slices(x, size, stride, padding)
     if not all(isinstance(extent, int) for extent in x.shape):  # An exported program's symbolic batch.
         return _by_platform(size, stride, padding)["default"](x)
     return _max_pool(x, size, stride, padding)
+
+
+_SLICED = ContextVar("sliced", default=False)
+
+
+@contextmanager
+def sliced_max_pool() -> Iterator[None]:
+    """Makes `max_pool` of slices and maxima, for programs that are converted: jax2onnx cannot write a padded window."""
+    token = _SLICED.set(True)
+    try:
+        yield
+    finally:
+        _SLICED.reset(token)
+
+
+def _max_of_slices(x: Array, size: int, stride: int, padding: tuple[int, int]) -> Array:
+    """Pools along rows, then along columns; the edges are repeated, which changes no maximum of a window over them."""
+    for axis in (1, 2):
+        first, last = (lax.slice_in_dim(x, at, at + 1, axis=axis) for at in (0, x.shape[axis] - 1))
+        x = lax.concatenate([*[first] * padding[0], x, *[last] * padding[1]], axis)
+        span = x.shape[axis] - size + 1
+        x = reduce(lax.max, [lax.slice_in_dim(x, at, at + span, stride=stride, axis=axis) for at in range(size)])
+    return x
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))

@@ -9,6 +9,7 @@ import pytest
 from flax import linen as nn
 
 from senet_jax import ops
+from senet_jax.ops.pooling import sliced_max_pool
 
 pytestmark = pytest.mark.optimised
 
@@ -55,3 +56,13 @@ def test_the_forms_are_those_of_the_platform():
 
     assert "select_and_scatter" not in text("cpu")
     assert "select_and_scatter" in text("cuda")
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(3, 2, (1, 1)), (3, 2, (0, 1)), (2, 2, (0, 0)), (3, 1, (1, 1))]
+)
+def test_slices_give_the_same_maxima(size, stride, padding):
+    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 3)) - 5
+    with sliced_max_pool():
+        sliced = ops.max_pool(x, size, stride, padding)
+    np.testing.assert_array_equal(sliced, ops.max_pool(x, size, stride, padding))
