@@ -59,7 +59,7 @@ def described(bad: BadSteps, params: Any) -> str:
     names = [name for name, _ in manifests.leaves(params)]
     return (
         f"step {int(values['step'])} is bad: its loss is {float(values['loss']):.4g}, its largest gradient norms are "
-        f"{_largest(names, values['norms'])}, and those of the step before {_largest(names, values['before'])}"
+        f"{_largest(names, values['norms'])}, and those of the last good step {_largest(names, values['before'])}"
     )
 
 
