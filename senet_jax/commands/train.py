@@ -1,18 +1,25 @@
 """`launch.py train`: trains an experiment, or continues the one in its workdir."""
 
 import datetime
+import re
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.config import Count, CountOrZero, Name, Positive
 from senet_jax.inherited import adopted, check_overrides
+from senet_jax.schema import Placeholder
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.workdir import RunState
+
+if TYPE_CHECKING:
+    from senet_jax.training.processes import Together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +28,28 @@ class Options(CommandOptions):
 
     configured = True
 
+    coordinator: Annotated[Name, Placeholder("HOST:PORT")] | None = None
+    """Address of process 0, for several processes; TPU pods, SLURM and Open MPI tell it themselves."""
+    num_processes: Count | None = None
+    """Number of processes that train together."""
+    process_id: CountOrZero | None = None
+    """Number of this process, from 0."""
+    start_timeout: Positive = 300.0
+    """Seconds in which all processes must start."""
+    heartbeat_timeout: Positive = 100.0
+    """Seconds without a sign of life from a process, after which the others end."""
+
 
 def prepare(request: Request) -> Callable[[], None]:
     """Validates everything, the quickest first. Raises ValueError if the run is impossible."""
+    options = cast(Options, request.options)
+    _check_processes(options)
+    _check_common(request, several=(options.num_processes or 1) > 1)
+
+    from senet_jax.training import processes
+
+    processes.join(_together(options))
+    _check_common(request, several=processes.several())
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     check_overrides(request.config, request.overrides)
     config = adopted(request.config, workdir)
@@ -42,17 +68,19 @@ def prepare(request: Request) -> Callable[[], None]:
     runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
     if workdirs.state(workdir) is RunState.NEW:
         plan.start  # noqa: B018  # Weights that do not fit are refused before anything is written.
-    workdirs.make_writable(workdir)
+    if processes.is_first():
+        workdirs.make_writable(workdir)
 
     def run() -> None:
-        if kept := keep_programs():
+        if (kept := keep_programs()) and processes.is_first():
             print(f"compiled programs are kept in {kept}; JAX_ENABLE_COMPILATION_CACHE=false keeps none")
         try:
-            with workdirs.locked(workdir):
+            with processes.held_by_first(workdirs.locked(workdir), workdirs.BusyError):
                 train(plan, workdir)
         except (KeyboardInterrupt, StoppedError) as stopped:  # The former before the first step.
             said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
-            print(f"\n{said}; {program.command_line('train', workdir)} goes on")
+            if processes.is_first():
+                print(f"\n{said}; {program.command_line('train', workdir)} goes on")
             sys.exit(status)
         except (FloatingPointError, workdirs.RunError) as error:
             sys.exit(f"{program.name()}: error: {error}")
@@ -61,6 +89,32 @@ def prepare(request: Request) -> Callable[[], None]:
             sys.exit(f"{program.name()}: error: {error}{where}; the existing checkpoints stay")
 
     return run
+
+
+def _check_processes(options: Options) -> None:
+    """Raises ValueError if the flags say in part how to find the other processes, or say something impossible."""
+    flags = {name: getattr(options, name) for name in ("coordinator", "num_processes", "process_id")}
+    missing = [f"--{name}" for name, value in flags.items() if value is None]
+    if missing and len(missing) < len(flags):
+        given = next(name for name, value in flags.items() if value is not None)
+        raise ValueError(f"--{given} is given without {' and '.join(missing)}; outside of a cluster all are needed")
+    if options.process_id is not None and options.process_id >= (number := options.num_processes or 1):
+        raise ValueError(f"--process_id is {options.process_id}; of {number} processes it is 0 to {number - 1}")
+    if options.coordinator is not None and not re.fullmatch(r".+:\d+", options.coordinator):
+        raise ValueError(f"--coordinator is {options.coordinator!r}; it must be HOST:PORT, of process 0")
+
+
+def _check_common(request: Request, *, several: bool) -> None:
+    """Raises ValueError if several processes would make a workdir each."""
+    if several and request.workdir is None:
+        raise ValueError("several processes need --workdir=DIRECTORY, the same for all, on a shared file system")
+
+
+def _together(options: Options) -> "Together":
+    from senet_jax.training.processes import Together
+
+    found = options.coordinator, options.num_processes, options.process_id
+    return Together(*found, options.start_timeout, options.heartbeat_timeout)
 
 
 def _say_finished(workdir: Path) -> None:

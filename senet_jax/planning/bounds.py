@@ -12,7 +12,7 @@ class Bound:
 
     arithmetic: float
     memory: float
-    """Seconds for the bytes that the compiler counts as accessed; too many, if some stay on the chip."""
+    """For all bytes that the compiler counts as accessed. Some never leave the chip, so a real step can take less."""
     interconnect: float
 
     @property

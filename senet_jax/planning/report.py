@@ -4,8 +4,9 @@ from senet_jax.planning.estimate import Estimate
 from senet_jax.planning.programs import Program
 
 NOTE = (
-    "These are bounds from published peaks and the compiler's own counts, not measurements: a real step takes longer, "
-    "and by how much only a run on the hardware tells."
+    "These are bounds from published peaks and the compiler's own counts, not measurements. Arithmetic and\n"
+    "interconnect bound a step from below. Memory does not strictly: the compiler counts bytes that never leave the\n"
+    "chip too. How long a step takes, only a run on the hardware tells."
 )
 _KNOWN_TYPES = {"bfloat16": "bfloat16", "float32": "float32, multiplied in bfloat16 as JAX does by default"}
 
@@ -76,12 +77,12 @@ def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, 
         )
     source = "" if chip is None else chip.source
     return {
-        "a step takes at least": f"{1e3 * bound.step:,.3f} ms, bound by {bound.by}",
+        "bound on a step": f"{1e3 * bound.step:,.3f} ms, by {bound.by}",
         "  arithmetic": f"{1e3 * bound.arithmetic:,.3f} ms",
         "  memory": f"{1e3 * bound.memory:,.3f} ms",
         "  interconnect": f"{1e3 * bound.interconnect:,.3f} ms over {estimate.topology.links} links of a chip",
-        "images per second": f"at most {rate:,.0f}",
-        "the whole experiment": f"at least {hours(estimate):,.2f} hours, without evaluation and checkpoints",
+        "images per second": f"{rate:,.0f} under that bound",
+        "the whole experiment": f"{hours(estimate):,.2f} hours under that bound, without evaluation and checkpoints",
         "input of a host": f"{per_host:,.0f} images/s to keep up with that",
         "  cores for it": cores,
         "peaks": source,

@@ -4,16 +4,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from senet_jax import workdir as workdirs
 from senet_jax.analysis.parameters import count_parameters
 from senet_jax.files import replace_text
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
-from senet_jax.training import logs
+from senet_jax.training import logs, processes
 from senet_jax.training.loop import train
 from senet_jax.training.plan import Plan
 from senet_jax.training.provenance import provenance
 from senet_jax.weights import runs
+from senet_jax.weights.manifests import UnusableError
 
 
 def shrink_warning(image: tuple[int, int], size: int) -> str | None:
@@ -27,16 +30,24 @@ def shrink_warning(image: tuple[int, int], size: int) -> str | None:
 
 
 def run(plan: Plan, workdir: Path) -> None:
-    """Trains to the end, and writes the result into the workdir. Raises FloatingPointError if training diverges."""
+    """Trains to the end, and writes the result into the workdir; of several processes, the first writes and prints.
+
+    Raises FloatingPointError if training diverges, and UnusableError if processes do not share the workdir.
+    """
     from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and errors must be quick.
 
     config, dataset = plan.config, plan.dataset
     parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
-    workdirs.write_config(workdir, config)
     images = len(dataset.train)
     runs.check_data(workdir, dataset.class_names, images, dataset.fingerprint)
-    described = runs.describe(config, dataset.class_names, dataset.channels, images, dataset.fingerprint)
-    replace_text(workdir / workdirs.NETWORK, described + "\n")
+    if processes.is_first():
+        workdirs.write_config(workdir, config)
+        described = runs.describe(config, dataset.class_names, dataset.channels, images, dataset.fingerprint)
+        replace_text(workdir / workdirs.NETWORK, described + "\n")
+    _check_shared(workdir)
+    if not processes.is_first():
+        train(plan, workdir)
+        return
     print(
         f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {images:,} images to train, "
         f"{len(dataset.test):,} to test, {dataset.num_classes} classes\n"
@@ -67,3 +78,11 @@ def run(plan: Plan, workdir: Path) -> None:
             "evaluate": program.command_line("eval", workdir),
         }
     )
+
+
+def _check_shared(workdir: Path) -> None:
+    """Waits until the first process has written the configuration. Raises UnusableError if another does not see it."""
+    processes.told("written")
+    seen = (workdir / workdirs.CONFIG).is_file()
+    if unseen := processes.worst("" if seen else f"process {jax.process_index()} does not see {workdir}"):
+        raise UnusableError(f"{unseen}; --workdir must be on a file system that all hosts share")

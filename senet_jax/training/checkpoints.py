@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from senet_jax import workdir as workdirs
 from senet_jax.config import Experiment
 from senet_jax.schema import from_dict, to_dict
+from senet_jax.training import processes
 from senet_jax.training.state import TrainState
 from senet_jax.weights import manifests, runs
 from senet_jax.weights.manifests import DamagedError, UnusableError
@@ -102,14 +103,20 @@ class Checkpoints:
         say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         for step in reversed(self._steps):
             path = self._directory / str(step)
+            state, fault = None, ""
             try:
-                return self._proven(step, like, config), step
+                state = self._proven(step, like, config)
             except DamagedError as error:
-                moved = ""
-                if not self._read_only:
-                    self._move_aside(path)
-                    moved = f"; it was moved to {self._workdir / workdirs.DAMAGED}"
-                say(f"the checkpoint of step {step} in {path} is damaged: {error}{moved}")
+                fault = str(error)
+            fault = processes.worst(fault)  # What one of several processes cannot use, none does.
+            if state is not None and not fault:
+                return state, step
+            moved = ""
+            if not self._read_only:
+                self._move_aside(path)
+                moved = f"; it was moved to {self._workdir / workdirs.DAMAGED}"
+            if processes.is_first():
+                say(f"the checkpoint of step {step} in {path} is damaged: {fault}{moved}")
         raise UnusableError(f"{self._workdir} has no checkpoint that proves itself; train anew in another workdir")
 
     def close(self) -> None:
@@ -148,10 +155,12 @@ class Checkpoints:
         return state["state"]
 
     def _move_aside(self, path: Path) -> None:
-        aside = self._workdir / workdirs.DAMAGED
-        aside.mkdir(exist_ok=True)
-        number = len(list(aside.iterdir()))
-        path.rename(aside / f"{number}_step{path.name}")
+        if processes.is_first():
+            aside = self._workdir / workdirs.DAMAGED
+            aside.mkdir(exist_ok=True)
+            number = len(list(aside.iterdir()))
+            path.rename(aside / f"{number}_step{path.name}")
+        processes.told("moved")
         self._manager.reload()
 
 

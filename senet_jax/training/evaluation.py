@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset, evaluation_batches
 from senet_jax.data.bad_images import BadImages
-from senet_jax.training import logs, memory, metrics, parallel
-from senet_jax.training.logs import Logs
+from senet_jax.training import logs, memory, metrics, parallel, processes
+from senet_jax.training.logs import Logs, NoLogs
 from senet_jax.training.plan import Plan
 from senet_jax.training.state import TrainState
 from senet_jax.training.step import Batch, make_eval_step
@@ -26,7 +26,7 @@ from senet_jax.workdir import BEST
 class Evaluations:
     """The evaluations of a run, logged; results of earlier processes are read from its log."""
 
-    def __init__(self, plan: Plan, workdir: Path, log: Logs, mesh: Mesh, bad: BadImages):
+    def __init__(self, plan: Plan, workdir: Path, log: Logs | NoLogs, mesh: Mesh, bad: BadImages):
         """Prepares them; images that cannot be read are noted in `bad`."""
         self._plan, self._workdir, self._log = plan, workdir, log
         self._evaluate = make_evaluate(plan.model, plan.dataset, plan.config, mesh, bad)
@@ -39,15 +39,15 @@ class Evaluations:
         return step == self._plan.total_steps or step % self._plan.eval_every == 0
 
     def missed(self, step: int) -> bool:
-        """Whether the run was stopped in the evaluation after a step."""
-        return step > 0 and self.due(step) and step not in self._records
+        """Whether the run was stopped in the evaluation after a step; of several processes, the first one says it."""
+        return processes.told("yes" * (step > 0 and self.due(step) and step not in self._records)) == "yes"
 
     def run(self, step: int, state: TrainState, stop: Stop) -> None:
-        """Evaluates, unless a signal stops the run meanwhile."""
-        self._results = self._evaluate(state.evaluated, stop)
+        """Evaluates, unless a signal stops the run meanwhile; several processes end the evaluation first."""
+        self._results = self._evaluate(state.evaluated, None if stop.together else stop)
         if not self._results:
             return
-        if self._results["accuracy"] > self._best:
+        if self._results["accuracy"] > self._best and processes.is_first():
             self._best = self._results["accuracy"]
             _save_best(self._plan, state, step, self._best, self._workdir)
         self._log.write("test", step, self._results)

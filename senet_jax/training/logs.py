@@ -72,6 +72,22 @@ class Logs:
         self._file.close()
 
 
+class NoLogs:
+    """The logs of a process that does not write them: nothing."""
+
+    def advance(self) -> None:
+        """Counts nothing."""
+
+    def write(self, split: str, step: int, values: dict[str, float]) -> None:
+        """Records nothing."""
+
+    def say(self, text: str) -> None:
+        """Prints nothing."""
+
+    def close(self) -> None:
+        """Has nothing to write."""
+
+
 def speed(workdir: Path) -> dict[str, float]:
     """Returns the seconds and images_per_second of the logged steps, without compilation; empty if there are none.
 

@@ -1,7 +1,8 @@
 """The loop: steps, log lines, evaluations and checkpoints, in an order that a restart repeats exactly."""
 
 import dataclasses
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,12 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from senet_jax.config import Experiment
 from senet_jax.data import train_batches
 from senet_jax.data.bad_images import BadImages
-from senet_jax.training import bad_steps, logs, memory, metrics, parallel
+from senet_jax.training import bad_steps, logs, memory, metrics, parallel, processes
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.evaluation import Evaluations
-from senet_jax.training.logs import Logs
+from senet_jax.training.logs import Logs, NoLogs
 from senet_jax.training.parts import split
 from senet_jax.training.plan import Plan, initial
 from senet_jax.training.speed import Speed
@@ -23,7 +25,12 @@ from senet_jax.training.state import TrainState
 from senet_jax.training.step import Batch
 from senet_jax.training.stopping import StoppedError, stop_on_signals
 from senet_jax.training.watchdog import watched
+from senet_jax.typing import Array
+from senet_jax.weights.manifests import UnusableError
 from senet_jax.workdir import BAD_IMAGES, write_init
+
+_PATIENCE = 5.0
+"""Seconds at one place after which one of several processes says where it is."""
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:
@@ -41,11 +48,18 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     state, start = initial_state(plan, checkpoints, mesh)
     checkpoints.check_space(state)
     train_step = parallel.jit_step(plan.train_step(), mesh)
-    log = Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+    log = _open_logs(plan, workdir, start)
     bad = BadImages(config.data.bad_images, _bad_images_file(workdir), log.say)
     evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)
 
-    with closing(checkpoints), closing(log), closing(speed), stop_on_signals() as stop:
+    with (
+        closing(checkpoints),
+        closing(log),
+        closing(speed),
+        closing(processes.Place(_PATIENCE)) as place,
+        stop_on_signals(together=processes.several()) as stop,
+        processes.none_outlives(),
+    ):
         _say_start(plan, start, log, workdir)
         batches = _batches(plan, start, mesh, bad)
         if evaluations.missed(start):
@@ -54,13 +68,10 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
             last = step == plan.total_steps
             record, save = (last or step % every == 0 for every in (plan.log_every, plan.checkpoint_every))
             tests, first = evaluations.due(step), step == start + 1
+            place(f"step {step} of {plan.total_steps}" + ", which is compiled first" * first)
             with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
-                arguments = state, speed.next(batches), config.seed, config.optimizer.learning_rate
-                with memory.explained(config, train_step, arguments):
-                    state = train_step(*arguments)
-                    speed.dispatched(state.step)
-                    if record or tests or save or first:
-                        jax.block_until_ready(state)
+                wait = record or tests or save or first
+                state = _advance(train_step, state, batches, config, speed, wait=wait)
             log.advance()
             if record or tests or save:
                 _check_numbers(plan, state, checkpoints)
@@ -68,14 +79,34 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
                 _log_training(plan, state, step, log, speed)
                 state = _after_record(state, mesh)
             if tests:
+                place(f"the evaluation after step {step}")
                 evaluations.run(step, state, stop)
-            if save or stop.signum is not None:
+            stops = stop.after(step)
+            if save or stops:
+                place(f"the checkpoint of step {step}")
                 _check_numbers(plan, state, checkpoints)
                 checkpoints.save(step, state, config)
-            if stop.signum is not None:
-                raise StoppedError(stop.signum, step)
+            if stops:
+                raise StoppedError(stop.signum or signal.SIGTERM, step)
         results = evaluations.last(state)
     return results | logs.speed(workdir) | {"compile_seconds": speed.compile_seconds}
+
+
+def _advance(
+    train_step: Callable[..., TrainState],
+    state: TrainState,
+    batches: Iterator[Batch],
+    config: Experiment,
+    speed: Speed,
+    *,
+    wait: bool,
+) -> TrainState:
+    """Returns the state after one more step, which may still be under way unless `wait` is true."""
+    arguments = state, speed.next(batches), config.seed, config.optimizer.learning_rate
+    with memory.explained(config, train_step, arguments):
+        state = train_step(*arguments)
+        speed.dispatched(state.step)
+        return jax.block_until_ready(state) if wait else state
 
 
 def _bad_images_file(workdir: Path) -> Path:
@@ -99,10 +130,16 @@ def _batches(plan: Plan, start: int, mesh: Mesh, bad: BadImages) -> Iterator[Bat
     return parallel.to_devices(batches, mesh)
 
 
-def _say_start(plan: Plan, start: int, log: Logs, workdir: Path) -> None:
+def _open_logs(plan: Plan, workdir: Path, start: int) -> Logs | NoLogs:
+    if not processes.is_first():
+        return NoLogs()
+    return Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+
+
+def _say_start(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path) -> None:
     if start:
         log.say(f"goes on after step {start} of {plan.total_steps}")
-    elif plan.start is not None:
+    elif plan.start is not None and processes.is_first():
         write_init(workdir, plan.start.source)
         log.say(f"starts from {plan.start.source}")
         log.say(plan.start.images)
@@ -111,15 +148,22 @@ def _say_start(plan: Plan, start: int, log: Logs, workdir: Path) -> None:
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
     """Returns the state to go on from, on all devices, and the number of batches that it has seen."""
     config, everywhere, init = plan.config, parallel.replicated(mesh), partial(initial, plan)
-    if checkpoints.latest is None:
-        variables = None if plan.start is None else plan.start.variables
+    latest = checkpoints.latest
+    first_sees = processes.told(str(latest))
+    if fault := processes.worst(f"its newest checkpoint is {latest}" * (str(latest) != first_sees)):
+        raise UnusableError(
+            f"the processes do not see the same checkpoints: the newest of process 0 is {first_sees}, and {fault}; "
+            "--workdir must be on a file system that all hosts share"
+        )
+    if latest is None:
+        variables = None if plan.start is None else jax.device_get(plan.start.variables)
         return jax.jit(init, out_shardings=everywhere)(config.seed, variables), 0
     shapes = jax.eval_shape(init, config.seed)
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
     return checkpoints.restore(like, config)
 
 
-def _log_training(plan: Plan, state: TrainState, step: int, log: Logs, speed: Speed) -> None:
+def _log_training(plan: Plan, state: TrainState, step: int, log: Logs | NoLogs, speed: Speed) -> None:
     """Logs what was summed up since the last time, and tells of bad steps."""
     bad = int(state.bad["count"])
     if int(state.bad["step"]):
@@ -132,8 +176,13 @@ def _log_training(plan: Plan, state: TrainState, step: int, log: Logs, speed: Sp
 
 def _after_record(state: TrainState, mesh: Mesh) -> TrainState:
     """The state with nothing summed up and no bad step to tell of."""
-    sums, step = jax.device_put((metrics.zeros(), jnp.zeros((), jnp.int32)), parallel.replicated(mesh))
+    make = jax.jit(_nothing, out_shardings=parallel.replicated(mesh))
+    sums, step = make()  # `jax.device_put` makes arrays for several processes that Orbax cannot save.
     return dataclasses.replace(state, sums=sums, bad=state.bad | {"step": step})
+
+
+def _nothing() -> tuple[metrics.Sums, Array]:
+    return metrics.zeros(), jnp.zeros((), jnp.int32)
 
 
 def _check_numbers(plan: Plan, state: TrainState, checkpoints: Checkpoints) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from senet_jax.training.logs import Logs
+from senet_jax.training.logs import Logs, NoLogs
 from senet_jax.typing import Array
 
 
 class Speed:
     """Counts images and seconds of the training steps, without compilation, evaluation and checkpoints."""
 
-    def __init__(self, log: Logs):
+    def __init__(self, log: Logs | NoLogs):
         """Says in the log when a step compiles."""
         self.compile_seconds = 0.0
         self._log, self._images, self._seconds, self._waited = log, 0, 0.0, 0.0

@@ -1,5 +1,6 @@
 """Lets a run save its state when SIGTERM or SIGINT ends it. A second signal ends it at once."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
+
+from jax.experimental import multihost_utils
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -26,6 +29,18 @@ class Stop:
 
     signum: int | None = None
     """Number of the signal; None: there was none."""
+    together: bool = False
+    """Whether several processes stop together, wherever the signal arrives."""
+
+    def after(self, step: int) -> bool:
+        """Tells whether to stop after this step, the same one in all processes. Called for every step, in order."""
+        if self.together:
+            if not multihost_utils.reached_preemption_sync_point(step):
+                return False
+            self.signum = self.signum or signal.SIGTERM
+            for signum in _SIGNALS:
+                signal.signal(signum, signal.SIG_DFL)
+        return self.signum is not None
 
 
 @contextmanager
@@ -40,13 +55,14 @@ def handled_by(handler: Any, signals: Iterable[int] = _SIGNALS) -> Iterator[None
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
+def stop_on_signals(*, together: bool = False) -> Iterator[Stop]:
     """Notes the first signal in the yielded `Stop`, and lets a second one end the process.
 
     A signal that the process ignores stays ignored. Outside the main thread nothing is noted, because Python takes
-    no signals there.
+    no signals there. With `together` SIGTERM is left to jax.distributed, which has taken it and tells all processes of
+    it, and SIGINT becomes SIGTERM.
     """
-    stop = Stop()
+    stop = Stop(together=together)
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -55,7 +71,10 @@ def stop_on_signals() -> Iterator[Stop]:
         stop.signum = signum
         for other in heard:
             signal.signal(other, signal.SIG_DFL)
+        if together:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    heard = [signum for signum in _SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+    signals = (signal.SIGINT,) if together else _SIGNALS
+    heard = [signum for signum in signals if signal.getsignal(signum) is not signal.SIG_IGN]
     with handled_by(note, heard):
         yield stop

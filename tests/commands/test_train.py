@@ -29,7 +29,7 @@ def write_run(workdir, config):
 def test_an_unknown_model_is_refused_before_the_dataset_is_prepared(config, tmp_path):
     config.model.name = "se_resnet21_cifar"
     with pytest.raises(ValueError, match=r"no network 'se_resnet21_cifar'; the nearest are .*se_resnet20_cifar"):
-        train.prepare(Request("train", config, workdir=tmp_path / "run"))
+        train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
     assert not (tmp_path / "data").exists()
 
 
@@ -39,13 +39,13 @@ def test_a_workdir_of_another_configuration_is_refused_with_the_difference(confi
     config.seed = 3
     message = "optimizer.learning_rate is 0.5, was 0.1; seed is 3, was 0. Give another workdir"
     with pytest.raises(ValueError, match=message):
-        train.prepare(Request("train", config, workdir=tmp_path / "run"))
+        train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
 
 
 def test_fields_without_effect_on_the_result_can_change_when_a_run_goes_on(config, tmp_path):
     write_run(tmp_path / "run", config)
     config.eval_batch_size, config.data.workers = 200, 1
-    assert callable(train.prepare(Request("train", config, workdir=tmp_path / "run")))
+    assert callable(train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run")))
 
 
 def test_images_that_are_shrunk_a_lot_give_a_warning():
@@ -58,7 +58,7 @@ def test_a_finished_run_says_so_and_changes_nothing(config, tmp_path, capsys):
     result = {"classes": 10, "accuracy": 0.5, "loss": 1.0, "steps": 3, "finished": "2026-01-01", "seconds": 21.5}
     (tmp_path / "run" / "result.json").write_text(json.dumps(result))
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    train.prepare(Request("train", config, workdir=tmp_path / "run"))()
+    train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))()
     said = capsys.readouterr().out
     assert "this run has ended, and nothing was changed" in said
     command = shlex.split(said.partition("more epochs")[2])
@@ -72,25 +72,25 @@ def test_a_longer_run_is_refused_with_the_way_to_it(config, tmp_path):
     write_run(tmp_path / "run", config)
     config.duration = "20 epochs"
     with pytest.raises(ValueError, match="it starts anew in another workdir"):
-        train.prepare(Request("train", config, workdir=tmp_path / "run"))
+        train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
 
 
 def test_a_workdir_that_cannot_be_written_is_refused(config):
     with pytest.raises(ValueError, match=r"--workdir=/proc/none/run cannot be written: .*; give another directory"):
-        train.prepare(Request("train", config, workdir=Path("/proc/none/run")))
+        train.prepare(Request("train", config, options=train.Options(), workdir=Path("/proc/none/run")))
 
 
 def test_a_workdir_that_is_a_file_is_refused(config, tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(ValueError, match="is a file; give a directory"):
-        train.prepare(Request("train", config, workdir=tmp_path / "run"))
+        train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
 
 
 def test_a_damaged_configuration_in_the_workdir_is_refused_by_its_name(config, tmp_path):
     write_run(tmp_path / "run", config)
     (tmp_path / "run" / "config.json").write_text('{"model": ')
     with pytest.raises(ValueError, match=r"run/config\.json: Expecting value"):
-        train.prepare(Request("train", config, workdir=tmp_path / "run"))
+        train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
 
 
 def test_other_data_is_refused_by_a_run_that_goes_on(config, tmp_path):
@@ -108,12 +108,12 @@ def test_other_data_is_refused_by_a_run_that_goes_on(config, tmp_path):
     ):
         (workdir / "network.json").write_text(runs.describe(config, classes, 1, images))
         with pytest.raises(ValueError, match=message):
-            train.prepare(Request("train", config, workdir=workdir))
+            train.prepare(Request("train", config, options=train.Options(), workdir=workdir))
     held = {"dataset": "digits/0.9.0", "sha256": "a1"}
     (workdir / "network.json").write_text(runs.describe(config, digits, 1, 1438, held))
     message = r"dataset is 'digits/1.0.0', was 'digits/0.9.0'; sha256 is None, was 'a1'; .*train is '1438 examples of"
     with pytest.raises(ValueError, match=message):
-        train.prepare(Request("train", config, workdir=workdir))
+        train.prepare(Request("train", config, options=train.Options(), workdir=workdir))
 
 
 def test_a_second_process_in_a_workdir_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from senet_jax.training import stopping
 from senet_jax.training.stopping import StoppedError, handled_by, stop_on_signals
 
 
@@ -44,3 +45,18 @@ def test_another_thread_notes_nothing():
 def test_the_exit_status_is_the_shells():
     error = StoppedError(signal.SIGTERM, 40)
     assert (str(error), error.status) == ("stopped by SIGTERM after step 40", 143)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_several_processes_stop_after_the_step_that_they_agree_on(signum, monkeypatch):
+    monkeypatch.setattr(stopping.multihost_utils, "reached_preemption_sync_point", lambda step: step == 7)
+    taken = []
+    with (
+        handled_by(lambda number, frame: taken.append(number), [signal.SIGTERM]),  # As jax.distributed takes it.
+        handled_by(signal.default_int_handler, [signal.SIGINT]),
+        stop_on_signals(together=True) as stop,
+    ):
+        os.kill(os.getpid(), signum)
+        assert taken == [signal.SIGTERM]
+        assert [stop.after(step) for step in (5, 6, 7)] == [False, False, True]
+        assert stop.signum == signum

@@ -1,0 +1,143 @@
+"""Several processes train as one, and none outlives another."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks.kills import records
+from senet_jax.checkpoints import verify
+from senet_jax.commands.command_line import main
+from senet_jax.training import logs, processes
+
+STEPS = 20
+FLAGS = [
+    "--config.model.name=se_resnet20_cifar", "--config.model.ratio=2", "--config.model.statistics_group=8",
+    "--config.batch_size=16", "--config.eval_batch_size=180", "--config.data.crop_padding=1",
+    f"--config.duration={STEPS} steps", "--config.log_every=2 steps", "--config.checkpoint_every=4 steps",
+    "--config.eval_every=10 steps", "--config.optimizer.warmup=5 steps",
+]  # fmt: skip
+HEARTBEAT = 5
+GONE = re.compile(
+    "process 0 of 2 ends, because another one no longer answers|another task died; see the other task logs"
+)
+"""What a process says whose neighbour is gone: the loop, or jax.distributed after the heartbeat."""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a run in a workdir, of one process with two devices or of two processes with one each."""
+    started = []
+
+    def start(workdir, number):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
+        several = [coordinator, f"--num_processes={number}", f"--heartbeat_timeout={HEARTBEAT}"]
+        settings = {
+            "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // number), "JAX_ENABLE_X64": "true",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "true", "PYTHONPATH": str(Path(__file__).parents[2]),
+        }  # fmt: skip
+        command = [sys.executable, str(Path(__file__).with_name("process.py")), "train", f"--workdir={workdir}"]
+        command += [*FLAGS, f"--config.data.data_dir={tmp_path / 'data'}"]
+        begun = [
+            subprocess.Popen(
+                [*command, *([*several, f"--process_id={number_of_it}"] if number > 1 else [])],
+                env=os.environ | settings,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for number_of_it in range(number)
+        ]
+        started.extend(begun)
+        return begun
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def finish(run):
+    outputs = [process.communicate(timeout=300)[0] for process in run]
+    assert [process.returncode for process in run] == [0] * len(run), outputs
+    return outputs
+
+
+def wait_for(step, workdir, run):
+    while max((record["step"] for record in logs.read(workdir)), default=0) < step:
+        assert all(process.poll() is None for process in run), [process.communicate()[0] for process in run]
+        time.sleep(0.02)
+
+
+def final_state(workdir):
+    return verify(workdir / "checkpoints" / str(STEPS))
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill_and_a_freeze(start, tmp_path):
+    one, two, harmed = tmp_path / "one", tmp_path / "two", tmp_path / "harmed"
+    finish(start(one, 1))
+    first_said, second_said = finish(start(two, 2))
+    assert f"step {STEPS}/{STEPS}" in first_said
+    assert "loss" not in second_said
+    alone, together = final_state(one), final_state(two)
+    assert len(jax.tree.leaves(together)) > 50
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-10), together, alone)
+
+    run = start(harmed, 2)
+    wait_for(6, harmed, run)
+    run[1].kill()
+    survivor, _ = run[0].communicate(timeout=HEARTBEAT + 20)
+    assert run[0].returncode != 0
+    assert GONE.search(survivor), survivor
+
+    run = start(harmed, 2)
+    wait_for(12, harmed, run)
+    run[1].send_signal(signal.SIGSTOP)
+    frozen_at = time.monotonic()
+    survivor, _ = run[0].communicate(timeout=HEARTBEAT + 20)
+    assert time.monotonic() - frozen_at < HEARTBEAT + 10  # The machine may be busy.
+    assert run[0].returncode != 0
+    assert GONE.search(survivor), survivor
+
+    assert re.search(r"goes on after step (8|12|16)", finish(start(harmed, 2))[0])
+    jax.tree.map(np.testing.assert_array_equal, final_state(harmed), together)
+    assert records(harmed) == records(two)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--coordinator=a:1"], "--coordinator is given without --num_processes and --process_id"),
+        (
+            ["--coordinator=a:1", "--num_processes=2", "--process_id=2"],
+            "--process_id is 2; of 2 processes it is 0 to 1",
+        ),
+        (["--coordinator=a", "--num_processes=2", "--process_id=0"], "--coordinator is 'a'; it must be HOST:PORT"),
+        (["--coordinator=a:1", "--num_processes=2", "--process_id=0"], "several processes need --workdir=DIRECTORY"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused(flags, message, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", *flags])
+    assert message in capsys.readouterr().err
+
+
+def test_alone_a_process_is_the_first_and_waits_for_nobody(tmp_path):
+    processes.join(processes.Together())
+    assert not jax.distributed.is_initialized()
+    assert not processes.several()
+    assert processes.is_first()
+    assert processes.told("said") == processes.worst("said") == "said"
+    with pytest.raises(RuntimeError, match="goes on"), processes.none_outlives():
+        raise RuntimeError("goes on")
