@@ -31,7 +31,7 @@ _FAMILIES = [
 
 def _loaded(name: str) -> Loaded:
     """The network for ten classes with random variables: kernels of unit gain, scales near 1, all else near 0."""
-    size = 96 if "inception" in name else 32
+    size = 224 if "vgg" in name else 96 if "inception" in name else 32
     network, random = create_model(name, 10), np.random.default_rng(0)
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     shapes = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), images)

@@ -27,9 +27,10 @@ def write_onnx(file: Path, loaded: Loaded, *, normalise: bool) -> float:
             model = jax2onnx.to_onnx(network, [shape], return_mode="proto")
         file.write_bytes(model.SerializeToString())  # Its own files have large arrays in another file beside them.
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        (given,) = session.get_inputs()
-        return largest_difference(lambda x: session.run(None, {given.name: x})[0], loaded, normalise=normalise)
-    except (NotImplementedError, RuntimeError, TypeError) as error:
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"this network cannot be written as ONNX: {error}; --format=stablehlo can") from error
-    except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument as error:
+    (given,) = session.get_inputs()
+    try:
+        return largest_difference(lambda x: session.run(None, {given.name: x})[0], loaded, normalise=normalise)
+    except (RuntimeError, onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument) as error:
         raise ValueError(f"onnxruntime cannot run this network: {error}; --format=stablehlo can write it") from error
