@@ -23,6 +23,8 @@ def losses(
     """Returns the cross entropy in nats; `label_smoothing` of the target is spread over all classes (1512.00567)."""
     log_p = jax.nn.log_softmax(logits)
     target = -jnp.take_along_axis(log_p, labels[:, None], axis=1)[:, 0]
+    if not label_smoothing:  # The mean is infinite if a class is left out with a logit of -inf.
+        return target
     return (1 - label_smoothing) * target - label_smoothing * log_p.mean(axis=1)
 
 
