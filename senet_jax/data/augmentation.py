@@ -70,7 +70,8 @@ def erase(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], r
         aspect = math.exp(rng.uniform(math.log(0.3), math.log(1 / 0.3)))
         across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < across < width and 0 < down < height:
-            left, top = int(rng.integers(width - across)), int(rng.integers(height - down))
+            left = int(rng.integers(width - across, endpoint=True))
+            top = int(rng.integers(height - down, endpoint=True))
             noise = rng.normal(np.array(mean), np.array(std), (down, across, channels))
             pixels = pixels.copy()
             pixels[top : top + down, left : left + across] = (255 * noise).round().clip(0, 255)

@@ -68,18 +68,20 @@ def test_pixel_jitter_stays_within_its_bound(pixels):
 
 def test_erasing_leaves_a_rectangle_of_noise_with_the_statistics_of_the_data():
     blank = np.full((80, 80, 1), 255, np.uint8)
-    rng, shares = generator(), []
+    rng, shares, reached = generator(), [], np.zeros(4, bool)
     for _ in range(60):
         erased = augmentation.erase(blank, (0.4,), (0.1,), rng)[..., 0]
         rows, columns = ((erased != 255).any(axis) for axis in (1, 0))
         inside = erased[rows][:, columns]
         assert (inside != 255).all()
         shares.append(inside.size / erased.size)
+        reached |= [rows[0], rows[-1], columns[0], columns[-1]]
         if inside.size > 500:
             assert abs(inside.mean() / 255 - 0.4) < 0.02
             assert abs(inside.std() / 255 - 0.1) < 0.02
     assert 0.015 < min(shares) < 0.08
     assert 0.25 < max(shares) < 0.35
+    assert reached.all()
 
 
 def test_half_of_the_images_of_rand_augment_have_an_operation_of_each_two(pixels):
