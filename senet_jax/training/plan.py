@@ -99,7 +99,7 @@ def make_plan(config: Experiment, dataset: Dataset) -> Plan:
 
 def _check_statistics(config: Experiment, model: Network, channels: int) -> None:
     """Raises ValueError if batch normalisation has a single value for each channel somewhere."""
-    if (config.model.statistics_group or config.batch_size) > 1:
+    if (config.model.statistics_group or config.batch_size // config.accumulate) > 1:
         return
     size, network = config.data.image_size, with_xla_convolutions(model)
     images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
@@ -113,8 +113,8 @@ def _check_statistics(config: Experiment, model: Network, channels: int) -> None
         jax.eval_shape(apply, images)
     except ValueError as error:
         raise ValueError(
-            f"config.batch_size is {config.batch_size} and config.model.statistics_group "
-            f"{config.model.statistics_group}: {error}"
+            f"config.batch_size is {config.batch_size}, config.accumulate {config.accumulate} and "
+            f"config.model.statistics_group {config.model.statistics_group}: {error}"
         ) from error
 
 

@@ -46,8 +46,13 @@ def test_a_training_batch_that_the_devices_do_not_divide_is_an_error():
 
 def test_statistics_of_single_values_are_refused_before_anything_is_compiled(dataset):
     config = Experiment(ModelConfig("resnet18", statistics_group=1), DataConfig(image_size=16), batch_size=16)
-    message = r"config.batch_size is 16 and config.model.statistics_group 1: stage4_block1/norm1 has one value for each"
-    with pytest.raises(ValueError, match=message):
+    message = (
+        "config.batch_size is 16, config.accumulate {} and config.model.statistics_group {}: stage4_block1/norm1 has "
+    )
+    with pytest.raises(ValueError, match=message.format(1, 1)):
+        make_plan(config, dataset)
+    config.model.statistics_group, config.accumulate = None, 16
+    with pytest.raises(ValueError, match=message.format(16, None)):
         make_plan(config, dataset)
     config.data.image_size = 64
     make_plan(config, dataset)
