@@ -97,8 +97,6 @@ def _train_batch(load: _Load, examples: int, batch_size: int, part: range, seed:
         [_permutation(examples, seed, int(epoch))[positions[epochs == epoch] % examples] for epoch in np.unique(epochs)]
     )
     pixels, labels, bad = load(indices, epochs)
-    if bad.any():  # Arrays that are kept in memory are read-only.
-        pixels, labels = pixels.copy(), labels.copy()
     for row in np.flatnonzero(bad):
         for other in substitutes(examples, seed, int(epochs[row]), int(indices[row])):
             pixel, label, bad_too = load(np.array([other]), epochs[row : row + 1])
