@@ -107,7 +107,7 @@ def parse(argv: Sequence[str]) -> Request:
         own = [*(["workdir"] if kind.of_workdir else []), *field_types(kind)]
         taken = ", ".join(f"--{option}" for option in own) or "no flags"
         others = "--config and --config.FIELD" if kind.of_workdir else "--config, --config.FIELD and --workdir"
-        raise ValueError(f"{command} takes {taken}; {others} are for {' and '.join(CONFIGURED)}")
+        raise ValueError(f"{command} takes {taken}; {others} are for {', '.join(CONFIGURED)}")
     if (kind.of_run or kind.of_workdir) and workdir is None and weights is None:
         whose = "a training run" if kind.of_run else "a sweep or of a training run"
         raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {whose}")
@@ -198,8 +198,8 @@ def _options(command: str, given: dict[str, str]) -> CommandOptions:
     for name in (name for name in given if name not in kinds):
         takers = [taker for taker, options in COMMANDS.items() if name in field_types(options)]
         near = [field for field in _FIELDS if field.endswith(f".{name}") or field == f"{name}.name"]
-        instead = f"; {' and '.join(CONFIGURED)} take --config.{near[0]}" if near else ""
-        raise ValueError(f"--{name} is for {' and '.join(takers)}{instead}")
+        instead = f"; {', '.join(CONFIGURED)} take --config.{near[0]}" if near else ""
+        raise ValueError(f"--{name} is for {', '.join(takers)}{instead}")
     for name in required(kind):
         if name not in given:
             raise ValueError(f"{command} needs --{name}={placeholder(kinds[name])}: {meanings[name]}")

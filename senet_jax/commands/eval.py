@@ -48,7 +48,7 @@ class Options(LoadingOptions):
     """Trained network, if not that of --workdir: a workdir, a weight file, a folder in timm's format or a repository of
     Hugging Face, such as timm/seresnet50.ra2_in1k."""
     subset: bool = False
-    """Choose among the classes of the images alone, if they are fewer than the network's, as for ImageNet-A and -R."""
+    """Chooses among the classes of the images alone, if they are fewer than the network's, as for ImageNet-A and -R."""
     real_labels: File | None = None
     """File real.json of ReaL (arXiv 2006.07159), for the accuracy on ImageNet's validation images by its labels too."""
     output: Directory | None = None
@@ -69,6 +69,9 @@ def prepare(request: Request) -> Callable[[], None]:
         raise ValueError(f"--config.{changed[0]} is given, but the weights say which network it is; leave it out")
 
     from senet_jax.analysis import real_labels
+
+    real = options.real_labels and real_labels.read(options.real_labels)
+
     from senet_jax.analysis.evaluation import Evaluation
     from senet_jax.data import open_dataset
     from senet_jax.data.bad_images import TooManyBadImagesError
@@ -86,7 +89,6 @@ def prepare(request: Request) -> Callable[[], None]:
     dataset = open_dataset(_data(request.config.data, run_config))
     split = dataclasses.replace(dataset.test, channels=images.channels)
     numbers = _numbers(loaded, dataset)
-    real = options.real_labels and real_labels.read(options.real_labels)
     data = dataclasses.replace(request.config.data, **runs.data_fields(images))
     config = dataclasses.replace(request.config, model=loaded.config, data=data)
 

@@ -31,7 +31,7 @@ class Options(CommandOptions):
     quality: Annotated[int, Placeholder("N"), Rule("a whole number from 1 to 95", lambda value: 1 <= value <= 95)] = 90
     """Quality of the JPEG files of shrunk images."""
     check: bool = False
-    """Decode every image, and name those that cannot be."""
+    """Decodes every image, and names those that cannot be."""
     partial: bool = False
     """Prepares an incomplete source, without classes, splits or images of the official dataset."""
     jobs: Annotated[Count | None, Placeholder("N")] = None

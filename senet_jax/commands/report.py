@@ -43,8 +43,14 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _sweep(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    content = json.loads((workdir / workdirs.SWEEP).read_text())
-    return content, {name: workdir / name for name in content["variants"]}
+    path = workdir / workdirs.SWEEP
+    try:
+        content = json.loads(path.read_text())
+        return content, {name: workdir / name for name in content["variants"]}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{path} does not hold the variants of a sweep; the same sweep command writes it anew"
+        ) from None
 
 
 def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 from senet_jax import workdir as workdirs
+from senet_jax.bounds import Count, CountOrZero, Name, Positive
 from senet_jax.commands.request import CommandOptions, Request
-from senet_jax.config import Count, CountOrZero, Name, Positive
 from senet_jax.inherited import adopted, check_overrides
 from senet_jax.schema import Placeholder
 from senet_jax.terminal import program
@@ -45,17 +45,17 @@ def prepare(request: Request) -> Callable[[], None]:
     options = cast(Options, request.options)
     _check_processes(options)
     _check_common(request, several=(options.num_processes or 1) > 1)
-
-    from senet_jax.training import processes
-
-    processes.join(_together(options))
-    _check_common(request, several=processes.several())
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     check_overrides(request.config, request.overrides)
     config = adopted(request.config, workdir)
     workdirs.check(workdir, config)
     if workdirs.state(workdir) is RunState.DONE:
         return lambda: _say_finished(workdir)
+
+    from senet_jax.training import processes
+
+    processes.join(_together(options))
+    _check_common(request, several=processes.several())
 
     from senet_jax.runs.run import run as train
     from senet_jax.training.compilation import keep_programs
@@ -97,7 +97,7 @@ def _check_processes(options: Options) -> None:
     missing = [f"--{name}" for name, value in flags.items() if value is None]
     if missing and len(missing) < len(flags):
         given = next(name for name, value in flags.items() if value is not None)
-        raise ValueError(f"--{given} is given without {' and '.join(missing)}; outside of a cluster all are needed")
+        raise ValueError(f"--{given} is given without {' and '.join(missing)}; all three are needed")
     if options.process_id is not None and options.process_id >= (number := options.num_processes or 1):
         raise ValueError(f"--process_id is {options.process_id}; of {number} processes it is 0 to {number - 1}")
     if options.coordinator is not None and not re.fullmatch(r".+:\d+", options.coordinator):

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("directory")
             "--workdir=gs://bucket/run",
             "--workdir=gs://bucket/run: it must be a local path, such as that of a mounted bucket",
         ),
-        ("list --workdir=x", "list takes no flags; --config, --config.FIELD and --workdir are for train and eval"),
+        ("list --workdir=x", "list takes no flags; --config, --config.FIELD and --workdir are for train, eval"),
         ("list --config.seed=1", "list takes no flags"),
         ("convert", "convert needs --weights=SOURCE: Trained network: a workdir, a weight file, a folder in timm"),
         (
@@ -141,6 +141,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
         ("--config.modle.ratio=8", "did you mean --config.model.ratio?"),
         ("--config.model.name=se_resnet51", "did you mean 'se_resnet50' or 'se_resnet18'?"),
         ("cost --model=se_resnet51", "did you mean 'se_resnet50' or 'se_resnet18'?"),
+        ("train --workdir=runs/good --config.seed=1", "this one if --config.init.weights is its directory"),
         (
             "--config=experiments/cifar10/se_resnet20.py --config.duration='32000 steps'",
             "or --config.optimizer.schedule=cosine --config.optimizer.decay_at=",

@@ -112,6 +112,10 @@ def test_the_page_in_a_browser(sweep, tmp_path):
         ("--workdir=nowhere", "--workdir is 'nowhere', without a config.json; it must be that of a training run"),
         ("--workdir=new", "no run in --workdir=new has ended; their states: new"),
         ("--workdir=new --output=file", "--output is 'file', which is a file; give a directory"),
+        (
+            "--workdir=damaged",
+            "damaged/sweep.json does not hold the variants of a sweep; the same sweep command writes",
+        ),
         ("--workdir=new --config.seed=1", "report takes --workdir, --output; --config and --config.FIELD are for"),
     ],
 )
@@ -119,6 +123,8 @@ def test_invalid_workdirs_are_refused(words, message, tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "new", ended=False)
     (tmp_path / "file").touch()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "sweep.json").write_text('{"name": "x"}')
     with pytest.raises(SystemExit) as raised:
         main(["report", *words.split()])
     assert raised.value.code == 2
