@@ -86,21 +86,29 @@ def validation_labels(source: Path) -> dict[str, str]:
 
 
 def _read_devkit(source: Path) -> list[str] | None:
-    """Returns the WordNet IDs of the validation images in the order of their names; None without a devkit."""
+    """Returns the WordNet IDs of the validation images in the order of their names; None without a devkit.
+
+    Raises ValueError if the devkit cannot be read.
+    """
     from scipy.io import loadmat
 
     names = [f"{_DEVKIT}/data/{name}" for name in ("meta.mat", "ILSVRC2012_validation_ground_truth.txt")]
-    if (tar := source / f"{_DEVKIT}.tar.gz").is_file():
-        with tarfile.open(tar) as content:
-            parts = [content.extractfile(name) for name in names]
-            meta, truth = (part.read() for part in parts if part is not None)
-    elif (source / _DEVKIT).is_dir():
-        meta, truth = ((source / name).read_bytes() for name in names)
-    else:
-        return None
-    synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-    words = {int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in synsets}
-    return [words[int(number)] for number in truth.split()]
+    try:
+        if (tar := source / f"{_DEVKIT}.tar.gz").is_file():
+            with tarfile.open(tar, "r:gz") as content:
+                parts = [content.extractfile(name) for name in names]
+                meta, truth = (part.read() for part in parts if part is not None)
+        elif (source / _DEVKIT).is_dir():
+            meta, truth = ((source / name).read_bytes() for name in names)
+        else:
+            return None
+        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        words = {int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in synsets}
+        return [words[int(number)] for number in truth.split()]
+    except Exception as error:  # Damage raises errors of many types.
+        raise ValueError(
+            f"the devkit in {source} cannot be read ({type(error).__name__}: {error}); fetch it again, or remove it"
+        ) from error
 
 
 def _find_imagenet_v2(source: Path) -> Splits:

@@ -69,6 +69,9 @@ def test_missing_unknown_and_contradictory_files_are_named(imagenet, tmp_path):
     (tmp_path / "train" / "cat" / "1.JPEG").touch()
     with pytest.raises(ValueError, match="split 'train' has unknown classes: cat"):
         standard_sets.find("imagenet2012", tmp_path, partial=True)
+    (tmp_path / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(b"cut short")
+    with pytest.raises(ValueError, match=r"devkit in .* cannot be read \(ReadError: .*; fetch it again, or remove it"):
+        standard_sets.validation_labels(tmp_path)
 
 
 def test_any_class_folders_become_a_dataset_of_their_name(tmp_path, write_images):
