@@ -237,7 +237,7 @@ def _fingerprint(preparation: Preparation) -> str:
 
 def _check_same(file: Path, fingerprint: str) -> None:
     if not file.exists():
-        file.write_text(fingerprint)
+        replace_text(file, fingerprint)
     elif file.read_text() != fingerprint:
         raise ValueError(
             f"{file.parent} was begun with other files, or with another --shorter_side, --quality or --check; give "
