@@ -18,7 +18,7 @@ def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, st
     """
     plan, topology = estimate.plan, estimate.topology
     config = plan.config
-    chips = f"{topology.size:,} chip{'s' if topology.size > 1 else ''}" if topology.chip else f"{topology.size} devices"
+    chips = f"{topology.size:,} {'chip' if topology.chip else 'device'}{'s' if topology.size > 1 else ''}"
     written = {
         "network": f"{config.model.name}, {_KNOWN_TYPES[config.model.dtype] if topology.chip else config.model.dtype}",
         "topology": f"{topology.name}: {chips}, {estimate.hosts:,} host{'s' if estimate.hosts > 1 else ''}",
@@ -48,7 +48,8 @@ def groups(estimate: Estimate) -> str:
     """Describes whether the statistics groups of batch normalisation lie within chips."""
     group, images = estimate.plan.config.model.statistics_group, estimate.images_per_chip
     if group is None:
-        return "batch normalisation over the whole batch, and so with exchanges between chips"
+        exchanges = ", and so with exchanges between chips" if estimate.topology.size > 1 else ""
+        return f"batch normalisation over the whole batch{exchanges}"
     if images % group == 0:
         return f"statistics groups of {group} lie within a chip"
     return f"statistics groups of {group} reach over chips, and so need exchanges between them"

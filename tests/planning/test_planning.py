@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -128,6 +129,8 @@ def test_a_step_on_fake_devices_is_planned_and_measured(capsys, tmp_path, monkey
     output = capsys.readouterr().out
     assert "16 images, 8 on each chip; statistics groups of 8 lie within a chip" in output
     assert "2 all-reduce" in output
+    assert "activations and temporaries" in output
+    assert not re.search(r"activations and temporaries +0\.00 MiB", output)
     assert "s a step" in output
     with pytest.raises(SystemExit):
         main(["plan", "--topology=cpu:3", *flags])
