@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from senet_jax.data.split import Split
+from senet_jax.files import replace_text
 from senet_jax.workdir import RunError
 
 _TRIES = 20
@@ -37,7 +38,10 @@ class BadImages:
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self._known: dict[str, set[int]] = {}
         lines = file.read_text().splitlines(keepends=True) if file is not None and file.exists() else []
-        for record in (json.loads(line) for line in lines if line.endswith("\n")):
+        whole = [line for line in lines if line.endswith("\n")]
+        if file is not None and len(whole) < len(lines):  # The next record is not to follow what a kill cut short.
+            replace_text(file, "".join(whole))
+        for record in map(json.loads, whole):
             self._known.setdefault(record["split"], set()).add(record["index"])
 
     def count(self, split: Split) -> int:

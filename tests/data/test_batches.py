@@ -164,6 +164,9 @@ def test_bad_images_are_named_and_replaced_by_the_same_others_however_they_are_r
     assert {record["file"] for record in named} == {"cat/0.jpg", "cat/1.jpg", "dog/2.jpg"}
     assert len(named) == len(said) == bad.count(opened.train) == 3
     assert BadImages(0.2, file).count(opened.train) == 3
+    file.write_text(file.read_text()[:-5])  # A kill cuts the last line short.
+    BadImages(0.2, file, said.append).note(opened.train, [record["index"] for record in named])
+    assert BadImages(0.2, file).count(opened.train) == 3
 
     pixels, labels, faulty = opened.train.decoded(16, 1.0)
     good = {(image.tobytes(), label) for image, label in zip(pixels[~faulty], labels[~faulty], strict=True)}
