@@ -64,7 +64,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
         batches = _batches(plan, start, mesh, bad)
         if evaluations.missed(start):
             evaluations.run(start, state, stop)
-            if stop.signum is not None:  # The next process is to find it missed.
+            if stop.signum is not None and not stop.together:  # The next process is to find it missed.
                 raise StoppedError(stop.signum, start)
         for step in range(start + 1, plan.total_steps + 1):
             last = step == plan.total_steps
