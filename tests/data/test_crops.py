@@ -72,6 +72,7 @@ def test_large_crops_are_decoded_at_a_part_of_their_size(monkeypatch):
         crop = crops.random_resized_crop(data, 3, 32, np.random.default_rng(seed))
         difference = crop.astype(float) - cropped(data, 3, 32, seed)
         assert np.sqrt(np.mean(difference**2)) < 6  # The edges of the region are rounded.
+    assert len(decoded) == 8
     assert {pixels.shape[1] for pixels in decoded} <= {80, 160, 320}
 
 
