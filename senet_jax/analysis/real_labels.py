@@ -29,6 +29,17 @@ def read(file: Path) -> list[list[int]]:
     return labels
 
 
+def place(file: str) -> int:
+    """Returns the place of a validation image in the list, from 0, by the name of its file.
+
+    Raises ValueError for another name.
+    """
+    found = re.search(r"ILSVRC2012_val_(\d{8})\.JPEG$", file)
+    if found is None or not 1 <= int(found[1]) <= _IMAGES:
+        raise ValueError(f"{file or 'an image without a name'} is none of ImageNet's validation images")
+    return int(found[1]) - 1
+
+
 def accuracy(labels: list[list[int]], files: Sequence[str], predicted: np.ndarray) -> tuple[float, int]:
     """Returns the share of images whose predicted class is among theirs, and the number of images that have classes.
 
@@ -37,10 +48,7 @@ def accuracy(labels: list[list[int]], files: Sequence[str], predicted: np.ndarra
     """
     right = []
     for file, number in zip(files, predicted.tolist(), strict=True):
-        found = re.search(r"ILSVRC2012_val_(\d{8})\.JPEG$", file)
-        if found is None or not 1 <= int(found[1]) <= _IMAGES:
-            raise ValueError(f"{file or 'an image without a name'} is none of ImageNet's validation images")
-        if classes := labels[int(found[1]) - 1]:
+        if classes := labels[place(file)]:
             right.append(number in classes)
     if not right:
         raise ValueError("ReaL says that none of these images has a class")

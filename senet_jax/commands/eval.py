@@ -89,6 +89,8 @@ def prepare(request: Request) -> Callable[[], None]:
     dataset = open_dataset(_data(request.config.data, run_config))
     split = dataclasses.replace(dataset.test, channels=images.channels)
     numbers = _numbers(loaded, dataset)
+    if real:
+        real_labels.place(*split.names([0]))  # Others are refused before the evaluation, not after it.
     data = dataclasses.replace(request.config.data, **runs.data_fields(images))
     config = dataclasses.replace(request.config, model=loaded.config, data=data)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from senet_jax.commands.places import check_new
 from senet_jax.commands.request import File, Request, SourceOptions
 from senet_jax.files import replaced
+from senet_jax.terminal import program
 from senet_jax.terminal.tables import print_table
 
 _FORMATS = {"stablehlo": ("flatbuffers",), "onnx": ("jax2onnx", "onnxruntime")}
@@ -41,7 +42,7 @@ def prepare(request: Request) -> Callable[[], None]:
             with replaced(output) as temporary:
                 difference = _writer(kind)(temporary, loaded, normalise=normalise)
         except ValueError as error:
-            raise SystemExit(f"error: {error}") from error
+            raise SystemExit(f"{program.name()}: error: {error}") from error
         print_table(
             {
                 "network": f"{loaded.config.name}, {loaded.network.num_classes:,} classes",

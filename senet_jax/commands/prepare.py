@@ -1,6 +1,7 @@
 """`launch.py prepare`: writes image files as a dataset that TFDS and this project read."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,10 @@ def prepare(request: Request) -> Callable[[], None]:
     preparation.check_new(plan.directory)
 
     def run() -> None:
-        unreadable = preparation.write(plan, given.jobs or os.cpu_count() or 1)
+        try:
+            unreadable = preparation.write(plan, given.jobs or os.cpu_count() or 1)
+        except (ValueError, OSError) as error:  # Of other options than the unfinished dataset has, or of the disk.
+            sys.exit(f"{program.name()}: error: {error}")
         for fault in unreadable[:5]:
             print(f"cannot be decoded: {fault}")
         named = {"unreadable": f"{len(unreadable):,} images, named in {plan.directory / preparation.UNREADABLE}"}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.terminal import program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,9 @@ def prepare(request: Request) -> Callable[[], None]:
     def check() -> None:
         if stale:
             names = ", ".join(str(path.relative_to(readme.ROOT)) for path in stale)
-            sys.exit(f"launch.py: error: tables differ from experiments/results in {names}; run launch.py readme")
+            sys.exit(
+                f"{program.name()}: error: tables differ from experiments/results in {names}; run launch.py readme"
+            )
 
     def write() -> None:
         for path, text in stale.items():
