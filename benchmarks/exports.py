@@ -2,7 +2,7 @@
 
 By default every network of the registry is written as StableHLO; with --format=onnx, one of each family as ONNX. The
 images are small, the parameters random, and each file is compared with JAX for batches of 1 and 3. The row of a network
-says the largest difference over the largest logit, or what is wrong.
+says the largest difference over the largest logit, or the fault.
 """
 
 import argparse

@@ -42,14 +42,14 @@ class Target:
     seeds: list[bytes]
     refuses: type[Exception] | tuple[type[Exception], ...] = ValueError
     name: str = "input"
-    """Of the file."""
+    """Name of the file."""
     inputs: st.SearchStrategy[bytes] | None = None
     """None: the seeds, damaged."""
 
 
 @dataclass
 class Outcome:
-    """What came of a target's inputs."""
+    """Counts and faults of a target's inputs."""
 
     read: int = 0
     refused: int = 0

@@ -17,7 +17,7 @@ SIZE, BATCH = 224, 64
 
 
 def rates_of_batches(batches, seconds):
-    """Images a second once what workers had made ahead is used up: by the clock, and of one processor's seconds."""
+    """Images a second after the batches that workers made ahead: by the clock, and of one processor's seconds."""
     for _ in range(12):
         next(batches)
     start, used, done = time.perf_counter(), processor_seconds(), 0
@@ -28,7 +28,7 @@ def rates_of_batches(batches, seconds):
 
 
 def processor_seconds():
-    """Of all processes of this session, as Linux counts them."""
+    """Processor seconds of all processes of this session, as Linux counts them."""
     ticks, session = 0, os.getsid(0)
     for process in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -60,7 +60,7 @@ class Files:
 
 
 def measure_torch(files, workers, seconds):
-    """Of a DataLoader with that many worker processes."""
+    """Images a second of a DataLoader with that many worker processes."""
     import torch  # pyright: ignore[reportMissingImports]
 
     loader = torch.utils.data.DataLoader(Files(files), batch_size=BATCH, shuffle=True, num_workers=workers)
@@ -68,7 +68,7 @@ def measure_torch(files, workers, seconds):
 
 
 def measure_tf(files, workers, seconds):
-    """Of a tf.data pipeline with that many threads."""
+    """Images a second of a tf.data pipeline with that many threads."""
     import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
     def crop(data):

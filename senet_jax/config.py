@@ -83,7 +83,7 @@ class DataConfig:
         ),
         Adjustable(),
     ] = None
-    """For "folder": the directory that holds `<split>/<class>/<image>`."""
+    """Directory that holds `<split>/<class>/<image>`, for "folder"."""
     data_dir: Annotated[str | None, Adjustable()] = None
     """Directory of prepared datasets; None: that of TFDS (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
     train_split: Name = "train"

@@ -1,4 +1,4 @@
-"""The table of what a network costs, module by module, and what of it is squeeze-and-excitation's."""
+"""The table of the cost of a network, module by module, and of squeeze-and-excitation's share."""
 
 from dataclasses import astuple
 
@@ -18,7 +18,7 @@ def cost_table(network: NetworkCost, depth: int) -> str:
 
 
 def _table(network: NetworkCost, depth: int) -> list[str]:
-    """A line for each module down to a depth, where a stage holds its blocks, and lines for the whole network."""
+    """A line for each module down to a depth, with blocks inside of their stage, and lines for the whole network."""
     nested = NetworkCost({path.replace("_block", "/block"): own for path, own in network.own.items()})
     attention = nested.named("se").modules
     rows = [["", *_COUNTS, *_COUNTS]]

@@ -1,4 +1,4 @@
-"""Tables and arrays of what the gates of a network do."""
+"""Tables and arrays of the gates of a network."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from senet_jax.terminal.tables import aligned
 _EXPLANATION = """
 The std is over images, averaged over channels. Near 0 and near 1 is the share of gates
 closer than {near}, constant the share of channels with a std below {constant}, between classes the share of the
-gates' variance that is between the means of classes: where classes do not matter, {chance:.1%} by chance.
+gates' variance that is between the means of classes: if classes do not matter, {chance:.1%} by chance.
 
-Test accuracy where all gates of some blocks are replaced by their means over images:
+Test accuracy if all gates of some blocks are replaced by their means over images:
 """
 _FORMATS = {"mean": ".3f", "std": ".3f", "channels": "d", "accuracy": ".2%", "difference": "+.2%"}
-"""Of the printed columns; all others are shares."""
+"""Formats of the printed columns; all others are shares."""
 
 
 def printed(found: Excitations, left: Mapping[str, float]) -> str:
@@ -87,7 +87,7 @@ def _replaced(found: Excitations, left: Mapping[str, float]) -> list[dict[str, A
 
 
 def _gates(found: Excitations, classes: Mapping[str, int]) -> list[dict[str, Any]]:
-    """What the pictures show: a row for each block, class and channel."""
+    """The values in the pictures: a row for each block, class and channel."""
     rows = []
     for path in found.shown:
         gates = found.blocks[path]

@@ -12,7 +12,7 @@ class Bound:
 
     arithmetic: float
     memory: float
-    """For all bytes that the compiler counts as accessed. Some never leave the chip, so a real step can take less."""
+    """Seconds for all bytes that the compiler counts as accessed; some never leave the chip: a step can take less."""
     interconnect: float
 
     @property

@@ -1,4 +1,4 @@
-"""What the command line reads: commands, experiments and their overrides, workdirs."""
+"""Commands, experiments with their overrides, and workdirs, as the command line reads them."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from senet_jax.weights import Preprocessing, save_weights
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A weight file, class folders, and the directory of what is prepared."""
+    """A weight file, class folders, and the directory of prepared datasets."""
     path = tmp_path_factory.mktemp("eval")
     model = senet_jax.create_model("resnet20_cifar", 3, stage_sizes=(1, 1, 1))
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jax.numpy.zeros((1, 8, 8, 3)), train=False))

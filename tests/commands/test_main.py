@@ -1,4 +1,4 @@
-"""How a command is prepared and run, and how its errors are told."""
+"""Preparation and run of a command, and the messages of its errors."""
 
 import importlib
 import os
