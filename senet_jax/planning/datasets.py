@@ -63,7 +63,7 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
 
 
 def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> tuple[float, str] | None:
-    """Seconds of one core of this machine for an image of training, and the images that were measured; None if images are kept.
+    """Seconds of one core of this machine for a training image, and the measured images; None if images are kept.
 
     Reads, decodes, crops and resizes that many images: the dataset's own, or synthetic JPEGs of 500 x 375 pixels if it
     is not here.
