@@ -13,12 +13,12 @@ from senet_jax.config import DataConfig
 from senet_jax.data import Dataset, augmentation, crops, images, open_dataset, preview
 from senet_jax.data.batches import is_kept
 from senet_jax.data.split import Split
+from senet_jax.data.standard_sets import SETS
 
-EXAMPLES = {
+EXAMPLES = {name: each.images for name, each in SETS.items()} | {
     "cifar10": {"train": 50_000, "test": 10_000},
     "cifar100": {"train": 50_000, "test": 10_000},
-    "imagenet2012": {"train": 1_281_167, "validation": 50_000},
-    "places365_small": {"train": 1_803_460, "validation": 36_500},
+    "places365_small": SETS["places365"].images,
 }
 """Published numbers of examples, by dataset and split."""
 _SIDES = 500, 375
