@@ -28,7 +28,7 @@ class Options(CommandOptions):
     topology: Annotated[Name, Placeholder("CHIP:SHAPE")]
     """Topology, as in v5e:16x16 or v4:8x8x8; cpu:8 measures a step on fake devices."""
     largest_batch: bool = False
-    """Finds the largest batch that fits, by a few more compilations."""
+    """Finds the largest batch that fits into the TPUs, by a few more compilations."""
     train_images: Count | None = None
     """Number of training images, if the dataset is not prepared here."""
 
@@ -37,6 +37,8 @@ def prepare(request: Request) -> Callable[[], None]:
     """Raises ValueError for an impossible topology, network or dataset, after the quickest check."""
     options, config = cast(Options, request.options), request.config
     topology = topologies.parse(options.topology)
+    if options.largest_batch and topology.chip is None:
+        raise ValueError(f"--largest_batch is for TPUs, whose memory is known; --topology is {topology.name!r}")
     if topology.chip is not None and importlib.util.find_spec("libtpu") is None:
         raise ValueError(
             f"--topology={topology.name} needs libtpu, which compiles for absent TPUs; "

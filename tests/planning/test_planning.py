@@ -56,11 +56,12 @@ def test_a_topology_has_chips_and_links(name, size, links):
         ("v5e:32x16", "the largest of v5e is v5e:16x16"),
         ("cpu:2x4", "a CPU has one axis, as in cpu:8"),
         ("v5e:0x4", "it must be a chip"),
+        ("cpu:2 --largest_batch", "--largest_batch is for TPUs, whose memory is known"),
     ],
 )
 def test_a_topology_that_cannot_be_is_refused_in_one_line(name, message, capsys):
     with pytest.raises(SystemExit):
-        main(["plan", f"--topology={name}"])
+        main(["plan", *f"--topology={name}".split()])
     assert message in capsys.readouterr().err
 
 
