@@ -1,6 +1,7 @@
 """Names of the optimizers and of their arguments, with their defaults. Standard library only."""
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Literal
 
 from senet_jax.patterns import read_numbers
@@ -27,9 +28,10 @@ def described_arguments() -> str:
 def read_arguments(name: str, texts: Iterable[str]) -> dict[str, float | bool | int] | None:
     """All arguments of an optimizer, from texts such as "b2=0.95".
 
-    None if a text is not of this form or names no argument of it.
+    None if a text is not of this form, names no argument of it, or has a number that the argument does not take.
     """
     known, given = ARGUMENTS[name], read_numbers(texts)
     if given is None or not given.keys() <= known.keys():
         return None
-    return known | {argument: type(known[argument])(value) for argument, value in given.items()}
+    typed = {argument: type(known[argument])(value) for argument, value in given.items() if isfinite(value)}
+    return known | typed if typed == given else None

@@ -178,6 +178,10 @@ def test_possible_values(values):
             {"checkpoint_every": "0 step"},
             "config.checkpoint_every is '0 step'; it must be a number and its unit, such as",
         ),
+        (
+            {"optimizer__kind": "muon", "optimizer__arguments": ("ns_steps=5.7",)},
+            "config.optimizer.arguments is ('ns_steps=5.7',); it must be NAME=NUMBER, each name once",
+        ),
         ({"optimizer__warmup": "long"}, "config.optimizer.warmup is 'long'; it must be a number and its unit"),
         (
             {"optimizer__warmup": "10 epochs"},
