@@ -54,7 +54,8 @@ def load(path: Path, argument: str) -> Experiment:
 
 def load_sweep(path: Path, overrides: Iterable[str]) -> Sweep:
     """Returns the result of sweep() of a file. Raises ValueError for its errors, and if it sets an override too."""
-    make_sweep = _run(path).get("sweep", lambda: None)
+    names = {} if path.name == CONFIG else _run(path)
+    make_sweep = names.get("sweep", lambda: None)
     try:
         sweep = make_sweep()
     except Exception as error:

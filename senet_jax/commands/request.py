@@ -7,14 +7,18 @@ from typing import Annotated, Any, ClassVar
 from senet_jax import bounds
 from senet_jax.bounds import Name
 from senet_jax.config import Experiment
-from senet_jax.schema import Placeholder
+from senet_jax.schema import Placeholder, Rule
 from senet_jax.sweep import Sweep
 
 Directory = Annotated[Path, Placeholder("DIRECTORY")]
 File = Annotated[Path, Placeholder("FILE")]
 Network = Annotated[bounds.Network, Placeholder("NAME")]
 Source = Annotated[Name, Placeholder("SOURCE")]
-_Step = Annotated[Name, Placeholder("STEP")]
+_Step = Annotated[
+    str,
+    Rule("newest, best or the number of a step", lambda text: text in ("newest", "best") or text.isdecimal()),
+    Placeholder("STEP"),
+]
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,8 @@ pytestmark = pytest.mark.usefixtures("directory")
         ("--config=wrong_type.py", "config.batch_size is 'many'; it must be a whole number"),
         # Workdirs
         ("eval", "eval needs --workdir=DIRECTORY, the directory of a training run"),
+        ("eval --workdir=runs/good --step=last", "--step is 'last'; it must be newest, best or the number of a step"),
+        ("sweep --config=runs/good/config.json", "runs/good/config.json has no sweep() that returns a senet_jax.sweep"),
         ("eval --weights=a.safetensors", "--weights=a.safetensors does not say which images to evaluate: add --config"),
         ("eval --weights=a.safetensors --config.data.path=b", "config.data.path is 'b'; it must be the directory that"),
         ("eval --workdir=runs/good --weights=a", "--workdir=runs/good and --weights=a are both networks to evaluate"),
