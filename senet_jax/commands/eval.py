@@ -80,6 +80,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.training.answers import answers
     from senet_jax.training.compilation import keep_programs
     from senet_jax.weights import imagenet, runs
+    from senet_jax.weights.class_names import numbers_of_imagenet
 
     loaded = options.load(options.weights or str(request.workdir))
     if not loaded.network.num_classes:
@@ -89,6 +90,7 @@ def prepare(request: Request) -> Callable[[], None]:
     dataset = open_dataset(_data(request.config.data, run_config))
     split = dataclasses.replace(dataset.test, channels=images.channels)
     numbers = _numbers(loaded, dataset)
+    of_imagenet = numbers_of_imagenet(loaded.class_names) if real else None
     if real:
         real_labels.place(*split.names([0]))  # Others are refused before the evaluation, not after it.
     data = dataclasses.replace(request.config.data, **runs.data_fields(images))
@@ -115,7 +117,9 @@ def prepare(request: Request) -> Callable[[], None]:
             found.labels, found.losses, found.ranks, found.classes[:, 0], found.probabilities[:, 0], names
         )
         rows = _rows(loaded, images, dataset, evaluation, _note(request.config, run_config), options.subset)
-        print_table(rows | (_real_row(real, loaded, found, split) if real else {}))
+        if real and of_imagenet is not None:
+            rows |= _real_row(real, of_imagenet[found.classes[:, 0]], _files(found, split))
+        print_table(rows)
         print("", *_class_lines(evaluation), sep="\n")
         if output is not None:
             title = f"{loaded.config.name} on {dataset.name}, {split.name}"
@@ -204,17 +208,11 @@ def _rows(
     return rows | accuracy_rows(figures, loaded.network.num_classes, split.name) | {"calibration error": error}
 
 
-def _real_row(labels: list[list[int]], loaded: "Loaded", found: "Answers", split: "Split") -> dict[str, str]:
-    """The row of the accuracy by ReaL's labels."""
-    import numpy as np
-
+def _real_row(labels: list[list[int]], predicted: "np.ndarray", files: list[str]) -> dict[str, str]:
+    """Returns the row of the accuracy by ReaL's labels, for ImageNet's numbers of the predicted classes."""
     from senet_jax.analysis import real_labels
-    from senet_jax.data.standard_sets import imagenet_classes
 
-    order = {name: number for number, name in enumerate(imagenet_classes())}
-    names = loaded.class_names or tuple(order)
-    numbers = np.array([order.get(name, -1) for name in names])
-    share, images = real_labels.accuracy(labels, _files(found, split), numbers[found.classes[:, 0]])
+    share, images = real_labels.accuracy(labels, files, predicted)
     return {"ReaL accuracy": f"{share:.2%} of the {images:,} images that have labels"}
 
 

@@ -30,3 +30,14 @@ def matched(network: Sequence[str], dataset: Sequence[str]) -> np.ndarray:
             f"{len(network)} are {theirs}{did_you_mean(missing[0], network)}"
         )
     return np.array([numbers[name] for name in dataset], np.int32)
+
+
+def numbers_of_imagenet(network: Sequence[str]) -> np.ndarray:
+    """Returns ImageNet's number of each class of a network, -1 for others, int (classes of the network,).
+
+    Raises ValueError if the network lacks a class of ImageNet.
+    """
+    known = imagenet.wordnet_numbers()
+    numbers = np.full(len(network), -1)
+    numbers[matched(network, known)] = np.arange(len(known))
+    return numbers
