@@ -37,7 +37,8 @@ class Estimate:
     needed_bytes: int | None
     """Peak memory of a chip; None: the compiler does not say it."""
     bound: Bound | None
-    """Bound on the speed; None if the step does not fit, and for devices without published peaks."""
+    """Bound on the speed; None if the step does not fit, for devices without published peaks, and for a batch in parts,
+    whose loop the compiler counts once."""
 
     @property
     def batch_size(self) -> int:
@@ -72,7 +73,7 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estima
     batch = abstract_batch(config.batch_size, (size, size, channels), mesh)
     try:
         program = compile_step(plan.train_step(), mesh, state, batch, *_numbers(config))
-        needed, bounded = program.peak_bytes, bound(program, topology)
+        needed, bounded = program.peak_bytes, bound(program, topology) if config.accumulate == 1 else None
     except DoesNotFitError as error:
         program, needed, bounded = None, error.needed, None
     hosts = len({device.process_index for device in mesh.devices.flat})

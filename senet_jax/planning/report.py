@@ -46,7 +46,8 @@ def size(estimate: Estimate) -> str:
 
 def groups(estimate: Estimate) -> str:
     """Describes whether the statistics groups of batch normalisation lie within chips."""
-    group, images = estimate.plan.config.model.statistics_group, estimate.images_per_chip
+    config = estimate.plan.config
+    group, images = config.model.statistics_group, estimate.images_per_chip // config.accumulate
     if group is None:
         exchanges = ", and so with exchanges between chips" if estimate.topology.size > 1 else ""
         return f"batch normalisation over the whole batch{exchanges}"
@@ -66,7 +67,8 @@ def memory(estimate: Estimate) -> str:
 
 def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, str]:
     if estimate.bound is None:
-        return {}
+        parts = estimate.plan.config.accumulate
+        return {"bound on a step": f"not known: of {parts} parts, the compiler counts one"} if parts > 1 else {}
     bound, images, chip = estimate.bound, estimate.batch_size, estimate.topology.chip
     rate = images / bound.step
     per_host = rate / estimate.hosts

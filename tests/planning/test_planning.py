@@ -154,3 +154,12 @@ def test_what_does_not_fit_is_said(experiment):
     found = Estimate(plan, topologies.parse("v5e:1x1"), 1, {"parameters": 2**30}, None, 20 * 2**30, None)
     assert report.rows(found, None)["memory of a chip"] == "20.00 GiB of 16.00 GiB: it does NOT fit"
     assert "within a chip" in report.rows(replace(found, program=PROGRAM), None)["batch"]
+
+
+def test_a_batch_in_parts_has_no_bound_on_speed(experiment):
+    """The compiler counts one part of those in a loop."""
+    experiment.accumulate = 2
+    plan = make_plan(experiment, datasets.described(experiment.data))
+    rows = report.rows(Estimate(plan, topologies.parse("v5e:1x1"), 1, {}, PROGRAM, 5, None), None)
+    assert rows["bound on a step"] == "not known: of 2 parts, the compiler counts one"
+    assert "images per second" not in rows
