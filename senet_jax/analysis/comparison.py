@@ -160,7 +160,7 @@ def latex(rows: Sequence[Mapping[str, str]]) -> str:
     """Returns a LaTeX tabular of rows of cells, with the rules of booktabs."""
 
     def line(texts: Iterable[str]) -> str:
-        escaped = (text.replace("%", r"\%").replace("_", r"\_").replace("±", r"$\pm$") for text in texts)
+        escaped = (re.sub("([%_&#$])", r"\\\1", text).replace("±", r"$\pm$") for text in texts)
         escaped = (re.sub(r"-(?=\d)", "$-$", text) for text in escaped)
         return f"{' & '.join(escaped)} \\\\"
 
