@@ -92,7 +92,8 @@ def prepare(request: Request) -> Callable[[], None]:
     numbers = _numbers(loaded, dataset)
     of_imagenet = numbers_of_imagenet(loaded.class_names) if real else None
     if real:
-        real_labels.place(*split.names([0]))  # Others are refused before the evaluation, not after it.
+        named = filter(None, split.names(range(min(8, len(split)))))
+        real_labels.place(next(named, ""))  # Others are refused before the evaluation, not after it.
     data = dataclasses.replace(request.config.data, **runs.data_fields(images))
     config = dataclasses.replace(request.config, model=loaded.config, data=data)
 
