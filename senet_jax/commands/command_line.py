@@ -5,6 +5,7 @@ Nothing slow is imported here, so that errors of the command line come at once.
 
 import contextlib
 import difflib
+import errno
 import importlib
 import os
 import re
@@ -34,6 +35,8 @@ from senet_jax.schema import (
 from senet_jax.terminal import program
 from senet_jax.texts import is_boolean, placeholder, read
 
+_DISK = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS)
+"""Errors of a disk while a command runs: one line says them."""
 _FIELDS = field_types(Experiment)
 _OPTIONS = {name: kind for options in COMMANDS.values() for name, kind in field_types(options).items()}
 """The flags of all commands. Those of the same name are all booleans, or none."""
@@ -58,6 +61,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # Else the interpreter fails to flush at its exit.
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        sys.exit(f"{program.name()}: error: {error}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("senet_jax"):
             raise

@@ -1,5 +1,6 @@
 """Preparation and run of a command, and the messages of its errors."""
 
+import errno
 import importlib
 import os
 import subprocess
@@ -49,6 +50,16 @@ def test_errors_of_prepare_are_one_line(command, capsys, kind):
         main(["eval", "--workdir=runs/good"])
     assert raised.value.code == 2
     assert capsys.readouterr().err == "launch.py: error: no such network at all\n"
+
+
+def test_a_full_disk_while_a_command_runs_is_one_line(command):
+    def run():
+        raise OSError(errno.ENOSPC, "No space left on device", "report/table.csv")
+
+    command.prepare = lambda request: run
+    with pytest.raises(SystemExit) as raised:
+        main(["eval", "--workdir=runs/good"])
+    assert raised.value.code == "launch.py: error: [Errno 28] No space left on device: 'report/table.csv'"
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def finish(run):
 def wait_for(step, workdir, run):
     while max((record["step"] for record in logs.read(workdir)), default=0) < step:
         assert all(process.poll() is None for process in run), [process.communicate()[0] for process in run]
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 def final_state(workdir):

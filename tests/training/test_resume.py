@@ -59,7 +59,7 @@ def kill_after(process, workdir, step, signum=signal.SIGKILL):
     """Sends the signal as soon as the run has logged that step; returns what it printed."""
     while max((record["step"] for record in logs.read(workdir)), default=0) < step:
         assert process.poll() is None, process.stdout.read()
-        time.sleep(0.02)
+        time.sleep(0.1)
     process.send_signal(signum)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == (-signum if signum == signal.SIGKILL else 128 + signum)

@@ -28,9 +28,14 @@ MODEL = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=
 SGD = optax.sgd(0.1, momentum=0.9)
 
 
+def initial_state(model):
+    jax.config.update("jax_disable_most_optimizations", True)
+    return jax.jit(lambda: init_state(model, SGD, (8, 8, 1), seed=0, average=False))()
+
+
 @pytest.fixture(scope="module")
 def state():
-    return jax.jit(lambda: init_state(MODEL, SGD, (8, 8, 1), seed=0, average=False))()
+    return initial_state(MODEL)
 
 
 @pytest.fixture
@@ -55,8 +60,11 @@ def test_the_number_of_devices_changes_nothing_not_even_the_augmentation():
     model = MODEL.clone(stage_sizes=(1, 1), widths=(8, 16))
     config = Experiment(data=DataConfig(crop_padding=1, flip=True))
 
+    first = initial_state(model)
+    jax.config.update("jax_disable_most_optimizations", False)
+
     def run(mesh):
-        state = init_state(model, SGD, (8, 8, 1), seed=0, average=False)
+        state = first
         step = jax.jit(make_train_step(model, SGD, config), out_shardings=parallel.replicated(mesh))
         for batch in parallel.to_devices([BATCH] * 3, mesh):
             state = step(state, batch)
@@ -81,7 +89,6 @@ def test_a_step_lowers_the_loss_counts_and_changes_every_parameter(state, batch)
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 def test_the_gradient_is_of_the_mean_loss(state, batch):
     new = step_of(Experiment())(state, batch)
 
