@@ -199,9 +199,15 @@ class OptimizerConfig:
     decay_factor: Share = 0.1
     """Factor of the learning rate at each decay of schedule "step"."""
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
-    """Training loss; "binary_cross_entropy": of each class by itself, every one that has at least a fifth of the
-    image being there (arXiv 2110.00476)."""
-    label_smoothing: Rate = 0.0
+    """Training loss; "binary_cross_entropy": of each class by itself, every one that has more than a fifth of the image
+    being there (arXiv 2110.00476)."""
+    label_smoothing: Annotated[
+        Rate,
+        Relation(
+            "0 if config.optimizer.loss is 'binary_cross_entropy', whose targets are 0 and 1",
+            lambda smoothing, config: not smoothing or config.optimizer.loss == "cross_entropy",
+        ),
+    ] = 0.0
     """Share of the target probability that is spread evenly over all classes."""
     ema_decay: Decay | None = None
     """Decay of the exponential moving average of parameters and statistics, which is then evaluated; None: off."""

@@ -136,6 +136,10 @@ def test_possible_values(values):
             "config.data.crop_padding is 4; it must be 0 if config.data.random_resized_crop is true",
         ),
         ({"data__cutout": -1}, "config.data.cutout is -1; it must be a whole number of 0 or more"),
+        (
+            {"optimizer__loss": "binary_cross_entropy", "optimizer__label_smoothing": 0.1},
+            "config.optimizer.label_smoothing is 0.1; it must be 0 if config.optimizer.loss is 'binary_cross_entropy'",
+        ),
         ({"data__cutout": 9}, "config.data.cutout is 9; it must be from 0 to config.data.image_size, 8"),
         (
             {"data__center_crop": 1.5},

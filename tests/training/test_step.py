@@ -246,12 +246,12 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(batch, options):
         np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
-def test_mixed_examples_have_both_labels(loss):
+@pytest.mark.parametrize(("loss", "smoothing"), [("cross_entropy", 0.1), ("binary_cross_entropy", 0.0)])
+def test_mixed_examples_have_both_labels(loss, smoothing):
     logits = np.random.default_rng(0).normal(size=(2, 4))
     examples = {"label": jnp.array([0, 1]), "other": jnp.array([3, 1]), "share": jnp.array([0.7, 0.7])}
-    losses = step_losses(jnp.array(logits), examples, OptimizerConfig(loss=loss, label_smoothing=0.1))
-    targets = 0.9 * np.array([[0.7, 0, 0, 0.3], [0, 1, 0, 0]]) + 0.1 / 4
+    losses = step_losses(jnp.array(logits), examples, OptimizerConfig(loss=loss, label_smoothing=smoothing))
+    targets = (1 - smoothing) * np.array([[0.7, 0, 0, 0.3], [0, 1, 0, 0]]) + smoothing / 4
     p, log_p = 1 / (1 + np.exp(-logits)), logits - np.log(np.exp(logits).sum(1, keepdims=True))
     expected = {
         "cross_entropy": -(targets * log_p).sum(1),
