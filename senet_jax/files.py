@@ -1,9 +1,11 @@
 """Files that a kill at any moment leaves whole."""
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -24,3 +26,22 @@ def replace_text(path: Path, text: str) -> None:
     """Writes the text to the file, which at every moment holds either its old content or all of the new."""
     with replaced(path) as temporary:
         temporary.write_text(text)
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Returns the JSON objects of a file, one a line; a last line that a kill cut short is left out.
+
+    A file that does not exist has none.
+    """
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Writes such a file in one step."""
+    replace_text(path, "".join(map(line_of, records)))
+
+
+def line_of(record: dict[str, Any]) -> str:
+    """Returns the line of a JSON object."""
+    return json.dumps(record) + "\n"

@@ -10,37 +10,16 @@ Paper:    18.68 % top-1 and 4.47 % top-5 error at 224x224; 17.28 and 3.79 % at 3
 Measured: not yet
 """
 
-from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
+from senet_jax.config import Experiment
+from senet_jax.experiments.imagenet import se_resnet50
 
 
 def get_config() -> Experiment:
-    """100 epochs of batches of 2,048, the learning rate divided by 10 every 30."""
-    return Experiment(
-        model=ModelConfig("senet154", statistics_group=32),
-        data=DataConfig(
-            "imagenet2012",
-            test_split="validation",
-            image_size=224,
-            mean=(0.485, 0.456, 0.406),
-            std=(1 / 255,),
-            random_resized_crop=True,
-            flip=True,
-            rotation=10.0,
-            pixel_jitter=20,
-            center_crop=0.875,
-            workers=16,
-        ),
-        optimizer=OptimizerConfig(
-            learning_rate=1.0,
-            nesterov=False,
-            weight_decay=1e-4,
-            schedule="step",
-            warmup="5 epochs",
-            decay_at=("30 epochs", "60 epochs", "90 epochs"),
-            label_smoothing=0.1,
-        ),
-        duration="100 epochs",
-        batch_size=2048,
-        eval_batch_size=1024,
-        log_every="100 steps",
-    )
+    """The recipe of se_resnet50.py with batches of 2,048, a warm-up, label smoothing and more augmentation."""
+    config = se_resnet50.get_config()
+    config.model.name = "senet154"
+    config.data.rotation, config.data.pixel_jitter = 10.0, 20
+    config.optimizer.learning_rate, config.optimizer.warmup = 1.0, "5 epochs"
+    config.optimizer.label_smoothing = 0.1
+    config.batch_size = 2048
+    return config

@@ -224,7 +224,7 @@ def _files(found: "Answers", split: "Split") -> list[str]:
 
 
 def _class_lines(evaluation: "Evaluation") -> list[str]:
-    """Returns lines of a table of all classes, or of those with the lowest accuracy if they are many."""
+    """Returns the lines of a table of the classes: of all, or if there are many, of the least accurate ones."""
     rows = sorted(evaluation.classes, key=lambda row: row["accuracy"])
     shown = rows[:_MOST_PRINTED]
     order = {name: number for number, name in enumerate(evaluation.class_names)}

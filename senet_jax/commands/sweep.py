@@ -150,15 +150,15 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
 def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflops: float | None = None) -> None:
     titles = "variant", "changes", "parameters", "GFLOPs", "duration", "state"
     table: list[tuple[str, ...]] = [titles if teraflops is None else (*titles[:-1], "hours", "state")]
-    for name in names:
+    hours = [None if teraflops is None else rows[name].hours(teraflops) for name in names]
+    for name, own in zip(names, hours, strict=True):
         row = rows[name]
         changes = " ".join(f"{field}={value}" for field, value in row.changes.items())
         counts = f"{row.parameters:,}", f"{row.multiply_adds / 1e9:.4g}"
-        hours = () if teraflops is None else (_text(row.hours(teraflops)),)
         state = textwrap.shorten(workdirs.describe(workdir / name), 90)
-        table.append((name, changes, *counts, row.duration, *hours, state))
+        table.append((name, changes, *counts, row.duration, *(() if teraflops is None else (_text(own),)), state))
     print(*aligned(table, left=(0, 1, len(table[0]) - 1)), sep="\n")
-    known = [hours for name in names if teraflops and (hours := rows[name].hours(teraflops)) is not None]
+    known = [own for own in hours if own is not None]
     total = f", {sum(known):,.4g} hours at {teraflops:g} TFLOP/s" if len(known) == len(names) else ""
     print(f"{len(names)} of {len(rows)} variants, in {workdir}{total}", flush=True)
 

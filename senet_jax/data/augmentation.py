@@ -1,7 +1,7 @@
 """Changes to single training images on the host: pure functions of the pixels and a generator of random numbers.
 
-The library is Pillow, and OpenCV where a border is reflected. What is done to whole batches is done on the device, in
-`training.augmentation`.
+Pillow changes the pixels, and OpenCV if a border is reflected. `training.augmentation` changes whole batches on the
+device.
 """
 
 import math

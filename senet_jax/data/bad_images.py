@@ -1,6 +1,5 @@
 """Images that cannot be read: counted, named, and replaced by others that are the same in every run."""
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from senet_jax.data.split import Split
-from senet_jax.files import replace_text
+from senet_jax.files import line_of, read_records, write_records
 from senet_jax.workdir import RunError
 
 _TRIES = 20
@@ -37,11 +36,11 @@ class BadImages:
         self._share, self._file = share, file
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self._known: dict[str, set[int]] = {}
-        lines = file.read_text().splitlines(keepends=True) if file is not None and file.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        if file is not None and len(whole) < len(lines):  # The next record is not to follow what a kill cut short.
-            replace_text(file, "".join(whole))
-        for record in map(json.loads, whole):
+        if file is None or not file.exists():
+            return
+        records = read_records(file)
+        write_records(file, records)  # The next record is not to follow what a kill cut short.
+        for record in records:
             self._known.setdefault(record["split"], set()).add(record["index"])
 
     def count(self, split: Split) -> int:
@@ -59,7 +58,7 @@ class BadImages:
             name, fault = split.fault(index)
             if self._file is not None:
                 with self._file.open("a") as file:
-                    file.write(json.dumps({"split": split.name, "index": index, "file": name, "fault": fault}) + "\n")
+                    file.write(line_of({"split": split.name, "index": index, "file": name, "fault": fault}))
             if len(known) <= _NAMED or self._file is None:
                 named = f" ({name})" if name else ""
                 self._say(f"image {index}{named} of split {split.name!r} cannot be read: {fault}")

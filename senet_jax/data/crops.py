@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image
+from PIL import Image
 
 from senet_jax.data import images
 
@@ -18,8 +18,6 @@ cv2.setNumThreads(1)  # Images are cropped in parallel; threads within each woul
 
 Region = tuple[int, int, int, int]
 """Left, top, right and bottom of a region, in pixels."""
-_COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
-"""Colour spaces of the decoder, by Pillow's modes."""
 
 
 def random_resized_crop(data: bytes, channels: int, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -88,7 +86,7 @@ def _plain_jpeg(data: bytes) -> Image.Image | None:
     """Reads the header of a JPEG that `images.decode` would only decode; None for other and for broken files."""
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG",))
-        plain = image.mode in _COLOURSPACES and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        plain = image.mode in images.COLOURSPACES and images.orientation(image) == 1
     except Exception:  # Faults of headers raise errors of many types; `images.decode` names them.
         return None
     return image if plain else None
@@ -104,7 +102,7 @@ def _decode_region(data: bytes, jpeg: Image.Image, region: Region, size: int) ->
     try:
         pixels = simplejpeg.decode_jpeg(
             data,
-            _COLOURSPACES[jpeg.mode],
+            images.COLOURSPACES[jpeg.mode],
             min_width=-(-jpeg.width // factor),
             min_height=-(-jpeg.height // factor),
             min_factor=factor,

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from senet_jax.data import images
+from senet_jax.data.members import entries, some
 from senet_jax.terminal.progress import progress
 
 Classes = dict[str, list[os.DirEntry[str]]]
@@ -94,7 +95,7 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
         raise ValueError(
             f"config.data.path is {str(root)!r}, which {problem}; give one that holds <split>/<class>/<file>"
         )
-    there = [entry.name for entry in _entries(root) if entry.is_dir()]
+    there = [entry.name for entry in entries(root) if entry.is_dir()]
     for split in splits:
         if split not in there:
             raise ValueError(
@@ -106,7 +107,7 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
     for split, classes in found.items():
         if missing := sorted(names.difference(classes)):
             raise ValueError(
-                f"{root / split} has no class {_some(missing)}, which another split has; "
+                f"{root / split} has no class {some(missing)}, which another split has; "
                 f"{' and '.join(map(repr, splits))} must have the same class folders"
             )
     return found
@@ -114,14 +115,14 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
 
 def _list_classes(split: Path) -> Classes:
     classes: Classes = {}
-    for folder in _entries(split):
+    for folder in entries(split):
         if not folder.is_dir():
             raise ValueError(f"{folder.path} is not a class folder; move it out of {split}")
         if folder.name != folder.name.strip():
             raise ValueError(f"the name of class folder {folder.path!r} begins or ends with a space; rename it")
         if not _is_text(folder.name):
             raise ValueError(f"the name of class folder {folder.path!r} is not UTF-8; rename it")
-        files = _entries(folder)
+        files = entries(folder)
         if not files:
             raise ValueError(f"class folder {folder.path} is empty; put images into it or remove it from every split")
         if nested := [file.path for file in files if file.is_dir()]:
@@ -132,11 +133,6 @@ def _list_classes(split: Path) -> Classes:
     if not classes:
         raise ValueError(f"{split} has no class folders; images belong into {split}/<class>/<file>")
     return classes
-
-
-def _entries(directory: str | Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def _fingerprint(splits: dict[str, Classes]) -> str:
@@ -156,7 +152,7 @@ def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig
         checked = pool.imap(_check_image, files, chunksize=64)
         results = list(progress(checked, len(files), f"checking {root.name}", "images"))
     faults = {path: fault for path, (_, fault, _) in zip(files, results, strict=True) if fault}
-    bad = f"{len(faults)} of the {len(files)} files in {root} cannot be used: " + _some(
+    bad = f"{len(faults)} of the {len(files)} files in {root} cannot be used: " + some(
         [f"{path} ({fault})" for path, fault in faults.items()]
     )
     if len(faults) > bad_share * len(files):
@@ -186,7 +182,3 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -19,7 +19,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """Transpositions that turn an image upright, by its orientation."""
-_COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
+COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
 """Colour spaces of the JPEG decoder, by Pillow's modes."""
 _END_OF_JPEG = b"\xff\xd9"
 _NARROWEST = 100
@@ -41,9 +41,9 @@ def read(data: bytes) -> Image.Image:
     """
     try:
         image = Image.open(io.BytesIO(data))
-        orientation = _orientation(image)
-        if image.format in ("JPEG", "MPO") and image.mode in _COLOURSPACES:
-            pixels = _decode_jpeg(data, _COLOURSPACES[image.mode])
+        turned = orientation(image)
+        if image.format in ("JPEG", "MPO") and image.mode in COLOURSPACES:
+            pixels = _decode_jpeg(data, COLOURSPACES[image.mode])
             image = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
         else:
             image.load()
@@ -53,7 +53,7 @@ def read(data: bytes) -> Image.Image:
         raise BadImageError(f"an image of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
     except Exception as error:  # Formats raise errors of many types.
         raise BadImageError(f"a broken image: {error}") from error
-    return _plain(image, orientation)
+    return _plain(image, turned)
 
 
 def _decode_jpeg(data: bytes, colourspace: str) -> np.ndarray:
@@ -74,10 +74,10 @@ def plain(image: Image.Image) -> Image.Image:
     and other colours become RGB as Pillow converts them. Raises BadImageError, a ValueError, for more than
     16 bits a channel.
     """
-    return _plain(image, _orientation(image))
+    return _plain(image, orientation(image))
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """Returns the orientation in an image's EXIF; 1, upright, if it is missing or damaged."""
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -86,9 +86,9 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _plain(image: Image.Image, orientation: int) -> Image.Image:
-    if orientation in _TURNS:
-        image = image.transpose(_TURNS[orientation])
+def _plain(image: Image.Image, turned: int) -> Image.Image:
+    if turned in _TURNS:
+        image = image.transpose(_TURNS[turned])
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode.startswith(("I", "F")):

@@ -43,10 +43,10 @@ def in_class_folders(root: Path) -> list[Member]:
     Raises ValueError if something else lies there.
     """
     found = []
-    for folder in _entries(root):
+    for folder in entries(root):
         if not folder.is_dir():
             raise ValueError(f"{folder.path} is no class folder; move it out of {root}")
-        for file in _entries(folder.path):
+        for file in entries(folder.path):
             if file.is_dir():
                 raise ValueError(f"{file.path} is a directory inside a class folder; put its images into {folder.path}")
             found.append(Member(file.path, 0, file.stat().st_size, file.name, folder.name))
@@ -59,7 +59,7 @@ def in_folder(root: Path, labels: dict[str, str]) -> list[Member]:
     Raises ValueError if a file has none.
     """
     return [
-        Member(file.path, 0, file.stat().st_size, file.name, _label(labels, file.name, root)) for file in _entries(root)
+        Member(file.path, 0, file.stat().st_size, file.name, _label(labels, file.name, root)) for file in entries(root)
     ]
 
 
@@ -130,6 +130,12 @@ def _label(labels: dict[str, str], name: str, where: Path) -> str:
     return labels[name]
 
 
-def _entries(directory: str | Path) -> list[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+def entries(directory: str | Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """Returns what lies in a directory, sorted by name, without names that begin with a dot."""
+    with os.scandir(directory) as found:
+        return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def some(names: list[str], limit: int = 5) -> str:
+    """Returns the first of the names, and how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from senet_jax.data import images, members
 from senet_jax.data.members import Member
-from senet_jax.files import replace_text, replaced
+from senet_jax.files import line_of, read_records, replace_text, replaced, write_records
 
 _SHARD_BYTES = 128 * 2**20
 """Bytes of the source's files in a shard, about; a process holds one shard in memory."""
@@ -88,10 +88,9 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
     _check_same(unfinished / "fingerprint.txt", _fingerprint(preparation))
     for leftover in unfinished.glob(".*"):
         leftover.unlink()
-    done = _read_done(unfinished / _DONE)
-    replace_text(
-        unfinished / _DONE, "".join(map(_record, done, done.values()))
-    )  # Without a line that a kill cut short.
+    records = read_records(unfinished / _DONE)
+    write_records(unfinished / _DONE, records)  # Without a line that a kill cut short.
+    done: dict[str, list[str]] = {record["shard"]: record["unreadable"] for record in records}
     shards = list(_shards(preparation, unfinished))
     left = [shard for shard in shards if shard.file.name not in done or not shard.file.exists()]
     if preparation.options.shorter_side is None:
@@ -101,7 +100,7 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
     with bar, (unfinished / _DONE).open("a") as log:
         for shard, faults in _written(left, preparation, jobs):
             done[shard.file.name] = faults
-            log.write(_record(shard.file.name, faults))
+            log.write(line_of({"shard": shard.file.name, "unreadable": faults}))
             log.flush()
             bar.update(len(shard.members))
     unreadable = [fault for shard in shards for fault in done[shard.file.name]]
@@ -252,14 +251,3 @@ def _check_space(directory: Path, needed: int) -> None:
             f"{directory} needs {needed / 2**30:.1f} GiB and its disk has {free / 2**30:.1f}; give another --data_dir, "
             "or --shorter_side=256 for about a third of the bytes"
         )
-
-
-def _record(shard: str, unreadable: list[str]) -> str:
-    return json.dumps({"shard": shard, "unreadable": unreadable}) + "\n"
-
-
-def _read_done(file: Path) -> dict[str, list[str]]:
-    """Reads the faults of each finished shard; a last line that a kill cut short is left out."""
-    lines: Iterable[str] = file.read_text().splitlines(keepends=True) if file.exists() else []
-    records: Iterable[dict[str, Any]] = (json.loads(line) for line in lines if line.endswith("\n"))
-    return {record["shard"]: record["unreadable"] for record in records}

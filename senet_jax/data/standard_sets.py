@@ -13,7 +13,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from senet_jax.data import members
-from senet_jax.data.members import Member
+from senet_jax.data.members import Member, some
 
 Splits = dict[str, list[Member]]
 
@@ -218,11 +218,6 @@ def _check_complete(split: str, found: list[Member], names: list[str], images: i
         raise ValueError(f"split {split!r} lacks the classes {some(missing)}{_PARTIAL if images else ''}")
     if images is not None and len(found) != images:
         raise ValueError(f"split {split!r} has {len(found):,} images, which should be {images:,}{_PARTIAL}")
-
-
-def some(names: list[str], limit: int = 5) -> str:
-    """The first of the names, and how many more there are."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")
 
 
 def _folders(source: Path) -> list[Path]:

@@ -96,7 +96,7 @@ class _Recalibrate:
         """Paths of the modules that return maps, by class name; the numbers of parents are stars, to be short."""
         self.called: set[PurePosixPath] = set()
         self.running: set[PurePosixPath] = set()
-        """Paths of the matches whose call has not returned yet."""
+        """Paths of matched modules that are being called."""
         self.in_attention = False
 
     def __call__(self, method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:

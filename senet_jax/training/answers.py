@@ -10,7 +10,6 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from senet_jax.config import Experiment
-from senet_jax.data import evaluation_batches
 from senet_jax.data.split import Split
 from senet_jax.training import augmentation, metrics, parallel
 from senet_jax.training.step import Batch
@@ -55,7 +54,7 @@ def answers(
     batches and their number, and yields them. Raises TooManyBadImagesError if more images cannot be read than the
     configuration allows.
     """
-    data, batch_size = config.data, -(-config.eval_batch_size // mesh.size) * mesh.size
+    data = config.data
 
     def step(variables: Any, numbers: Array, batch: Batch) -> dict[str, Array]:
         images = augmentation.normalise(batch["image"], data.mean, data.std)
@@ -74,18 +73,12 @@ def answers(
         }
 
     compiled = jax.jit(step, out_shardings=parallel.replicated(mesh))
-    batches = evaluation_batches(
-        split,
-        data,
-        batch_size=batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
     found, parts = jnp.asarray(numbers, jnp.int32), []
     with watched(config.stuck_after) as gets_on:
-        for batch in watch(parallel.to_devices(batches, mesh), -(-len(split) // batch_size)):
+        for batch in watch(*parallel.evaluated(split, config, mesh)):
             part = jax.device_get(compiled(variables, found, batch))
-            mask, part["numbers"] = part.pop("mask"), np.arange(batch_size) + len(parts) * batch_size
+            mask = part.pop("mask")
+            part["numbers"] = np.arange(len(mask)) + len(parts) * len(mask)
             parts.append({name: values[mask] for name, values in part.items()})
             gets_on()
     return Answers(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

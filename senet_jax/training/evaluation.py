@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from senet_jax.config import Experiment
-from senet_jax.data import Dataset, evaluation_batches
+from senet_jax.data import Dataset
 from senet_jax.data.bad_images import BadImages
 from senet_jax.training import logs, memory, metrics, parallel, processes
 from senet_jax.training.logs import Logs, NoLogs
@@ -53,7 +53,7 @@ class Evaluations:
         self._log.write("test", step, self._results)
 
     def last(self, state: TrainState) -> dict[str, float]:
-        """Returns the metrics of the final state, computed if this process has not done so."""
+        """Returns the metrics of the final state; computes them if this process has not yet."""
         return self._results or self._evaluate(state.evaluated)
 
 
@@ -72,20 +72,11 @@ def make_evaluate(
     their number, and yields them.
     """
     eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
-    size = -(-config.eval_batch_size // mesh.size) * mesh.size  # Padding is masked, so more is harmless.
 
     def evaluate(variables: dict[str, Any], stop: Stop | None = None) -> dict[str, float]:
-        batches = evaluation_batches(
-            dataset.test,
-            config.data,
-            batch_size=size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            bad=bad,
-        )
         sums = []
         with watched(config.stuck_after) as gets_on:
-            for batch in watch(parallel.to_devices(batches, mesh), -(-len(dataset.test) // size)):
+            for batch in watch(*parallel.evaluated(dataset.test, config, mesh, bad)):
                 if stop is not None and stop.signum is not None:
                     return {}
                 with memory.explained(config, eval_step, (variables, batch), evaluates=True):

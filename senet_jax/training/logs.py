@@ -1,6 +1,5 @@
 """Logs of a run: `metrics.jsonl`, TensorBoard event files, and the terminal."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from senet_jax.files import replace_text
+from senet_jax.files import line_of, read_records, write_records
 from senet_jax.workdir import METRICS
 
 
@@ -18,7 +17,7 @@ class Logs:
     def __init__(self, workdir: Path, *, start: int, total: int, steps_per_epoch: float):
         """Continues after step `start`; later records of an interrupted run are dropped, because they come again."""
         kept = [record for record in read(workdir) if record["step"] <= start]
-        replace_text(workdir / METRICS, "".join(json.dumps(record) + "\n" for record in kept))
+        write_records(workdir / METRICS, kept)
         self._file = (workdir / METRICS).open("a")
         self._events = SummaryWriter(str(workdir), purge_step=start + 1, flush_secs=10)
         self._steps_per_epoch = steps_per_epoch
@@ -40,7 +39,7 @@ class Logs:
     def write(self, split: str, step: int, values: dict[str, float]) -> None:
         """Records the values that a split ("train" or "test") had at a step."""
         epoch = step / self._steps_per_epoch
-        self._file.write(json.dumps({"split": split, "step": step, "epoch": round(epoch, 4), **values}) + "\n")
+        self._file.write(line_of({"split": split, "step": step, "epoch": round(epoch, 4), **values}))
         self._file.flush()
         for name, value in values.items():
             self._events.add_scalar(f"{split}/{name}", value, step)
@@ -101,6 +100,4 @@ def speed(workdir: Path) -> dict[str, float]:
 
 def read(workdir: Path) -> list[dict[str, Any]]:
     """Returns the records of a run, in the order of writing; a last line that a kill cut short is left out."""
-    path = workdir / METRICS
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return read_records(workdir / METRICS)

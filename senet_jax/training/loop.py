@@ -30,7 +30,7 @@ from senet_jax.weights.manifests import UnusableError
 from senet_jax.workdir import BAD_IMAGES, write_init
 
 _PATIENCE = 5.0
-"""Seconds at one place after which one of several processes says where it is."""
+"""Seconds without progress before one of several processes says where it is."""
 
 
 def train(plan: Plan, workdir: Path) -> dict[str, float]:

@@ -28,11 +28,6 @@ def losses(
     return (1 - label_smoothing) * target - label_smoothing * log_p.mean(axis=1)
 
 
-def targets(labels: Int[Array, " n"], classes: int, label_smoothing: float = 0.0) -> Float[Array, "n classes"]:
-    """The share of each class in the target: 1 for the label, less what label smoothing spreads over all."""
-    return (1 - label_smoothing) * jax.nn.one_hot(labels, classes) + label_smoothing / classes
-
-
 def binary_losses(logits: Float[Array, "n classes"], targets: Float[Array, "n classes"]) -> Float[Array, " n"]:
     """Binary cross entropy in nats, the mean over classes; each target above 0.2 is 1, the others 0.
 

@@ -8,6 +8,10 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from senet_jax.config import Experiment
+from senet_jax.data import evaluation_batches
+from senet_jax.data.bad_images import BadImages
+from senet_jax.data.split import Split
 from senet_jax.training.step import Batch
 
 
@@ -41,3 +45,23 @@ def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh, ahead: int 
         if len(waiting) > ahead:
             yield waiting.popleft()
     yield from waiting
+
+
+def evaluated(
+    split: Split, config: Experiment, mesh: Mesh, bad: BadImages | None = None
+) -> tuple[Iterator[Batch], int]:
+    """Returns the evaluation batches of a split as global arrays, and their number.
+
+    The batch size is rounded up to a multiple of the devices: padding is masked, so more is harmless. Images that
+    cannot be read are noted in `bad`.
+    """
+    size = -(-config.eval_batch_size // mesh.size) * mesh.size
+    batches = evaluation_batches(
+        split,
+        config.data,
+        batch_size=size,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        bad=bad,
+    )
+    return to_devices(batches, mesh), -(-len(split) // size)

@@ -86,19 +86,17 @@ def make_train_step(
 
 
 def _losses(logits: Any, examples: Batch, config: OptimizerConfig) -> Array:
-    """Of each example, by its label, and by the label of the one that is mixed into it if there is one."""
-    smoothing, label = config.label_smoothing, examples["label"]
-    if config.loss == "cross_entropy":
-        losses = metrics.losses(logits, label, smoothing)
-        if "other" not in examples:
-            return losses
-        share = examples["share"]
-        return share * losses + (1 - share) * metrics.losses(logits, examples["other"], smoothing)
-    targets = metrics.targets(label, logits.shape[1], smoothing)
-    if "other" in examples:
-        share = examples["share"][:, None]
-        targets = share * targets + (1 - share) * metrics.targets(examples["other"], logits.shape[1], smoothing)
-    return metrics.binary_losses(logits, targets)
+    """Returns the loss of each example, by its label and that of an example mixed into it."""
+    label, other, share = examples["label"], examples.get("other"), examples.get("share")
+    if config.loss == "binary_cross_entropy":
+        targets = jax.nn.one_hot(label, logits.shape[1])
+        if other is not None and share is not None:
+            targets = share[:, None] * targets + (1 - share[:, None]) * jax.nn.one_hot(other, logits.shape[1])
+        return metrics.binary_losses(logits, targets)
+    losses = metrics.losses(logits, label, config.label_smoothing)
+    if other is None or share is None:
+        return losses
+    return share * losses + (1 - share) * metrics.losses(logits, other, config.label_smoothing)
 
 
 def _gradient(

@@ -38,7 +38,7 @@ def write_run(directory, *, ratio=None, seed=0, accuracy=0.9, ended=True):
 
 @pytest.fixture
 def sweep(tmp_path):
-    """Workdir of a sweep of two variants by two seeds, one of which has not ended."""
+    """A workdir with a sweep of two variants and two seeds; one of the four runs is unfinished."""
     variants = {}
     for ratio, accuracies in ((4, (0.90, 0.92)), (16, (0.95, 0.97))):
         for seed, accuracy in enumerate(accuracies):

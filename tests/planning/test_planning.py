@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_said(experiment):
 
 
 def test_a_batch_in_parts_has_no_bound_on_speed(experiment):
-    """The compiler counts one part of those in a loop."""
+    """The compiler counts the body of a loop once, however many parts the batch has."""
     experiment.accumulate = 2
     plan = make_plan(experiment, datasets.described(experiment.data))
     rows = report.rows(Estimate(plan, topologies.parse("v5e:1x1"), 1, {}, PROGRAM, 5, None), None)

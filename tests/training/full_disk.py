@@ -1,4 +1,4 @@
-"""Saves checkpoints where files cannot grow any more, or where the directory is gone, and prints what came of it.
+"""Saves checkpoints under a limit on the size of files, or without their directory, and prints the outcome.
 
     python full_disk.py WORKDIR limit|gone
 
