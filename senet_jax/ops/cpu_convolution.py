@@ -68,28 +68,53 @@ def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, mea
 
 
 def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window, means: Means) -> Array:
-    """Returns the gradient of `convolution` with respect to the kernel, of which only the shape is used.
-
-    Channels under the kernel's taps are gathered for some examples at a time, and multiplied by the gradient. Several
-    narrow groups are multiplied as one, and only the products within a group are kept.
-    """
+    """Returns the gradient of `convolution` with respect to the kernel, of which only the shape is used."""
     use_onednn = means.onednn and onednn.serves(x.dtype)
     if not use_onednn:
         x, gradient = _float32(x, gradient)
+    if _pointwise(kernel, window):
+        product = _multiply(_side_by_side([_strided(x, window)], 1), _side_by_side([gradient], 1), use_onednn)
+        return product.reshape(kernel.shape)
+    if use_onednn and window.groups == 1:
+        return _kernel_gradient_by_convolution(x, kernel, gradient, window)
+    return _kernel_gradient_by_products(x, kernel, gradient, window, use_onednn, means.alone)
+
+
+def _kernel_gradient_by_convolution(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
+    """Convolves x, by oneDNN, with the gradient as the kernel; the examples are the channels of both.
+
+    The columns and channels of x are one axis, on which the kernel's columns lie as many positions apart as x has
+    channels. So the output has all channels of a tap beside each other, and enough positions for oneDNN's registers.
+    """
+    (n, h, w, c), (_, rows, columns, features) = x.shape, gradient.shape
+    extents = [(size - 1) * step + 1 for size, step in zip(kernel.shape[:2], window.dilation, strict=True)]
+    (stride_h, stride_w), ((top, _), (left, _)) = window.stride, window.padding
+    bottom = extents[0] + (rows - 1) * stride_h - h - top
+    right = extents[1] + (columns - 1) * stride_w - w - left
+    padding = ((top, bottom), (left * c, right * c))
+    by_examples = x.transpose(1, 2, 3, 0).reshape(1, h, w * c, n)
+    taps_window = Window((1, 1), padding, (stride_h, stride_w * c))
+    products = onednn.convolution(by_examples, gradient.transpose(1, 2, 0, 3), taps_window)
+    return products.reshape(*extents, c, features)[:: window.dilation[0], :: window.dilation[1]]
+
+
+def _kernel_gradient_by_products(
+    x: Array, kernel: Array, gradient: Array, window: Window, use_onednn: bool, alone: bool
+) -> Array:
+    """Multiplies the channels under each column of taps by the gradient, moved down to each row of taps.
+
+    Both are gathered for some examples at a time. Several narrow groups are multiplied as one, and only the products
+    within a group are kept.
+    """
     kh, kw, group_width, features = kernel.shape
     together = _together(window.groups, group_width, _BLOCK)
     blocks = window.groups // together
-    # All taps of x, or each column of x and each row of the gradient: of which there is less.
-    by_taps = kh * kw * x.shape[-1] <= kw * x.shape[-1] + kh * features
-    products = _products_by_taps if by_taps else _products_by_columns_and_rows
 
     def part(x: Array, gradient: Array) -> Array:
-        return products(x, gradient, kernel, window, blocks, use_onednn)
+        return _products(x, gradient, kernel, window, blocks, use_onednn)
 
-    gathered = (
-        gradient[0].size // features * kw * (kh if by_taps else window.stride[0]) * x.shape[-1] * x.dtype.itemsize
-    )
-    chunk = _divisor(len(x), _CHUNK // gathered) if means.alone and kh * kw > 1 else len(x)
+    gathered = gradient[0].size // features * kw * window.stride[0] * x.shape[-1] * x.dtype.itemsize
+    chunk = _divisor(len(x), _CHUNK // gathered) if alone else len(x)
     if chunk == len(x):
         total = part(x, gradient)
     else:
@@ -99,6 +124,24 @@ def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window, me
     total = total.reshape(blocks, kh, kw, together, group_width, together, -1)
     within = jnp.diagonal(total, axis1=3, axis2=5)  # blocks, kh, kw, group_width, features of a group, together
     return within.transpose(1, 2, 3, 0, 5, 4).reshape(kernel.shape)
+
+
+def _products(
+    x: Array, gradient: Array, kernel: Array, window: Window, blocks: int, use_onednn: bool
+) -> Float[Array, "blocks kh kw_channels features"]:
+    kh, kw = kernel.shape[:2]
+    stride, dilation, before = window.stride[0], window.dilation[0], window.padding[0][0]
+    columns = Window((1, window.stride[1]), ((0, 0), window.padding[1]), (1, window.dilation[1]))
+    found = {}
+    for phase in range(stride):
+        rows = x[:, phase::stride]
+        own = [tap for tap in range(kh) if (tap * dilation - before) % stride == phase]
+        if own:
+            met = _side_by_side(taps(rows, (1, kw), columns)[0], blocks)
+            moved = [_moved_down(gradient, (tap * dilation - before) // stride, rows.shape[1]) for tap in own]
+            product = _multiply(met, _side_by_side(moved, blocks), use_onednn)
+            found |= dict(zip(own, jnp.split(product, len(own), axis=2), strict=True))
+    return jnp.stack([found[tap] for tap in range(kh)], axis=1)
 
 
 def _float32(*arrays: Array) -> tuple[Array, ...]:
@@ -191,38 +234,6 @@ def _interleave(parts: list[Array], axis: int) -> Array:
     full = [part if part.shape[axis] == shape[axis] else lax.pad(part, zero, short) for part in parts]
     shape[axis] *= len(parts)
     return lax.slice_in_dim(jnp.stack(full, axis + 1).reshape(shape), 0, size, axis=axis)
-
-
-Products = Float[Array, "blocks kh kw_channels features"]
-
-
-def _products_by_taps(
-    x: Array, gradient: Array, kernel: Array, window: Window, blocks: int, use_onednn: bool
-) -> Products:
-    """Multiplies the channels under all taps at once."""
-    kh, kw = kernel.shape[:2]
-    met = _side_by_side([tap for row in taps(x, (kh, kw), window) for tap in row], blocks)
-    product = _multiply(met, _side_by_side([gradient], blocks), use_onednn)
-    return product.reshape(blocks, kh, -1, product.shape[-1])
-
-
-def _products_by_columns_and_rows(
-    x: Array, gradient: Array, kernel: Array, window: Window, blocks: int, use_onednn: bool
-) -> Products:
-    """Multiplies the channels under each column of taps by the gradient, moved down to each row of taps."""
-    kh, kw = kernel.shape[:2]
-    stride, dilation, before = window.stride[0], window.dilation[0], window.padding[0][0]
-    columns = Window((1, window.stride[1]), ((0, 0), window.padding[1]), (1, window.dilation[1]))
-    found = {}
-    for phase in range(stride):
-        rows = x[:, phase::stride]
-        own = [tap for tap in range(kh) if (tap * dilation - before) % stride == phase]
-        if own:
-            met = _side_by_side(taps(rows, (1, kw), columns)[0], blocks)
-            moved = [_moved_down(gradient, (tap * dilation - before) // stride, rows.shape[1]) for tap in own]
-            product = _multiply(met, _side_by_side(moved, blocks), use_onednn)
-            found |= dict(zip(own, jnp.split(product, len(own), axis=2), strict=True))
-    return jnp.stack([found[tap] for tap in range(kh)], axis=1)
 
 
 def _divisor(number: int, limit: int) -> int:
