@@ -19,6 +19,7 @@ class Options(CommandOptions):
     """Analyzes the gates of the newest checkpoint in --workdir on the test images: figures and tables."""
 
     configured = True
+    computes = True
     of_run = True
 
     classes: Annotated[tuple[str, ...], Placeholder("NAMES")] = ()

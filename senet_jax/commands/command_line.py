@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from absl import flags
 
+from senet_jax import allocator
 from senet_jax import workdir as workdirs
 from senet_jax.commands.config_files import EXPERIMENTS, find, load, load_sweep
 from senet_jax.commands.options import COMMANDS, CONFIGURED
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     with _refusing():
         request = parse(sys.argv[1:] if argv is None else argv)
+    if argv is None and getattr(request.options, "computes", False):
+        allocator.restart()
     flags.FLAGS.mark_as_parsed()  # Grain reads its flags, at their defaults.
     try:
         command = importlib.import_module(f"senet_jax.commands.{request.command}")

@@ -42,6 +42,7 @@ class Options(LoadingOptions):
     """
 
     configured = True
+    computes = True
     of_run = True
 
     weights: Source | None = None

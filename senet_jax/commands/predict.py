@@ -21,6 +21,7 @@ class Options(SourceOptions):
     """Prints the likeliest classes of images, files, directories or patterns, by a trained network."""
 
     words = "IMAGES..."
+    computes = True
 
     top: Count = 5
     """Classes to print of each image."""

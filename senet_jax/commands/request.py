@@ -65,6 +65,8 @@ class CommandOptions:
     """Whether it needs --workdir, of a sweep or of a run, and takes no configuration."""
     words: ClassVar[str] = ""
     """Placeholder of the words after its name; empty if it takes none."""
+    computes: ClassVar[bool] = False
+    """Whether it computes whole networks, for which the process starts again with another allocator (`allocator`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

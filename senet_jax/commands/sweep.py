@@ -37,6 +37,7 @@ class Options(CommandOptions):
     """
 
     configured = True
+    computes = True
 
     dry_run: bool = False
     """Prints the table of variants and exits."""

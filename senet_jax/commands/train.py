@@ -27,6 +27,7 @@ class Options(CommandOptions):
     """Trains an experiment, or continues the one in --workdir; the default command."""
 
     configured = True
+    computes = True
 
     coordinator: Annotated[Name, Placeholder("HOST:PORT")] | None = None
     """Address of process 0, for several processes; TPU pods, SLURM and Open MPI tell it themselves."""
