@@ -296,6 +296,9 @@ class Experiment:
     """Time between two records of the training loss."""
     eval_every: Duration = "1 epochs"
     """Time between two evaluations on the test split."""
+    best_by: Literal["accuracy", "top5_accuracy", "loss"] = "accuracy"
+    """Figure of the test split by which best.safetensors is chosen among the evaluations: the highest accuracy, or the
+    lowest loss; of equal ones the first."""
     checkpoint_every: Duration = "1 epochs"
     """Time between two checkpoints."""
     keep_checkpoints: Annotated[Count, Adjustable()] = 2

@@ -1,6 +1,7 @@
-"""Evaluations of a run: every test example counted once, and the variables of the best accuracy kept."""
+"""Evaluations of a run: every test example counted once, and the variables of the best one kept."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Evaluations:
         self._plan, self._workdir, self._log = plan, workdir, log
         self._evaluate = make_evaluate(plan.model, plan.dataset, plan.config, mesh, bad)
         self._records = {record["step"]: record for record in logs.read(workdir) if record["split"] == "test"}
-        self._best = max((record["accuracy"] for record in self._records.values()), default=-1.0)
+        self._best = max(map(self._merit, self._records.values()), default=-math.inf)
         self._results: dict[str, float] = {}
 
     def due(self, step: int) -> bool:
@@ -47,10 +48,15 @@ class Evaluations:
         self._results = self._evaluate(state.evaluated, None if stop.together else stop)
         if not self._results:
             return
-        if self._results["accuracy"] > self._best and processes.is_first():
-            self._best = self._results["accuracy"]
-            _save_best(self._plan, state, step, self._best, self._workdir)
+        if (merit := self._merit(self._results)) > self._best and processes.is_first():
+            self._best = merit
+            _save_best(self._plan, state, step, self._results, self._workdir)
         self._log.write("test", step, self._results)
+
+    def _merit(self, record: Mapping[str, Any]) -> float:
+        """Returns the figure of an evaluation that is higher in a better one."""
+        name = self._plan.config.best_by
+        return -record[name] if name == "loss" else record[name]
 
     def last(self, state: TrainState) -> dict[str, float]:
         """Returns the metrics of the final state; computes them if this process has not yet."""
@@ -89,14 +95,15 @@ def make_evaluate(
     return evaluate
 
 
-def _save_best(plan: Plan, state: TrainState, step: int, accuracy: float, workdir: Path) -> None:
-    """Writes the variables of the best test accuracy so far."""
+def _save_best(plan: Plan, state: TrainState, step: int, results: dict[str, float], workdir: Path) -> None:
+    """Writes the variables of the best evaluation so far."""
     config, dataset = plan.config, plan.dataset
+    figure = f"{results[config.best_by]:{'.4f' if config.best_by == 'loss' else '.2%'}}"
     save_weights(
         workdir / BEST,
         jax.device_get(state.evaluated),
         model=config.model,
         preprocessing=runs.preprocessing(config, dataset.channels),
-        source=f"step {step} of {plan.total_steps}, test accuracy {accuracy:.2%}",
+        source=f"step {step} of {plan.total_steps}, best test {config.best_by.replace('top5_', 'top-5 ')} {figure}",
         class_names=dataset.class_names,
     )

@@ -1,4 +1,5 @@
 import dataclasses
+from contextlib import closing
 
 import pytest
 
@@ -6,10 +7,14 @@ from senet_jax import create_model
 from senet_jax.analysis.curves import plot_curves
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
-from senet_jax.training import logs
+from senet_jax.data.bad_images import BadImages
+from senet_jax.training import evaluation, logs
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import train
+from senet_jax.training.parallel import data_mesh
 from senet_jax.training.plan import check_devices, make_plan
+from senet_jax.training.state import TrainState
+from senet_jax.training.stopping import Stop
 from senet_jax.weights.load import read
 
 TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
@@ -72,10 +77,32 @@ def test_a_run_over_four_devices_learns_logs_and_can_be_looked_at(dataset, tmp_p
     assert Checkpoints(tmp_path).latest == 30
     best = max((r for r in records if r["split"] == "test"), key=lambda r: r["accuracy"])
     saved = read(tmp_path / "best.safetensors").header
-    assert saved["source"] == f"step {best['step']} of 30, test accuracy {best['accuracy']:.2%}"
+    assert saved["source"] == f"step {best['step']} of 30, best test accuracy {best['accuracy']:.2%}"
     plot_curves(records, tmp_path / "curves.png", "tiny")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "curves.svg").read_text().count("<text") > 5
+
+
+@pytest.mark.parametrize(
+    ("figure", "kept"),
+    [
+        ("accuracy", ["step 10 of 30, best test accuracy 50.00%", "step 20 of 30, best test accuracy 60.00%"]),
+        ("top5_accuracy", ["step 10 of 30, best test top-5 accuracy 90.00%"]),
+        ("loss", ["step 10 of 30, best test loss 1.5000", "step 30 of 30, best test loss 1.2500"]),
+    ],
+)
+def test_the_best_evaluation_is_kept_by_its_figure_across_a_restart(figure, kept, dataset, tmp_path, monkeypatch):
+    results = iter([(1.5, 0.5, 0.9), (1.75, 0.6, 0.9), (1.25, 0.6, 0.8)])
+    evaluate = lambda *_: dict(zip(("loss", "accuracy", "top5_accuracy"), next(results), strict=True))  # noqa: E731
+    sources = []
+    monkeypatch.setattr(evaluation, "make_evaluate", lambda *_: evaluate)
+    monkeypatch.setattr(evaluation, "save_weights", lambda *_, source, **__: sources.append(source))
+    plan = tiny_plan(dataset, best_by=figure)
+    state, mesh = TrainState(step=0, variables={}, optimizer_state=(), average=None, sums={}, bad={}), data_mesh()
+    for step in (10, 20, 30):
+        with closing(logs.Logs(tmp_path, start=step, total=30, steps_per_epoch=15)) as log:
+            evaluation.Evaluations(plan, tmp_path, log, mesh, BadImages(0)).run(step, state, Stop())
+    assert sources == kept
 
 
 def test_a_nan_loss_ends_the_run_without_a_checkpoint(dataset, tmp_path):
