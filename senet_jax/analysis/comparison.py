@@ -135,7 +135,7 @@ def cells(summaries: Sequence[Summary]) -> list[dict[str, str]]:
                 "difference": "baseline" if summary.is_baseline else _text(summary.difference, _points),
                 "95 % interval": "" if interval is None else f"{_points(interval[0])} to {_points(interval[1])}",
                 "parameters": f"{summary.parameters:,}",
-                "GFLOPs": f"{summary.multiply_adds / 1e9:.4g}",
+                "G multiply-adds": f"{summary.multiply_adds / 1e9:.4g}",
             }
         )
     return [{title: row[title] for title in row if any(other[title] for other in rows)} for row in rows]

@@ -22,7 +22,7 @@ class Published:
     """Fields of `ModelConfig` besides the name."""
     parameters: str = ""
     """Parameters in millions; the paper counts running statistics too."""
-    gflops: str = ""
+    giga_multiply_adds: str = ""
     """Multiply-adds of one image, in 10^9."""
     error: str = ""
     """Error in per cent with a single crop: ImageNet top-1 / top-5, or CIFAR-10; CIFAR-100."""
@@ -34,26 +34,43 @@ _CAFFE = "authors (Caffe), Cadene, timm/legacy_"
 _CIFAR = "4, 5"
 
 NETWORKS = (
-    Published("resnet50", "2", gflops="3.86", error="24.80 / 7.48"),
-    Published("se_resnet50", "2", gflops="3.87", error="23.29 / 6.62", weights=f"{_CAFFE}seresnet50"),
-    Published("resnet101", "2", gflops="7.58", error="23.17 / 6.52"),
-    Published("se_resnet101", "2", gflops="7.60", error="22.38 / 6.07", weights=f"{_CAFFE}seresnet101"),
-    Published("resnet152", "2", gflops="11.30", error="22.42 / 6.34"),
-    Published("se_resnet152", "2", gflops="11.32", error="21.57 / 5.73", weights=f"{_CAFFE}seresnet152"),
-    Published("resnext50_32x4d", "2", gflops="4.24", error="22.11 / 5.90"),
-    Published("se_resnext50_32x4d", "2", gflops="4.25", error="21.10 / 5.49", weights=f"{_CAFFE}seresnext50_32x4d"),
-    Published("resnext101_32x4d", "2", gflops="7.99", error="21.18 / 5.57"),
-    Published("se_resnext101_32x4d", "2", gflops="8.00", error="20.70 / 5.01", weights=f"{_CAFFE}seresnext101_32x4d"),
-    Published("vgg16", "2", gflops="15.47", error="27.02 / 8.81", weights="timm/vgg16_bn"),
-    Published("se_vgg16", "2", gflops="15.48", error="25.22 / 7.70"),
-    Published("bn_inception", "2", gflops="2.03", error="25.38 / 7.89"),
-    Published("se_bn_inception", "2", gflops="2.04", error="24.23 / 7.14", weights="authors (Caffe)"),
-    Published("inception_resnet_v2", "2", gflops="11.75", error="20.37 / 5.21", weights="timm/inception_resnet_v2"),
-    Published("se_inception_resnet_v2", "2", gflops="11.76", error="19.80 / 4.79"),
-    Published("mobilenet", "3", gflops="0.569", parameters="4.2", error="28.4 / 9.4", weights="timm/mobilenetv1_100"),
-    Published("se_mobilenet", "3", gflops="0.572", parameters="4.7", error="25.3 / 7.7"),
-    Published("shufflenet", "3", gflops="0.140", parameters="1.8", error="32.6 / 12.5"),
-    Published("se_shufflenet", "3", gflops="0.142", parameters="2.4", error="31.0 / 11.1"),
+    Published("resnet50", "2", giga_multiply_adds="3.86", error="24.80 / 7.48"),
+    Published("se_resnet50", "2", giga_multiply_adds="3.87", error="23.29 / 6.62", weights=f"{_CAFFE}seresnet50"),
+    Published("resnet101", "2", giga_multiply_adds="7.58", error="23.17 / 6.52"),
+    Published("se_resnet101", "2", giga_multiply_adds="7.60", error="22.38 / 6.07", weights=f"{_CAFFE}seresnet101"),
+    Published("resnet152", "2", giga_multiply_adds="11.30", error="22.42 / 6.34"),
+    Published("se_resnet152", "2", giga_multiply_adds="11.32", error="21.57 / 5.73", weights=f"{_CAFFE}seresnet152"),
+    Published("resnext50_32x4d", "2", giga_multiply_adds="4.24", error="22.11 / 5.90"),
+    Published(
+        "se_resnext50_32x4d", "2", giga_multiply_adds="4.25", error="21.10 / 5.49", weights=f"{_CAFFE}seresnext50_32x4d"
+    ),
+    Published("resnext101_32x4d", "2", giga_multiply_adds="7.99", error="21.18 / 5.57"),
+    Published(
+        "se_resnext101_32x4d",
+        "2",
+        giga_multiply_adds="8.00",
+        error="20.70 / 5.01",
+        weights=f"{_CAFFE}seresnext101_32x4d",
+    ),
+    Published("vgg16", "2", giga_multiply_adds="15.47", error="27.02 / 8.81", weights="timm/vgg16_bn"),
+    Published("se_vgg16", "2", giga_multiply_adds="15.48", error="25.22 / 7.70"),
+    Published("bn_inception", "2", giga_multiply_adds="2.03", error="25.38 / 7.89"),
+    Published("se_bn_inception", "2", giga_multiply_adds="2.04", error="24.23 / 7.14", weights="authors (Caffe)"),
+    Published(
+        "inception_resnet_v2", "2", giga_multiply_adds="11.75", error="20.37 / 5.21", weights="timm/inception_resnet_v2"
+    ),
+    Published("se_inception_resnet_v2", "2", giga_multiply_adds="11.76", error="19.80 / 4.79"),
+    Published(
+        "mobilenet",
+        "3",
+        giga_multiply_adds="0.569",
+        parameters="4.2",
+        error="28.4 / 9.4",
+        weights="timm/mobilenetv1_100",
+    ),
+    Published("se_mobilenet", "3", giga_multiply_adds="0.572", parameters="4.7", error="25.3 / 7.7"),
+    Published("shufflenet", "3", giga_multiply_adds="0.140", parameters="1.8", error="32.6 / 12.5"),
+    Published("se_shufflenet", "3", giga_multiply_adds="0.142", parameters="2.4", error="31.0 / 11.1"),
     Published("senet154", "8", error="18.68 / 4.47", weights=f"{_CAFFE}senet154, timm/senet154"),
     Published("preact_resnet110_cifar", _CIFAR, error="6.37; 26.88"),
     Published("se_preact_resnet110_cifar", _CIFAR, error="5.21; 23.85"),
@@ -69,8 +86,8 @@ NETWORKS = (
 """Networks of tables 2 to 5 and 8."""
 
 
-def _ablation(table: str, parameters: str, gflops: str, error: str, **fields: Any) -> Published:
-    return Published("se_resnet50", table, {"use_bias": False} | fields, parameters, gflops, error)
+def _ablation(table: str, parameters: str, giga_multiply_adds: str, error: str, **fields: Any) -> Published:
+    return Published("se_resnet50", table, {"use_bias": False} | fields, parameters, giga_multiply_adds, error)
 
 
 ABLATIONS = (
@@ -92,9 +109,9 @@ TITLES = {
     "network": "network",
     "parameters": "parameters",
     "statistics": "running statistics",
-    "gflops": "G multiply-adds",
+    "giga_multiply_adds": "G multiply-adds",
     "paper_parameters": "paper: M",
-    "paper_gflops": "paper: GFLOPs",
+    "paper_giga_multiply_adds": "paper: G multiply-adds",
     "paper_error": "paper: error, %",
     "table": "table",
     "weights": "weights to load",
@@ -118,9 +135,9 @@ def counted(published: Published) -> dict[str, str]:
         "network": ", ".join([published.model, *words]),
         "parameters": f"{counts.parameters:,}",
         "statistics": f"{count_statistics(model, size):,}",
-        "gflops": f"{counts.multiply_adds / 1e9:.4f}",
+        "giga_multiply_adds": f"{counts.multiply_adds / 1e9:.4f}",
         "paper_parameters": published.parameters,
-        "paper_gflops": published.gflops,
+        "paper_giga_multiply_adds": published.giga_multiply_adds,
         "paper_error": published.error,
         "table": published.table,
         "weights": published.weights,

@@ -149,7 +149,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
 
 
 def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflops: float | None = None) -> None:
-    titles = "variant", "changes", "parameters", "GFLOPs", "duration", "state"
+    titles = "variant", "changes", "parameters", "G multiply-adds", "duration", "state"
     table: list[tuple[str, ...]] = [titles if teraflops is None else (*titles[:-1], "hours", "state")]
     hours = [None if teraflops is None else rows[name].hours(teraflops) for name in names]
     for name, own in zip(names, hours, strict=True):

@@ -16,7 +16,7 @@ from senet_jax.training import logs
 _NOTE = (
     "Mean and std over seeds, on the test images after the last step. The difference is to the baseline "
     f"over pairs of equal seeds, in percentage points, with its {CONFIDENCE:.0%} confidence interval (paired t-test). "
-    "It is not significant if the interval contains zero. GFLOPs are multiply-adds of convolutions and dense layers "
+    "It is not significant if the interval contains zero. Multiply-adds are those of convolutions and dense layers "
     "for one image."
 )
 _PICTURES = {

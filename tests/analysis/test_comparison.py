@@ -60,7 +60,7 @@ def test_runs_that_are_all_alike_have_no_interval():
 def test_the_table():
     rows = cells(summarise(RUNS))
     assert markdown(rows).splitlines() == [
-        "| variant | test accuracy, % | seeds | difference | 95 % interval | parameters | GFLOPs |",
+        "| variant | test accuracy, % | seeds | difference | 95 % interval | parameters | G multiply-adds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| no SE | 91.00 ± 1.00 | 3 | baseline |  | 1,000,000 | 2 |",
         f"| ratio=8 | 95.00 ± 2.00 | 3 | +4.00 | {rows[1]['95 % interval']} | 1,000,000 | 2 |",

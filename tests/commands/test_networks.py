@@ -8,12 +8,14 @@ from senet_jax.commands.request import Request
 
 
 def test_counts_stand_beside_published_figures(monkeypatch, capsys, tmp_path):
-    network = Published("se_resnet20_cifar", "4", {"ratio": 8}, gflops="0.04", error="8.75")
+    network = Published("se_resnet20_cifar", "4", {"ratio": 8}, giga_multiply_adds="0.04", error="8.75")
     monkeypatch.setattr(published, "NETWORKS", (network,))
     monkeypatch.setattr(published, "ABLATIONS", ())
     networks.prepare(Request("networks", options=networks.Options(output=tmp_path / "networks.csv")))()
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("| network | parameters | running statistics | G multiply-adds | paper: GFLOPs |")
+    assert printed[0].startswith(
+        "| network | parameters | running statistics | G multiply-adds | paper: G multiply-adds |"
+    )
     with (tmp_path / "networks.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert printed[2] == f"| se_resnet20_cifar, ratio=8 | {row['parameters']} | 1,568 | 0.0408 | 0.04 | 8.75 | 4 |"
@@ -29,5 +31,5 @@ def test_the_counts_agree_with_the_papers():
         counted = sum(int(row[name].replace(",", "")) for name in ("parameters", "statistics")) / 1e6
         assert abs(counted - paper) < 0.11, row
     for row in rows:
-        if row["paper_gflops"] and "inception_resnet" not in row["network"]:
-            assert abs(float(row["gflops"]) / float(row["paper_gflops"]) - 1) < 0.03, row
+        if row["paper_giga_multiply_adds"] and "inception_resnet" not in row["network"]:
+            assert abs(float(row["giga_multiply_adds"]) / float(row["paper_giga_multiply_adds"]) - 1) < 0.03, row

@@ -81,9 +81,9 @@ def test_the_table_of_a_dry_run(capsys):
 
 def test_hours_at_a_rate(capsys):
     lines, last = table(["--only=no SE/*", "--config.data.name=cifar10", "--teraflops=0.5"], capsys)
-    *_, gflops, duration, _, hours, state = lines["no SE/seed=0"]
+    *_, giga_multiply_adds, duration, _, hours, state = lines["no SE/seed=0"]
     assert (duration, state) == ("2", "new")
-    expected = 6 * float(gflops) * 1e9 * 2 * 50_000 / 0.5e12 / 3600
+    expected = 6 * float(giga_multiply_adds) * 1e9 * 2 * 50_000 / 0.5e12 / 3600
     assert float(hours) == pytest.approx(expected, rel=0.01)
     total = float(last.removeprefix("2 of 6 variants, in runs/ratios, ").removesuffix(" hours at 0.5 TFLOP/s"))
     assert total == pytest.approx(2 * expected, rel=0.01)
