@@ -36,7 +36,7 @@ class ModelConfig:
     name: Network = "se_resnet20_cifar"
     """Network that is trained."""
     ratio: Positive | None = None
-    """Reduction ratio of the squeeze-and-excitation blocks; None: the network's own."""
+    """Reduction ratio of the squeeze-and-excitation blocks; none: the network's own."""
     attention: Literal["own", "none", words.Attention] = "own"
     """Attention module; "own": the network's."""
     squeeze: words.Squeeze = "mean"
@@ -50,7 +50,7 @@ class ModelConfig:
     placement: words.Placement = "standard"
     """Place of the SE block in a residual block (paper, section 6.5); "inner": after the 3x3 convolution."""
     attention_stages: Stages | None = None
-    """Stages with an SE block, counted from 2 in ResNets; None: all."""
+    """Stages with an SE block, counted from 2 in ResNets; none: all."""
     drop_path: Rate = 0.0
     """Stochastic depth: drop rate of the last residual branch; it rises linearly from 0 at the first."""
     remat: bool = False
@@ -66,7 +66,7 @@ class ModelConfig:
             lambda group, config: group is None or config.batch_size % (group * config.accumulate) == 0,
         ),
     ] = None
-    """Examples that share batch-norm statistics (ghost batch normalisation); None: the whole global batch."""
+    """Examples that share batch-norm statistics (ghost batch normalisation); none: the whole global batch."""
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class DataConfig:
     ] = None
     """Directory that holds `<split>/<class>/<image>`, for "folder"."""
     data_dir: Annotated[str | None, Adjustable()] = None
-    """Directory of prepared datasets; None: that of TFDS (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
+    """Directory of prepared datasets; none: that of TFDS (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
     train_split: Name = "train"
     """Name of the split to train on."""
     test_split: Name = "test"
@@ -167,7 +167,7 @@ class OptimizerConfig:
     """Weight decay of kernels; biases and normalisation parameters have none. L2 for "sgd", "rmsprop" and
     "schedule_free_sgd", decoupled for the others."""
     clip_norm: Positive | None = None
-    """Largest global norm of the gradient; None: no clipping."""
+    """Largest global norm of the gradient; none: no clipping."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     """Schedule after the warm-up; "cosine": to zero, "step": times decay_factor at each of decay_at."""
     warmup: Annotated[
@@ -210,7 +210,7 @@ class OptimizerConfig:
     ] = 0.0
     """Share of the target probability that is spread evenly over all classes."""
     ema_decay: Decay | None = None
-    """Decay of the exponential moving average of parameters and statistics, which is then evaluated; None: off."""
+    """Decay of the exponential moving average of parameters and statistics, which is then evaluated; none: off."""
     bad_steps: Annotated[CountOrZero, Adjustable()] = 0
     """Steps with a loss or a gradient that is not finite, whose updates are left out; one more ends the run."""
     kind: Annotated[
@@ -246,7 +246,7 @@ class InitConfig:
     """The weights that training starts from."""
 
     weights: Annotated[str, Rule("the name of a source", bool)] | None = None
-    """Trained weights: a workdir, a weight file, a folder in timm's format or a repository of the hub; None: random
+    """Trained weights: a workdir, a weight file, a folder in timm's format or a repository of the hub; none: random
     initial values."""
     head: Literal["auto", "keep", "new"] = "auto"
     """Last layer: "keep" that of the weights, which must have the dataset's classes; "new": random values; "auto":
@@ -304,6 +304,6 @@ class Experiment:
     keep_checkpoints: Annotated[Count, Adjustable()] = 2
     """Number of newest checkpoints to keep."""
     stuck_after: Annotated[Positive | None, Adjustable()] = 1800.0
-    """Seconds without the end of a step, after which the stacks of all threads are printed and the process ends; None:
+    """Seconds without the end of a step, after which the stacks of all threads are printed and the process ends; none:
     it waits for ever."""
     init: InitConfig = field(default_factory=InitConfig)

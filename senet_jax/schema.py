@@ -170,10 +170,15 @@ def required(kind: type) -> list[str]:
     return [field.name for field in dataclasses.fields(kind) if (field.default, field.default_factory) == (none, none)]
 
 
+def said(value: Any) -> str:
+    """The value of a field as messages give it: none, true and false as on the command line."""
+    return str(value).lower() if value is None or isinstance(value, bool) else repr(value)
+
+
 def check(name: str, value: Any, hint: Any) -> None:
     """Raises ValueError if the value is not of the type or breaks a rule of it, with the name and what is allowed."""
     if not _fits(value, hint):
-        raise ValueError(f"{name} is {value!r}; it must be {describe(hint)}{_near(value, hint)}")
+        raise ValueError(f"{name} is {said(value)}; it must be {describe(hint)}{_near(value, hint)}")
 
 
 def validate(config: Any) -> None:
@@ -186,7 +191,7 @@ def validate(config: Any) -> None:
         for relation in extras(kinds[name], Relation):
             if not relation.holds(value, config):
                 allowed = relation.words.format(config=config)
-                raise ValueError(f"config.{name} is {value!r}; it must be {allowed}")
+                raise ValueError(f"config.{name} is {said(value)}; it must be {allowed}")
 
 
 def _check_sections(config: Any, prefix: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from senet_jax.config import Experiment
 from senet_jax.files import replace_text
-from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, to_dict
+from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, said, to_dict
 
 CONFIG = "config.json"
 """Configuration, written at the start."""
@@ -92,7 +92,7 @@ def check_same(held: Experiment, config: Experiment, holder: str) -> None:
     before, now, kinds = flatten(held), flatten(config), field_types(type(config))
     names = [name for name in now if now[name] != before[name] and not extras(kinds[name], Adjustable)]
     if names:
-        differ = [f"{name} is {now[name]!r}, was {before[name]!r}" for name in names]
+        differ = [f"{name} is {said(now[name])}, was {said(before[name])}" for name in names]
         raise ValueError(
             f"{holder} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
             "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir, "

@@ -99,7 +99,7 @@ def test_possible_values(values):
     [
         ({"model": "resnet"}, "config.model is 'resnet'; it must be a ModelConfig"),
         ({"batch_size": 8.0}, "config.batch_size is 8.0; it must be a whole number of 1 or more"),
-        ({"batch_size": True}, "config.batch_size is True; it must be a whole number"),
+        ({"batch_size": True}, "config.batch_size is true; it must be a whole number"),
         ({"data__flip": 1}, "config.data.flip is 1; it must be true or false"),
         ({"model__ratio": "8"}, "config.model.ratio is '8'; it must be a positive number, or none"),
         ({"data__mean": [0.5]}, "config.data.mean is [0.5]; it must be one or more finite numbers"),
@@ -124,7 +124,7 @@ def test_possible_values(values):
         ),
         ({"eval_batch_size": -1}, "config.eval_batch_size is -1; it must be a whole number of 1 or more"),
         ({"keep_checkpoints": 0}, "config.keep_checkpoints is 0; it must be a whole number of 1 or more"),
-        ({"data__name": "folder"}, "config.data.path is None; it must be the directory that holds <split>"),
+        ({"data__name": "folder"}, "config.data.path is none; it must be the directory that holds <split>"),
         ({"data__path": "images"}, "config.data.path is 'images'; it must be the directory"),
         ({"data__image_size": 0}, "config.data.image_size is 0; it must be a whole number of 1 or more"),
         ({"data__mean": ()}, "config.data.mean is (); it must be one or more finite numbers"),

@@ -1,5 +1,6 @@
 """`launch.py analyze`: statistics of the gates of a trained network on its test images (paper, section 7.2)."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.schema import Placeholder, did_you_mean
+from senet_jax.terminal import program
 
 _IMAGENET = {"n01443537": "goldfish", "n02690373": "plane", "n02110958": "pug", "n09246464": "cliff"}
 """Classes of figure 6 by their WordNet numbers, first the two of figure 7."""
@@ -25,7 +27,7 @@ class Options(CommandOptions):
     classes: Annotated[tuple[str, ...], Placeholder("NAMES")] = ()
     """Classes to draw, the first two with std; empty: four."""
     output: Directory | None = None
-    """Directory for figures and tables; None: excitations in --workdir."""
+    """Directory for figures and tables; none: excitations in --workdir."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -46,7 +48,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.analysis.parameters import abstract_variables
     from senet_jax.data import evaluation_batches
     from senet_jax.terminal.progress import progress
-    from senet_jax.training import parallel
+    from senet_jax.training import memory, parallel
     from senet_jax.training.augmentation import normalise
     from senet_jax.training.checkpoints import Checkpoints
     from senet_jax.training.compilation import keep_programs
@@ -78,9 +80,13 @@ def prepare(request: Request) -> Callable[[], None]:
         keep_programs()
         title = f"{plan.config.model.name} on {dataset.name}, step {step}"
         print(f"{title}, {len(dataset.test):,} test images\n", flush=True)
-        found = excitations(plan.model, state.evaluated, batches("observing gates"))
-        groups = found.stages | {"all blocks": list(found.blocks)}
-        left = accuracy_without(plan.model, state.evaluated, batches("replacing gates"), found, groups)
+        try:
+            with memory.explained(plan.config, None, (), evaluates=True):
+                found = excitations(plan.model, state.evaluated, batches("observing gates"))
+                groups = found.stages | {"all blocks": list(found.blocks)}
+                left = accuracy_without(plan.model, state.evaluated, batches("replacing gates"), found, groups)
+        except workdirs.RunError as error:
+            sys.exit(f"{program.name()}: error: {error}")
         excitation_tables.save(output, title, dataset.class_names, classes, found, left)
         print(excitation_tables.printed(found, left))
         print(f"\npictures, tables and arrays are in {output}")

@@ -101,11 +101,11 @@ class Options(CommandOptions):
     seconds: NotNegative = 4.0
     """About how long a measurement takes, in seconds; one step at least."""
     peer_python: File | None = None
-    """A Python that has timm and PyTorch; None: timm is left out."""
+    """A Python that has timm and PyTorch; none: timm is left out."""
     allocator: bool = True
     """Whether the C library keeps freed memory, for all contestants."""
     output: Directory | None = None
-    """Directory for tables and figure; None: a new one in runs/bench."""
+    """Directory for tables and figure; none: a new one in runs/bench."""
 
 
 def prepare(request: Request) -> Callable[[], None]:

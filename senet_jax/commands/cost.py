@@ -22,11 +22,11 @@ class Options(CommandOptions):
     model: Network | None = None
     """Network to count, instead of that of a configuration; `list` prints the names."""
     image_size: Annotated[Count, Placeholder("PIXELS")] | None = None
-    """Height and width of the image; None: that of the configuration, or of the network's own dataset."""
+    """Height and width of the image; none: that of the configuration, or of the network's own dataset."""
     num_classes: CountOrZero | None = None
-    """Width of the logits, 0 for the pooled features; None: that of the dataset."""
+    """Width of the logits, 0 for the pooled features; none: that of the dataset."""
     ratio: Positive | None = None
-    """Reduction ratio of the network of --model; None: its own."""
+    """Reduction ratio of the network of --model; none: its own."""
     depth: Annotated[Count, Placeholder("LEVELS")] = 1
     """Levels of modules to print: 2 for a line each block, 3 for each layer."""
 

@@ -75,13 +75,12 @@ def prepare(request: Request) -> Callable[[], None]:
 
     from senet_jax.analysis.evaluation import Evaluation
     from senet_jax.data import open_dataset
-    from senet_jax.data.bad_images import TooManyBadImagesError
     from senet_jax.terminal.progress import progress
     from senet_jax.training import parallel
     from senet_jax.training.answers import answers
     from senet_jax.training.compilation import keep_programs
     from senet_jax.weights import imagenet, runs
-    from senet_jax.weights.class_names import numbers_of_imagenet
+    from senet_jax.weights.class_names import distinct, numbers_of_imagenet
 
     loaded = options.load(options.weights or str(request.workdir))
     if not loaded.network.num_classes:
@@ -112,9 +111,9 @@ def prepare(request: Request) -> Callable[[], None]:
                 subset=options.subset,
                 watch=watch,
             )
-        except TooManyBadImagesError as error:
+        except workdirs.RunError as error:
             sys.exit(f"{program.name()}: error: {error}")
-        names = [imagenet.described(name) for name in loaded.class_names or dataset.class_names]
+        names = distinct([imagenet.described(name) for name in loaded.class_names or dataset.class_names])
         evaluation = Evaluation(
             found.labels, found.losses, found.ranks, found.classes[:, 0], found.probabilities[:, 0], names
         )

@@ -19,7 +19,7 @@ class Options(CommandOptions):
     of_workdir = True
 
     output: Directory | None = None
-    """Directory for the report; None: report in --workdir."""
+    """Directory for the report; none: report in --workdir."""
 
 
 def prepare(request: Request) -> Callable[[], None]:

@@ -116,7 +116,7 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
         return Digits(data_dir=data_dir)
     if config.name == "folder":
         if config.path is None:
-            raise ValueError("config.data.path is None; give the directory that holds <split>/<class>/<file>")
+            raise ValueError("config.data.path is none; give the directory that holds <split>/<class>/<file>")
         splits = re.findall(r"(?:^|\+)\s*([\w-]+)", f"{config.train_split}+{config.test_split}")
         return folder_builder(config.path, splits, data_dir, config.bad_images)
     if config.name in cifar.BUILDERS:

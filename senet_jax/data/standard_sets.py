@@ -135,9 +135,22 @@ def _find_places(source: Path) -> Splits:
         candidates = *places, *tars.get(split, [f"{place}.tar" for place in places])
         root = next((source / name for name in candidates if (source / name).exists()), None)
         if root is not None:
-            lines = [line.split() for line in _lines(source / listing)]
-            found[split] = members.listed(root, {name.lstrip("/"): names[int(number)] for name, number in lines})
+            found[split] = members.listed(root, _places_labels(source / listing, names))
     return found
+
+
+def _places_labels(file: Path, names: list[str]) -> dict[str, str]:
+    """Returns the class of each image of a list. Raises ValueError for a line without a path and a class's number."""
+    labels, known = {}, {str(number): name for number, name in enumerate(names)}
+    for number, line in enumerate(_lines(file), 1):
+        name, _, label = line.strip().rpartition(" ")
+        if not name or label not in known:
+            raise ValueError(
+                f"{file}, line {number}: {line!r} must be the path of an image and the number of its class, from 0 to "
+                f"{len(names) - 1}; fetch the list again"
+            )
+        labels[name.lstrip("/")] = known[label]
+    return labels
 
 
 def _places_classes(source: Path) -> list[str]:

@@ -29,8 +29,10 @@ def shrink_warning(image: tuple[int, int], size: int) -> str | None:
     )
 
 
-def run(plan: Plan, workdir: Path) -> None:
+def run(plan: Plan, workdir: Path, command: str | None = None) -> None:
     """Trains to the end, and writes the result into the workdir; of several processes, the first writes and prints.
+
+    The result records the command, by default that of this process.
 
     Raises FloatingPointError if training diverges, and UnusableError if processes do not share the workdir.
     """
@@ -67,7 +69,7 @@ def run(plan: Plan, workdir: Path) -> None:
     }
     if source := workdirs.read_init(workdir):
         known["init"] = source
-    workdirs.write_result(workdir, known | results | provenance())
+    workdirs.write_result(workdir, known | results | provenance(command))
     speed = f" at {results['images_per_second']:,.0f} images/s" if "images_per_second" in results else ""
     print_table(
         {"network": f"{config.model.name}, {parameters:,} parameters", "dataset": dataset.name}

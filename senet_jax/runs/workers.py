@@ -23,6 +23,7 @@ from senet_jax.data import Dataset, open_dataset
 from senet_jax.inherited import adopted
 from senet_jax.runs.run import run
 from senet_jax.schema import from_dict, to_dict
+from senet_jax.terminal import program
 from senet_jax.training.compilation import keep_programs
 from senet_jax.training.plan import check_devices, make_plan
 from senet_jax.training.starting import settled
@@ -76,13 +77,12 @@ class _Worker:
 
     def __init__(self, programs: Path, jobs: int):
         self.connection, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_serve, args=(theirs, programs, jobs, sys.orig_argv))
+        self.process = _SPAWN.Process(target=_serve, args=(theirs, programs, jobs, program.invocation()))
         self.process.start()
         theirs.close()
 
 
-def _serve(connection: Connection, programs: Path, jobs: int, command: list[str]) -> None:
-    sys.orig_argv[:] = command  # Recorded in result.json as the command.
+def _serve(connection: Connection, programs: Path, jobs: int, command: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent is interrupted too, and ends this process.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if jobs > 1:
@@ -94,7 +94,7 @@ def _serve(connection: Connection, programs: Path, jobs: int, command: list[str]
         except EOFError:
             return
         try:
-            connection.send(_train(directory, config))
+            connection.send(_train(directory, config, command))
         except StoppedError as stopped:
             print(stopped, flush=True)
             return
@@ -108,18 +108,18 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _train(directory: Path, config: Experiment) -> bool:
-    """Trains the run; returns False if another process is training it."""
+def _train(directory: Path, config: Experiment, command: str) -> bool:
+    """Trains the run; returns False if another process is training it. The result records the command."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with workdirs.locked(directory):
-            _train_alone(directory, config)
+            _train_alone(directory, config, command)
     except workdirs.BusyError:
         return False
     return True
 
 
-def _train_alone(directory: Path, config: Experiment) -> None:
+def _train_alone(directory: Path, config: Experiment, command: str) -> None:
     if workdirs.state(directory) is workdirs.RunState.DONE:
         return
     with (directory / workdirs.LOG).open("ab") as log:
@@ -131,7 +131,7 @@ def _train_alone(directory: Path, config: Experiment) -> None:
         workdirs.check(directory, config)
         check_devices(config)
         config = settled(config)
-        run(make_plan(config, _dataset(json.dumps(to_dict(config.data)))), directory)
+        run(make_plan(config, _dataset(json.dumps(to_dict(config.data)))), directory, command)
     except Exception as error:
         traceback.print_exc()
         workdirs.write_failure(directory, f"{type(error).__name__}: {error}")

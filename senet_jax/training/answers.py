@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from senet_jax.config import Experiment
 from senet_jax.data.split import Split
-from senet_jax.training import augmentation, metrics, parallel
+from senet_jax.training import augmentation, memory, metrics, parallel
 from senet_jax.training.step import Batch
 from senet_jax.training.watchdog import watched
 from senet_jax.typing import Array
@@ -52,7 +52,7 @@ def answers(
     `numbers` are those that the network gives to the classes of the split, (classes of the split,). With `subset` the
     network chooses among these classes alone, and other classes have no share in the probabilities. `watch` takes the
     batches and their number, and yields them. Raises TooManyBadImagesError if more images cannot be read than the
-    configuration allows.
+    configuration allows, OutOfMemoryError if a device has too little memory.
     """
     data = config.data
 
@@ -76,7 +76,8 @@ def answers(
     found, parts = jnp.asarray(numbers, jnp.int32), []
     with watched(config.stuck_after) as gets_on:
         for batch in watch(*parallel.evaluated(split, config, mesh)):
-            part = jax.device_get(compiled(variables, found, batch))
+            with memory.explained(config, compiled, (variables, found, batch), evaluates=True):
+                part = jax.device_get(compiled(variables, found, batch))
             mask = part.pop("mask")
             part["numbers"] = np.arange(len(mask)) + len(parts) * len(mask)
             parts.append({name: values[mask] for name, values in part.items()})

@@ -80,7 +80,7 @@ def make_evaluate(
     eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
 
     def evaluate(variables: dict[str, Any], stop: Stop | None = None) -> dict[str, float]:
-        sums = []
+        sums, batch = [], None
         with watched(config.stuck_after) as gets_on:
             for batch in watch(*parallel.evaluated(dataset.test, config, mesh, bad)):
                 if stop is not None and stop.signum is not None:
@@ -89,8 +89,9 @@ def make_evaluate(
                     sums.append(eval_step(variables, batch))
                     jax.block_until_ready(sums[-2:-1])  # One step is under way while the next batch is read.
                 gets_on()
-            left_out = len(dataset.test) - sum(int(part["count"]) for part in sums)
-            return metrics.means(sums) | ({"bad_images": left_out} if left_out else {})
+            with memory.explained(config, eval_step, (variables, batch), evaluates=True):  # Ends the last step.
+                left_out = len(dataset.test) - sum(int(part["count"]) for part in sums)
+                return metrics.means(sums) | ({"bad_images": left_out} if left_out else {})
 
     return evaluate
 

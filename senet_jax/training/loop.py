@@ -46,6 +46,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state, start = initial_state(plan, checkpoints, mesh)
+    _check_numbers(plan, state, checkpoints)
     checkpoints.check_space(state)
     train_step = parallel.jit_step(plan.train_step(), mesh)
     log = _open_logs(plan, workdir, start)
@@ -192,6 +193,11 @@ def _check_numbers(plan: Plan, state: TrainState, checkpoints: Checkpoints) -> N
     count, allowed = int(state.bad["count"]), plan.config.optimizer.bad_steps
     if count > allowed:
         saved = checkpoints.latest
+        if not int(state.bad["step"]):
+            raise FloatingPointError(
+                f"the run has left out {count} bad steps until its checkpoint of step {saved}, more than "
+                f"config.optimizer.bad_steps, {allowed}; give at least {count} to go on"
+            )
         raise FloatingPointError(
             f"{bad_steps.described(state.bad, split(state.variables['params'], plan.frozen)[0])}; "
             + ("there is no checkpoint" if saved is None else f"the newest checkpoint, of step {saved}, is good")

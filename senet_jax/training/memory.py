@@ -18,7 +18,7 @@ class OutOfMemoryError(RunError):
 def explained(config: Experiment, step: Any, arguments: Sequence[Any], *, evaluates: bool = False) -> Iterator[None]:
     """Raises OutOfMemoryError in place of jax's error if the body exhausts the memory of a device.
 
-    `step` is the jitted function of the arguments, whose need of memory the compiler knows.
+    `step` is the jitted function of the arguments, whose need of memory the compiler knows; None: the need is not told.
     """
     try:
         yield
@@ -38,8 +38,11 @@ def described(error: str, config: Experiment, evaluates: bool, needed: int | Non
     advice = [f"a smaller config.{field}" + ("" if evaluates else ", and the learning rate in proportion")]
     if config.model.dtype != "bfloat16":
         advice.append("config.model.dtype=bfloat16")
-    if not evaluates and not config.model.remat:
-        advice.append("config.model.remat=true")
+    if not evaluates:
+        advice += [] if config.model.remat else ["config.model.remat=true"]
+        parts = 2 * config.accumulate
+        if all(size % (parts * each) == 0 for each in (devices, config.model.statistics_group or 1)):
+            advice.append(f"config.accumulate={parts}, with batch normalisation over each part")
     return (
         f"out of memory: a step of {step} with config.{field} {size}, {-(-size // devices)} images on each of "
         f"{devices} device(s), {needs}{has}; give {', or '.join(advice)} ({error.partition(chr(10))[0][:300]})"
@@ -47,7 +50,9 @@ def described(error: str, config: Experiment, evaluates: bool, needed: int | Non
 
 
 def _needed(step: Any, arguments: Sequence[Any]) -> int | None:
-    """Returns the bytes of arguments, results and temporary values together; None if it cannot be compiled either."""
+    """Returns the bytes of arguments, results and temporary values together; None if they are not known."""
+    if step is None:
+        return None
 
     def shape(leaf: Any) -> Any:  # The arrays themselves were donated.
         is_array = isinstance(leaf, jax.Array)

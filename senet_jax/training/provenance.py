@@ -17,12 +17,12 @@ from senet_jax.terminal import program
 _LIBRARIES = ("jax", "flax", "optax")
 
 
-def provenance() -> dict[str, Any]:
-    """Returns commit, command, hardware, versions and time of a result."""
+def provenance(command: str | None = None) -> dict[str, Any]:
+    """Returns commit, command, hardware, versions and time of a result; by default the command of this process."""
     versions = {"python": platform.python_version(), "senet_jax": __version__}
     return {
         "commit": _commit(),
-        "command": program.invocation(),
+        "command": command or program.invocation(),
         "hardware": _hardware(),
         "versions": versions | {name: metadata.version(name) for name in _LIBRARIES},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

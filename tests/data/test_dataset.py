@@ -68,7 +68,7 @@ def test_an_unknown_name_gets_a_suggestion(tmp_path):
 
 
 def test_folder_needs_a_path(tmp_path):
-    with pytest.raises(ValueError, match=r"config.data.path is None; give the directory"):
+    with pytest.raises(ValueError, match=r"config.data.path is none; give the directory"):
         data.open_dataset(DataConfig(name="folder", data_dir=str(tmp_path)))
 
 

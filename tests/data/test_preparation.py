@@ -106,6 +106,10 @@ def test_places365_is_read_by_its_lists(tmp_path):
     assert read == {"train": [("/a/airfield", b"one"), ("/b/bar", b"second")], "validation": [("/b/bar", b"val")]}
     with pytest.raises(ValueError, match="split 'train' has 2 images, which should be 1,803,460"):
         standard_sets.find("places365", tmp_path)
+    for line in ("v1.jpg 2", "v1.jpg -1", "v1.jpg"):
+        (tmp_path / "places365_val.txt").write_text(f"v0.jpg 1\n{line}\n")
+        with pytest.raises(ValueError, match=f"val.txt, line 2: '{line}' must be .* from 0 to 1; fetch the list"):
+            standard_sets.find("places365", tmp_path, partial=True)
 
 
 def test_imagenet_v2_is_read_by_the_numbers_of_its_folders(tmp_path):

@@ -1,5 +1,6 @@
 import dataclasses
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +9,7 @@ from senet_jax.analysis.curves import plot_curves
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
 from senet_jax.data.bad_images import BadImages
-from senet_jax.training import evaluation, logs
+from senet_jax.training import evaluation, logs, loop
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import train
 from senet_jax.training.parallel import data_mesh
@@ -61,6 +62,16 @@ def test_statistics_of_single_values_are_refused_before_anything_is_compiled(dat
         make_plan(config, dataset)
     config.data.image_size = 64
     make_plan(config, dataset)
+
+
+def test_a_run_does_not_go_on_with_a_smaller_number_of_bad_steps_than_it_has_had(dataset, unchecked_types):
+    state, checkpoints = SimpleNamespace(bad={"count": 3, "step": 0}), SimpleNamespace(latest=20)
+    config = OptimizerConfig(bad_steps=1)
+    message = (
+        r"left out 3 bad steps until its checkpoint of step 20, more than config\.optimizer\.bad_steps, 1; .* 3 to"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        loop._check_numbers(tiny_plan(dataset, optimizer=config), state, checkpoints)
 
 
 @pytest.mark.slow

@@ -1,10 +1,15 @@
 """Errors of a device whose memory is exhausted, by the texts that jax's platforms give."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 
 from senet_jax.config import Experiment, ModelConfig
+from senet_jax.training import evaluation, parallel
 from senet_jax.training.memory import OutOfMemoryError, described, explained
 
 GPU = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 21474836480 bytes.\nMore lines."
@@ -17,12 +22,13 @@ def test_the_message_says_what_is_needed_what_there_is_and_what_to_lower(text):
     assert message == (
         "out of memory: a step of training with config.batch_size 256, 64 images on each of 4 device(s), needs 20.00 "
         "GiB on each device, which has 16.00 GiB; give a smaller config.batch_size, and the learning rate in "
-        f"proportion, or config.model.dtype=bfloat16, or config.model.remat=true ({text.splitlines()[0]})"
+        "proportion, or config.model.dtype=bfloat16, or config.model.remat=true, or config.accumulate=2, with batch "
+        f"normalisation over each part ({text.splitlines()[0]})"
     )
 
 
 def test_advice_that_was_taken_is_not_given_again():
-    config = Experiment(ModelConfig(dtype="bfloat16", remat=True), eval_batch_size=10)
+    config = Experiment(ModelConfig(dtype="bfloat16", remat=True), batch_size=68, eval_batch_size=10)
     assert (
         "does not fit on a device; give a smaller config.batch_size, and the learning rate in proportion (RES"
         in described(TPU, config, False, None, None)
@@ -43,3 +49,19 @@ def test_the_compiler_says_what_a_step_needs_whose_arguments_are_gone():
         raise jax.errors.JaxRuntimeError(GPU)
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), explained(Experiment(), step, arguments):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+
+def test_the_end_of_the_last_evaluation_step_is_explained_too(unchecked_types, monkeypatch):
+    """Steps are waited for one step late, the last one when its sums are read."""
+
+    def exhausted(_):
+        raise jax.errors.JaxRuntimeError(GPU)
+
+    step = jax.jit(lambda variables, batch: {"count": batch})
+    monkeypatch.setattr(evaluation, "make_eval_step", lambda *_: step)
+    monkeypatch.setattr(evaluation.parallel, "evaluated", lambda *_: ([3], 1))
+    monkeypatch.setattr(evaluation.metrics, "means", exhausted)
+    dataset: Any = SimpleNamespace(test=range(3))
+    evaluate = evaluation.make_evaluate(nn.Dense(1), dataset, Experiment(), parallel.data_mesh())
+    with pytest.raises(OutOfMemoryError, match=r"a step of evaluation with config\.eval_batch_size 500"):
+        evaluate({})
