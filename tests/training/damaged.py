@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.faults import DAMAGES, files_of
+from benchmarks.faults.checkpoints import DAMAGES, files_of
 from senet_jax.config import Experiment, ModelConfig
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.state import TrainState

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 import pytest
 from training.damaged import CONFIG, restore, state
 
-from benchmarks.faults import DAMAGES, flip
+from benchmarks.faults.checkpoints import DAMAGES, flip
 from senet_jax.checkpoints import verify, write_manifest
 from senet_jax.config import Experiment, OptimizerConfig
 from senet_jax.training.checkpoints import Checkpoints, SaveError

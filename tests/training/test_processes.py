@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.kills import records
+from benchmarks.faults.runs import records
 from senet_jax.checkpoints import verify
 from senet_jax.commands.command_line import main
 from senet_jax.training import logs, processes

@@ -1,0 +1,1 @@
+"""A campaign of faults with fixed seeds: `python -m benchmarks.faults`."""

@@ -1,0 +1,64 @@
+"""Harms training runs and their checkpoints in every way of the documentation, and prints how they bore it.
+
+    python -m benchmarks.faults [--only=checkpoints,signals] [--kills=50] [--terms=10] [--flips=200] [--output=FILE.csv]
+
+The networks train on the digits. Random numbers have the seed 0. Each row has a fault, its tries, how often all was as
+promised (survived) and how often not (lost), and the median of the seconds to recover: of a run, from the next start of
+the command until its first step is done, with compiled programs kept; of a checkpoint, those of the restore. Rows of
+other faults in the file stay.
+"""
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults import checkpoints, signals
+from benchmarks.faults.runs import Tally
+from senet_jax.bench import report
+from senet_jax.terminal.tables import aligned
+from senet_jax.training.provenance import provenance
+
+_COLUMNS = ("fault", "tries", "survived", "lost", "seconds_to_recover", "seen")
+
+
+def main() -> None:
+    """Prints the table, and writes it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    groups: dict[str, Callable[[Path, Any], Iterator[Tally]]] = {
+        "checkpoints": lambda place, given: checkpoints.campaign(place, given.network, given.flips),
+        "signals": lambda place, given: signals.campaign(place, given.kills, given.terms),
+    }
+    parser.add_argument("--only", default=",".join(groups), help=f"groups of faults: {', '.join(groups)}")
+    parser.add_argument("--network", default="se_resnet20_cifar", help="whose checkpoints are damaged")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--terms", type=int, default=10)
+    parser.add_argument("--flips", type=int, default=200)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for group in arguments.only.split(","):
+        with tempfile.TemporaryDirectory() as directory:
+            for tally in groups[group](Path(directory), arguments):
+                rows.append(tally.row())
+                print(*(f"{name}: {value}" for name, value in tally.row().items() if value != ""), sep=", ", flush=True)
+    print("", *aligned([_COLUMNS, *([str(row[name]) for name in _COLUMNS] for row in rows)], left=(0, 5)), sep="\n")
+    if arguments.output:
+        _write(arguments.output, [row | provenance() for row in rows])
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes the rows in place of those of the same faults."""
+    before: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            before = list(csv.DictReader(file))
+    new = {row["fault"]: row for row in rows}
+    kept = [new.pop(row["fault"], row) for row in before]
+    report.write(path, [*kept, *new.values()], {})
+
+
+if __name__ == "__main__":
+    main()

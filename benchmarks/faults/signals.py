@@ -1,0 +1,136 @@
+"""SIGKILL and SIGTERM at random moments of a run: each restart goes on, and the end is bit-equal."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.faults.runs import (
+    COMPILED,
+    COMPILING,
+    EVALUATED_EVERY,
+    EVERY,
+    Place,
+    Run,
+    Tally,
+    checkpoints,
+    difference,
+    newest,
+)
+
+PHASES = ("starting", "compiling", "training", "evaluating", "saving")
+_LONGEST = {"starting": 4.0, "compiling": 4.0, "training": 1.5, "evaluating": 0.3, "saving": 0.06}
+"""Longest time in seconds from the beginning of a phase to the signal."""
+_STEPS_OF_A_TRY = 40
+_HARMED = "harmed"
+
+
+@dataclass
+class _Try:
+    """A signal that was sent, before the next start shows how it was borne."""
+
+    tally: Tally
+    logged: int
+    """Newest step in the log."""
+    saved: int
+    """Step of the newest complete checkpoint."""
+    bad: str = ""
+
+
+def campaign(directory: Path, kills: int, terms: int) -> Iterator[Tally]:
+    """Yields a tally for each signal and phase, after one run that bore all signals, one after the other."""
+    draw = random.Random(0)
+    number = {signal.SIGKILL: kills, signal.SIGTERM: terms}
+    moments = [(signum, PHASES[index % len(PHASES)]) for signum, count in number.items() for index in range(count)]
+    tallies = {moment: Tally(f"{moment[0].name} while {moment[1]}") for moment in dict.fromkeys(moments)}
+    draw.shuffle(moments)
+    place = Place(directory, max(3 * EVERY, _STEPS_OF_A_TRY * len(moments)))
+    whole, tries = place.whole(), _Tries(place)
+    for signum, phase in moments:
+        tries.harm(tallies[signum, phase], signum, phase, draw)
+    last = place.start(_HARMED)
+    last.end()
+    tries.judge(last)
+    wrong = f"status {last.status}" if last.status else difference(whole, directory / _HARMED)
+    for each in tries.sent:
+        each.tally.count(not each.bad)
+        each.tally.seen = each.tally.seen or each.bad
+    for (signum, _), tally in tallies.items():
+        if wrong:
+            tally.lose(wrong)
+        elif not tally.lost:
+            said = f"saves and ends within {tries.most_seconds:.1f} s"
+            if signum == signal.SIGKILL:
+                said = f"at most {tries.most_again} steps computed again, with a checkpoint every {EVERY}"
+            tally.seen = f"bit-equal arrays and log; {said}"
+        yield tally
+
+
+class _Tries:
+    """The signals that one run has borne."""
+
+    def __init__(self, place: Place):
+        self.sent: list[_Try] = []
+        self.most_again = 0
+        """Most steps that a restart computed again."""
+        self.most_seconds = 0.0
+        """Most seconds from a SIGTERM to the end of the process."""
+        self._place, self._workdir = place, place.directory / _HARMED
+        self._pending: list[_Try] = []
+
+    def harm(self, tally: Tally, signum: signal.Signals, phase: str, draw: random.Random) -> None:
+        """Starts the run, and sends the signal in that phase. Raises RuntimeError if the run ends before."""
+        cold = {"JAX_COMPILATION_CACHE_DIR": str(self._place.directory / f"cold{len(self.sent)}")}
+        run = self._place.start(_HARMED, **(cold if phase == "compiling" else {}))
+        run.wait_until(lambda: _reached(run, phase))
+        time.sleep(draw.uniform(0, _LONGEST[phase]))
+        if run.process.poll() is not None:
+            raise RuntimeError(f"the run ended before the last signal:\n{run.output}")
+        each = _Try(tally, newest(self._workdir)[1], (checkpoints(self._workdir) or [0])[-1])
+        seconds = run.end(signum)
+        self.judge(run, warm=phase != "compiling")
+        if signum == signal.SIGTERM:
+            self.most_seconds = max(self.most_seconds, seconds)
+            each.bad = _stopped_badly(run)
+            each.saved = (checkpoints(self._workdir) or [0])[-1]
+        self.sent.append(each)
+        self._pending.append(each)
+
+    def judge(self, run: Run, *, warm: bool = True) -> None:
+        """Judges the signals before this start by where it went on; nothing if it was ended before it came to that."""
+        went_on, first = run.went_on_after(), run.seconds_to(COMPILED)
+        if went_on is None and run.seconds_to(COMPILING) is None:
+            return
+        for each in self._pending:
+            self.most_again = max(self.most_again, each.logged - (went_on or 0))
+            if (went_on or 0) < each.saved:
+                each.bad = each.bad or f"went on after step {went_on}, and step {each.saved} was saved"
+            if first is not None and warm:
+                each.tally.seconds.append(first)
+        self._pending = []
+
+
+def _reached(run: Run, phase: str) -> bool:
+    if phase == "starting":
+        return True
+    if phase == "compiling":
+        return run.seconds_to(COMPILING) is not None
+    if run.seconds_to(COMPILED) is None:
+        return False
+    split, step = newest(run.workdir)
+    if phase == "evaluating":
+        return split == "train" and step % EVALUATED_EVERY == 0
+    if phase == "saving":
+        return any("tmp" in path.name for path in (run.workdir / "checkpoints").glob("*"))
+    return True
+
+
+def _stopped_badly(run: Run) -> str:
+    """Returns how the end after SIGTERM is not that of the documentation; "" if it is."""
+    if run.seconds_to(COMPILING) is None and run.status == -signal.SIGTERM:
+        return ""  # Before the first step there is nothing to save.
+    if run.status != 128 + signal.SIGTERM:
+        return f"status {run.status} after SIGTERM"
+    return "" if "stopped by SIGTERM after step" in run.output or "stopped;" in run.output else "it says nothing"
