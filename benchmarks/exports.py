@@ -1,40 +1,59 @@
-"""Tries the export of networks: `python -m benchmarks.exports --output=exports.csv [--format=onnx] [PATTERN...]`.
+"""Tries the export of networks: `python -m benchmarks.exports --format=stablehlo|onnx|tflite --output=FILE.csv`.
 
-By default every network of the registry is written as StableHLO; with --format=onnx, one of each family as ONNX. The
-images are small, the parameters random, and each file is compared with JAX for batches of 1 and 3. The row of a network
-says the largest difference over the largest logit, or the fault.
+One network of each family is written for small images, with random parameters, and run for batches of 1 and 3: its row
+has the largest difference to JAX over the largest logit, or the fault. As StableHLO, every other network of the
+registry is lowered for all platforms and read back, not run. The rows of other formats, whose packages need
+environments of their own, stay in the file. Patterns such as "se_vgg*" choose networks.
 """
 
 import argparse
 import csv
 import fnmatch
+import json
 import tempfile
 import warnings
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 from senet_jax import create_model, list_models
 from senet_jax.config import ModelConfig
+from senet_jax.export.stablehlo import PLATFORMS
+from senet_jax.modules.conv import with_xla_convolutions
+from senet_jax.training.provenance import provenance
 from senet_jax.weights import Preprocessing
 from senet_jax.weights.source import Loaded
 
 _FAMILIES = [
-    "se_resnet18", "timm/resnext50_32x4d", "timm/seresnet18", "timm/seresnet33ts", "timm/ecaresnet26t",
-    "timm/seresnetaa50d", "se_bn_inception", "se_inception_resnet_v2", "se_vgg11", "se_mobilenet", "se_shufflenet",
-    "se_preact_resnet20_cifar", "se_wrn16_8_cifar", "se_shake26_2x32d_cifar", "se_resnet20_cifar", "senet154",
+    "se_resnet18", "se_resnet50", "se_resnext26_32x4d", "senet154", "se_bn_inception", "se_inception_resnet_v2",
+    "se_vgg11", "se_mobilenet", "se_shufflenet", "se_resnet20_cifar", "se_preact_resnet20_cifar", "se_wrn16_8_cifar",
+    "se_shake26_2x32d_cifar", "nvidia/se_resnext101_32x4d", "timm/seresnet18", "timm/resnext50_32x4d",
+    "timm/seresnet33ts", "timm/ecaresnet26t", "timm/seresnetaa50d", "timm/legacy_seresnext26_32x4d",
+    "timm/mobilenetv1_100",
 ]  # fmt: skip
+_PACKAGES = {
+    "stablehlo": ("jax",),
+    "onnx": ("jax2onnx", "onnxruntime"),
+    "tflite": ("litert-converter", "ai-edge-litert"),
+}
+
+
+def _network(name: str) -> tuple[Any, Any, Any]:
+    """Returns the network for ten classes, the shape of one image, and those of its variables."""
+    size = 224 if "vgg" in name else 96 if "inception" in name else 32
+    network, images = create_model(name, 10), jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    return network, images, jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), images)
 
 
 def _loaded(name: str) -> Loaded:
-    """The network for ten classes with random variables: kernels of unit gain, scales near 1, all else near 0."""
-    size = 224 if "vgg" in name else 96 if "inception" in name else 32
-    network, random = create_model(name, 10), np.random.default_rng(0)
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    shapes = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, train=False), images)
+    """The network with random variables: kernels of unit gain, scales near 1, all else near 0."""
+    (network, images, shapes), random = _network(name), np.random.default_rng(0)
 
     def fill(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         kind = path[-1].key
@@ -43,38 +62,73 @@ def _loaded(name: str) -> Loaded:
         return (random.uniform(-0.1, 0.1, leaf.shape) + (kind in ("scale", "var"))).astype(np.float32)
 
     variables = jax.tree.map_with_path(fill, shapes)
-    return Loaded(network, variables, Preprocessing(size), (), ModelConfig(name), "random")
+    return Loaded(network, variables, Preprocessing(images.shape[1]), (), ModelConfig(name), "random")
+
+
+def _lower(name: str) -> None:
+    """Lowers the network for any batch, with variables as arguments. Raises ValueError if it is another one after."""
+    network, images, shapes = _network(name)
+    (batch,) = export.symbolic_shape("n")
+    xla = with_xla_convolutions(network)
+    apply = jax.jit(lambda variables, images: xla.apply(variables, images, train=False))
+    exported = export.export(apply, platforms=PLATFORMS)(shapes, images.update(shape=(batch, *images.shape[1:])))
+    read = export.deserialize(exported.serialize())
+    if (found := [str(each) for each in read.out_avals]) != ["float32[n,10]"] or read.platforms != PLATFORMS:
+        raise ValueError(f"read back, it returns {found} on {read.platforms}")
+
+
+def _row(name: str, form: str, write: Callable[..., float]) -> dict[str, str]:
+    row = {"network": name, "format": form, "difference": "", "mebibytes": "", "fault": ""}
+    try:
+        with warnings.catch_warnings(action="ignore"), tempfile.TemporaryDirectory() as directory:
+            if name in _FAMILIES:
+                path = Path(directory, "network")
+                row["difference"] = f"{write(path, _loaded(name), normalise=True):.1e}"
+                row["mebibytes"] = f"{path.stat().st_size / 2**20:.1f}"
+            else:
+                _lower(name)
+    except ValueError as error:
+        row["fault"] = " ".join(str(error).split())[:200]
+    jax.clear_caches()
+    return row
+
+
+def _writer(form: str) -> Callable[..., float]:
+    if form == "onnx":
+        from senet_jax.export.onnx import write_onnx
+
+        return write_onnx
+    if form == "tflite":
+        from senet_jax.export.tflite import write_tflite
+
+        return write_tflite
+    from senet_jax.export.stablehlo import write_stablehlo
+
+    return write_stablehlo
 
 
 def main() -> None:
     """Writes the table, row by row, and says each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("patterns", nargs="*")
-    parser.add_argument("--format", choices=("stablehlo", "onnx"), default="stablehlo")
+    parser.add_argument("patterns", nargs="*", default=["*"])
+    parser.add_argument("--format", choices=_PACKAGES, default="stablehlo")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
-    if given.format == "onnx":
-        from senet_jax.export.onnx import write_onnx as write
-    else:
-        from senet_jax.export.stablehlo import write_stablehlo as write
-    names = _FAMILIES if given.format == "onnx" else list_models()
-    if given.patterns:
-        names = [name for name in list_models() if any(fnmatch.fnmatch(name, each) for each in given.patterns)]
-    with given.output.open("w") as file, tempfile.TemporaryDirectory() as directory:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["network", "format", "difference", "mebibytes", "fault"])
-        for name in names:
-            path = Path(directory, "network")
-            try:
-                with warnings.catch_warnings(action="ignore"):
-                    difference = write(path, _loaded(name), normalise=True)
-                row = [name, given.format, f"{difference:.1e}", f"{path.stat().st_size / 2**20:.1f}", ""]
-            except ValueError as error:
-                row = [name, given.format, "", "", " ".join(str(error).split())[:200]]
-            writer.writerow(row)
-            file.flush()
-            jax.clear_caches()
-            print(*row, flush=True)
+    rows: list[dict[str, Any]] = []
+    if given.output.exists():
+        with given.output.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["format"] != given.format]
+    versions = {name: metadata.version(name) for name in _PACKAGES[given.format]}
+    known = {name: value for name, value in provenance().items() if name in ("commit", "command", "hardware")}
+    known["versions"] = json.dumps(versions)
+    for name in list_models() if given.format == "stablehlo" else _FAMILIES:
+        if any(fnmatch.fnmatch(name, pattern) for pattern in given.patterns):
+            rows.append(_row(name, given.format, _writer(given.format)) | known)
+            print(*list(rows[-1].values())[:5], flush=True)
+            with given.output.open("w", newline="") as file:
+                writer = csv.DictWriter(file, rows[-1], lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
 
 
 if __name__ == "__main__":

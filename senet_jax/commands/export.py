@@ -11,16 +11,20 @@ from senet_jax.files import replaced
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import print_table
 
-_FORMATS = {"stablehlo": ("flatbuffers",), "onnx": ("jax2onnx", "onnxruntime")}
+_FORMATS = {
+    "stablehlo": ("flatbuffers",),
+    "onnx": ("jax2onnx", "onnxruntime"),
+    "tflite": ("litert_converter", "ai_edge_litert"),
+}
 """Packages that each format needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(SourceOptions):
-    """Writes a trained network as StableHLO or ONNX for images of its size and any batch, and checks it against JAX."""
+    """Writes a trained network as a file for images of its size and any batch, and checks it against JAX."""
 
-    format: Literal["stablehlo", "onnx"]
-    """Format of the file; stablehlo: for cpu, cuda and tpu in one file."""
+    format: Literal["stablehlo", "onnx", "tflite"]
+    """Format of the file; stablehlo: for cpu, cuda and tpu in one file; tflite: for LiteRT."""
     output: File
     """Name of a new file."""
     normalise: bool = False
@@ -33,7 +37,9 @@ def prepare(request: Request) -> Callable[[], None]:
     kind, output, normalise = options.format, options.output, options.normalise
     for package in _FORMATS[kind]:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(f"--format={kind} needs {package}, which is not installed: pip install {package}")
+            raise ValueError(
+                f"--format={kind} needs {package}, which is not installed: pip install {package.replace('_', '-')}"
+            )
     check_new(output)
     loaded = options.load(options.weights)
 
@@ -62,6 +68,10 @@ def _writer(kind: str) -> Callable[..., float]:
         from senet_jax.export.onnx import write_onnx
 
         return write_onnx
+    if kind == "tflite":
+        from senet_jax.export.tflite import write_tflite
+
+        return write_tflite
     from senet_jax.export.stablehlo import write_stablehlo
 
     return write_stablehlo

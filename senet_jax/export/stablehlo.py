@@ -22,11 +22,15 @@ def to_stablehlo(loaded: Loaded, *, normalise: bool) -> bytearray:
     With `normalise` the images are pixels in [0, 255]; otherwise they are normalised before. The size of the images is
     that of `loaded.preprocessing`. `jax.export.deserialize(file.read()).call(images)` runs it.
     """
+    return export_network(loaded, normalise=normalise, platforms=PLATFORMS).serialize()
+
+
+def export_network(loaded: Loaded, *, normalise: bool, platforms: tuple[str, ...]) -> export.Exported:
+    """Returns the network as `to_stablehlo` describes it, before it is made to bytes."""
     images, size = loaded.preprocessing, loaded.preprocessing.image_size
     (batch,) = export.symbolic_shape("n")
     shape = jax.ShapeDtypeStruct((batch, size, size, images.channels), jnp.float32)
-    exported = export.export(jax.jit(logits(loaded, normalise=normalise)), platforms=PLATFORMS)(shape)
-    return exported.serialize()
+    return export.export(jax.jit(logits(loaded, normalise=normalise)), platforms=platforms)(shape)
 
 
 def logits(loaded: Loaded, *, normalise: bool) -> Any:

@@ -46,10 +46,10 @@ def test_a_file_that_differs_is_not_left(weights, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--format=tflite --output=a", "--format is 'tflite'; it must be one of stablehlo, onnx"),
+        ("--format=tflit --output=a", "--format is 'tflit'; it must be one of stablehlo, onnx, tflite"),
         ("--format=stablehlo --output=a.safetensors", "'a.safetensors', which exists already"),
         ("--format=stablehlo --output=x/a", "there is no directory 'x'"),
-        ("--output=a", "export needs --format=stablehlo|onnx: Format of the file"),
+        ("--output=a", "export needs --format=stablehlo|onnx|tflite: Format of the file"),
     ],
 )
 def test_invalid_flags_are_refused(words, message, weights, capsys):
