@@ -250,7 +250,8 @@ class InitConfig:
     initial values."""
     head: Literal["auto", "keep", "new"] = "auto"
     """Last layer: "keep" that of the weights, which must have the dataset's classes; "new": random values; "auto":
-    "keep" if number and names of the classes are the dataset's, else "new"."""
+    "keep" if number and names of the classes are the dataset's, else "new". A thousand classes without names are
+    taken for ImageNet's, others without names for the dataset's. The run says and records it."""
     preprocessing: Literal["weights", "normalisation", "config"] = "weights"
     """Preprocessing of the images: "weights": size, crop, interpolation, mean and std of the weights, "normalisation":
     their mean and std alone, "config": that of config.data. A run records what it found, as "config"."""

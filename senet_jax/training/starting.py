@@ -12,7 +12,7 @@ from senet_jax.inherited import PREPROCESSING, with_preprocessing
 from senet_jax.models import Network
 from senet_jax.models.insert_se import insert_se
 from senet_jax.training import random
-from senet_jax.weights import runs
+from senet_jax.weights import imagenet, runs
 from senet_jax.weights.load import classes, to_variables
 from senet_jax.weights.source import read_source
 
@@ -57,18 +57,10 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
     try:
         file, class_names, said, preprocessing = read_source(init.weights)
         plain = network.clone(attention=None) if init.insert_se else network
-        given = classes(plain, file)
-        same = given == dataset.num_classes and class_names in ((), tuple(dataset.class_names))
-        if init.head == "keep" and not same:
-            theirs = f": {', '.join(class_names[:5])}" if class_names else ""
-            raise ValueError(
-                f"config.init.head is 'keep', but the weights are of {given} classes{theirs}, and the dataset has "
-                f"{dataset.num_classes}: {', '.join(dataset.class_names[:5])}; take 'new' or 'auto'"
-            )
-        keeps = same and init.head != "new"
+        keeps, reason = _keeps_head(init.head, classes(plain, file), class_names, dataset)
         key = random.stream(config.seed, "init")
         variables = to_variables(plain, file, head=keeps, key=key, channels=dataset.channels)
-        said += ", its last layer included" if keeps else ", with a new last layer"
+        said += f", {'its last layer included' if keeps else 'with a new last layer'} ({reason})"
         if init.insert_se:
             size = config.data.image_size
             images = jax.ShapeDtypeStruct((1, size, size, dataset.channels), jnp.float32)
@@ -82,3 +74,31 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
     ours = runs.preprocessing(config, dataset.channels)
     same = "as the weights were trained with" if ours == theirs else f"the weights were trained with {theirs}"
     return Start(variables, said, f"images: {ours}; {same}")
+
+
+def _keeps_head(head: str, given: int, class_names: tuple[str, ...], dataset: Dataset) -> tuple[bool, str]:
+    """Returns whether the last layer of weights of `given` classes is kept, and the reason.
+
+    A thousand classes without names are ImageNet's, as for `senet_jax.load`; other numbers are trusted. Raises
+    ValueError if it is to be kept and its classes are not the dataset's, as far as their names are known.
+    """
+    theirs = class_names or (imagenet.class_names() if given == 1000 and head == "auto" else ())
+    pairs = enumerate(zip(theirs, dataset.class_names, strict=False))
+    differ = next((pair for pair in pairs if len({imagenet.described(name) for name in pair[1]}) > 1), None)
+    if head == "new":
+        return False, "as configured"
+    if given != dataset.num_classes:
+        reason = f"theirs is of {given:,} classes, and the dataset has {dataset.num_classes:,}"
+    elif differ:
+        reason = f"class {differ[0]} of theirs is {differ[1][0]!r}, and the dataset's is {differ[1][1]!r}"
+    elif theirs:
+        return True, "its classes are the dataset's"
+    else:
+        return True, f"its {given:,} classes have no names and are taken for the dataset's"
+    if head == "keep":
+        known = f": {', '.join(theirs[:5])}" if theirs else ""
+        raise ValueError(
+            f"config.init.head is 'keep', but the weights are of {given} classes{known}, and the dataset has "
+            f"{dataset.num_classes}: {', '.join(dataset.class_names[:5])}; take 'new' or 'auto'"
+        )
+    return False, reason

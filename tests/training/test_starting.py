@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -10,8 +11,8 @@ from senet_jax.config import DataConfig, Experiment, InitConfig, ModelConfig
 from senet_jax.data import open_dataset
 from senet_jax.training.loop import train
 from senet_jax.training.plan import make_plan
-from senet_jax.training.starting import read_start
-from senet_jax.weights import Preprocessing, save_weights
+from senet_jax.training.starting import _keeps_head, read_start
+from senet_jax.weights import Preprocessing, imagenet, save_weights
 from senet_jax.weights.configured import build_model
 from senet_jax.workdir import INIT
 
@@ -62,7 +63,7 @@ def test_a_plain_network_gets_its_blocks_and_computes_the_same(dataset, weights)
         for network, variables in ((network, variables), (plain.network, plain.variables))
     )
     np.testing.assert_array_equal(given, expected)
-    assert said.endswith("its last layer included, with SE blocks put in")
+    assert said.endswith("its last layer included (its classes are the dataset's), with SE blocks put in")
     assert "plain.safetensors, SHA-256 " in said
 
 
@@ -84,6 +85,21 @@ def test_the_last_layer_is_new_if_the_classes_are_others(dataset, weights):
         np.testing.assert_array_equal(given["stem"]["conv"]["kernel"], loaded["stem"]["conv"]["kernel"])
     with pytest.raises(ValueError, match="'keep', but the weights are of 2 classes: cat, dog, and the dataset has 10"):
         head(fewer, head="keep")
+
+
+def test_classes_without_names_are_imagenets_if_they_are_a_thousand(dataset):
+    numbers = {name: f"tench{i}" for i, name in enumerate(imagenet.wordnet_numbers())}
+    reasons = {}
+    for said, names in (("ImageNet", tuple(numbers)), ("names", imagenet.class_names()), ("others", numbers.values())):
+        thousand = dataclasses.replace(dataset, num_classes=1000, class_names=tuple(names))
+        reasons[said] = [_keeps_head(head, 1000, (), thousand) for head in ("auto", "keep")]
+    own = "its classes are the dataset's"
+    trusted = "its 1,000 classes have no names and are taken for the dataset's"
+    assert reasons["ImageNet"] == reasons["names"] == [(True, own), (True, trusted)]
+    other = "class 0 of theirs is 'tench, Tinca tinca', and the dataset's is 'tench0'"
+    assert reasons["others"] == [(False, other), (True, trusted)]
+    assert _keeps_head("auto", 10, (), dataset) == (True, trusted.replace("1,000", "10"))
+    assert _keeps_head("auto", 9, (), dataset) == (False, "theirs is of 9 classes, and the dataset has 10")
 
 
 def test_weights_that_do_not_fit_are_one_error(dataset, weights, tmp_path):
