@@ -50,7 +50,7 @@ class EfficientChannelAttention(Attention):
         dtype = self.gates_dtype(x)
         kernel_size = self.kernel_size or int((math.log2(x.shape[-1]) + 1) / 2) | 1
         conv = nn.Conv(1, kernel_size, use_bias=False, dtype=dtype, param_dtype=self.param_dtype, name="conv")
-        return ops.scale(x, self.gates(conv(ops.squeeze(x)[..., None])[..., 0]))
+        return ops.scale(x, self.gates(jnp.squeeze(conv(ops.squeeze(x)[..., None]), -1)))
 
 
 class SpatialChannelSqueezeExcite(ReducingAttention):
@@ -161,7 +161,7 @@ class GlobalContext(ReducingAttention):
         weights = nn.softmax(context(x), axis=(-3, -2))
         activation = self.chosen("activation")
         y = self.excite(
-            jnp.einsum("...hwc,...hw->...c", x, weights[..., 0]),
+            jnp.einsum("...hwc,...hw->...c", x, jnp.squeeze(weights, -1)),
             types["dtype"],
             activation=lambda hidden: activation(norm(hidden)),
             gate=self.gates if self.fuse == "scale" else _identity,

@@ -58,7 +58,7 @@ class ResidualBlock(nn.Module):
         branch = self.recalibrate(branch, "standard")
         drop = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)
         if isinstance(branch, ops.Normalised):
-            branch = branch.scale(drop(jnp.ones((x.shape[0], 1, 1, 1), branch.factor.dtype))[:, 0, 0])
+            branch = branch.scale(jnp.squeeze(drop(jnp.ones((x.shape[0], 1, 1, 1), branch.factor.dtype)), (1, 2)))
         else:
             branch = drop(branch)
         shortcut = self.recalibrate(self.shortcut(x, branch.shape[-1], train=train), "identity")
@@ -121,7 +121,8 @@ class ResidualBlock(nn.Module):
         if train or size > 1 or not attends or not isinstance(norm, BatchNorm) or not norm.fuses():
             return normalised(norm, y, train=train)
         # A 1x1 convolution commutes with the mean, and there are fewer channels before it.
-        return norm.normalise_lazily(y, train=False, x_mean=conv(ops.squeeze(x)[:, None, None])[:, 0, 0])
+        means = jnp.squeeze(conv(ops.squeeze(x)[:, None, None]), (1, 2))  # An index gathers in a batch of any size.
+        return norm.normalise_lazily(y, train=False, x_mean=means)
 
 
 class BasicBlock(ResidualBlock):
