@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults import checkpoints, signals
+from benchmarks.faults import checkpoints, disks, parts, signals
 from benchmarks.faults.runs import Tally
 from senet_jax.bench import report
 from senet_jax.terminal.tables import aligned
@@ -30,12 +30,15 @@ def main() -> None:
     groups: dict[str, Callable[[Path, Any], Iterator[Tally]]] = {
         "checkpoints": lambda place, given: checkpoints.campaign(place, given.network, given.flips),
         "signals": lambda place, given: signals.campaign(place, given.kills, given.terms),
+        "disks": lambda place, given: disks.campaign(place, given.tries),
+        "parts": lambda place, given: parts.campaign(place, given.tries),
     }
     parser.add_argument("--only", default=",".join(groups), help=f"groups of faults: {', '.join(groups)}")
     parser.add_argument("--network", default="se_resnet20_cifar", help="whose checkpoints are damaged")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--terms", type=int, default=10)
     parser.add_argument("--flips", type=int, default=200)
+    parser.add_argument("--tries", type=int, default=3, help="of each fault of disks and parts")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []

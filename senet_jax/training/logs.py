@@ -1,13 +1,14 @@
 """Logs of a run: `metrics.jsonl`, TensorBoard event files, and the terminal."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from senet_jax.files import line_of, read_records, write_records
+from senet_jax.training.events import Events
 from senet_jax.workdir import METRICS
 
 
@@ -19,7 +20,7 @@ class Logs:
         kept = [record for record in read(workdir) if record["step"] <= start]
         write_records(workdir / METRICS, kept)
         self._file = (workdir / METRICS).open("a")
-        self._events = SummaryWriter(str(workdir), purge_step=start + 1, flush_secs=10)
+        self._events = Events(workdir, start)
         self._steps_per_epoch = steps_per_epoch
         self._start, self._total = start, total
         self._bar: tqdm | None = None
@@ -42,7 +43,7 @@ class Logs:
         self._file.write(line_of({"split": split, "step": step, "epoch": round(epoch, 4), **values}))
         self._file.flush()
         for name, value in values.items():
-            self._events.add_scalar(f"{split}/{name}", value, step)
+            self._events.write(f"{split}/{name}", value, step)
         line = f"loss {values['loss']:.4f}, accuracy {values['accuracy']:7.2%}"
         if "images_per_second" in values:
             line += f", {values['images_per_second']:,.0f} images/s"
@@ -67,8 +68,8 @@ class Logs:
         """Closes the files, and removes the progress bar."""
         if self._bar is not None:
             self._bar.close()
-        self._events.close()
-        self._file.close()
+        with closing(self._file):
+            self._events.close()
 
 
 class NoLogs:

@@ -1,6 +1,10 @@
+import errno
 import json
 
-from senet_jax.training import logs
+import pytest
+from tensorboardX.event_file_writer import EventsWriter
+
+from senet_jax.training import events, logs
 from senet_jax.training.logs import Logs
 
 VALUES = {"loss": 0.5, "accuracy": 0.875}
@@ -53,16 +57,31 @@ def test_a_restart_drops_records_after_its_checkpoint_and_a_line_cut_short(tmp_p
 
 
 def test_tensorboard_reads_the_values(tmp_path):
-    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-    writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
+    writer = Logs(tmp_path, start=4, total=20, steps_per_epoch=8)
     writer.write("test", 8, VALUES)
     writer.close()
     data = next(tmp_path.glob("events.out.tfevents.*")).read_bytes()
-    events, position = [], 0
+    found, position = [], 0
     while position < len(data):  # A record is its length (8 bytes), a checksum (4), the event, a checksum (4).
         length = int.from_bytes(data[position : position + 8], "little")
-        events.append(Event.FromString(data[position + 12 : position + 12 + length]))
+        found.append(Event.FromString(data[position + 12 : position + 12 + length]))
         position += length + 16
-    values = {value.tag: (event.step, value.simple_value) for event in events for value in event.summary.value}
+    values = {value.tag: (event.step, value.simple_value) for event in found for value in event.summary.value}
     assert values == {"test/loss": (8, 0.5), "test/accuracy": (8, 0.875)}
+    assert [event.step for event in found if event.session_log.status == SessionLog.START] == [5]  # Later ones go.
+
+
+def test_a_disk_that_takes_no_events_is_an_error_and_nothing_waits(tmp_path, monkeypatch):
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(EventsWriter, "flush", full)
+    monkeypatch.setattr(events, "_SECONDS", 0.0)
+    writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
+    for step in range(20):
+        with pytest.raises(OSError, match="No space left"):
+            writer.write("train", step, VALUES)
+    with pytest.raises(OSError, match="No space left"):
+        writer.close()
