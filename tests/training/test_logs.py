@@ -77,11 +77,11 @@ def test_a_disk_that_takes_no_events_is_an_error_and_nothing_waits(tmp_path, mon
     def full(self):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(EventsWriter, "flush", full)
-    monkeypatch.setattr(events, "_SECONDS", 0.0)
     writer = Logs(tmp_path, start=0, total=20, steps_per_epoch=8)
-    for step in range(20):
-        with pytest.raises(OSError, match="No space left"):
-            writer.write("train", step, VALUES)
-    with pytest.raises(OSError, match="No space left"):
-        writer.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(EventsWriter, "flush", full)
+        patch.setattr(events, "_SECONDS", 0.0)
+        for step in range(20):
+            with pytest.raises(OSError, match="No space left"):
+                writer.write("train", step, VALUES)
+    writer.close()
