@@ -41,19 +41,21 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=3, help="of each fault of disks and parts")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    all_rows: list[dict[str, Any]] = []
     for group in arguments.only.split(","):
+        rows: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory() as directory:
             for tally in groups[group](Path(directory), arguments):
                 rows.append(tally.row())
                 print(*(f"{name}: {value}" for name, value in tally.row().items() if value != ""), sep=", ", flush=True)
-    print("", *aligned([_COLUMNS, *([str(row[name]) for name in _COLUMNS] for row in rows)], left=(0, 5)), sep="\n")
-    if arguments.output:
-        _write(arguments.output, [row | provenance() for row in rows])
+        if arguments.output:
+            _write(arguments.output, [row | provenance() for row in rows])
+        all_rows += rows
+    print("", *aligned([_COLUMNS, *([str(row[name]) for name in _COLUMNS] for row in all_rows)], left=(0, 5)), sep="\n")
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes the rows in place of those of the same faults."""
+    """Writes the rows, in place of those of the same faults."""
     before: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="") as file:

@@ -23,7 +23,7 @@ from benchmarks.faults.runs import (
 PHASES = ("starting", "compiling", "training", "evaluating", "saving")
 _LONGEST = {"starting": 4.0, "compiling": 4.0, "training": 1.5, "evaluating": 0.3, "saving": 0.06}
 """Longest time in seconds from the beginning of a phase to the signal."""
-_STEPS_OF_A_TRY = 40
+_STEPS_OF_A_TRY = 20
 _HARMED = "harmed"
 
 
@@ -49,7 +49,8 @@ def campaign(directory: Path, kills: int, terms: int) -> Iterator[Tally]:
     place = Place(directory, max(3 * EVERY, _STEPS_OF_A_TRY * len(moments)))
     whole, tries = place.whole(), _Tries(place)
     for signum, phase in moments:
-        tries.harm(tallies[signum, phase], signum, phase, draw)
+        if not tries.harm(tallies[signum, phase], signum, phase, draw):
+            break
     last = place.start(_HARMED)
     last.end()
     tries.judge(last)
@@ -80,14 +81,14 @@ class _Tries:
         self._place, self._workdir = place, place.directory / _HARMED
         self._pending: list[_Try] = []
 
-    def harm(self, tally: Tally, signum: signal.Signals, phase: str, draw: random.Random) -> None:
-        """Starts the run, and sends the signal in that phase. Raises RuntimeError if the run ends before."""
+    def harm(self, tally: Tally, signum: signal.Signals, phase: str, draw: random.Random) -> bool:
+        """Starts the run, and sends the signal in that phase; returns False if the run ends before."""
         cold = {"JAX_COMPILATION_CACHE_DIR": str(self._place.directory / f"cold{len(self.sent)}")}
         run = self._place.start(_HARMED, **(cold if phase == "compiling" else {}))
         run.wait_until(lambda: _reached(run, phase))
         time.sleep(draw.uniform(0, _LONGEST[phase]))
         if run.process.poll() is not None:
-            raise RuntimeError(f"the run ended before the last signal:\n{run.output}")
+            return False
         each = _Try(tally, newest(self._workdir)[1], (checkpoints(self._workdir) or [0])[-1])
         seconds = run.end(signum)
         self.judge(run, warm=phase != "compiling")
@@ -97,6 +98,7 @@ class _Tries:
             each.saved = (checkpoints(self._workdir) or [0])[-1]
         self.sent.append(each)
         self._pending.append(each)
+        return True
 
     def judge(self, run: Run, *, warm: bool = True) -> None:
         """Judges the signals before this start by where it went on; nothing if it was ended before it came to that."""
