@@ -9,6 +9,7 @@ import errno
 import importlib
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             run = command.prepare(request)
         run()
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"\n{program.name()}: stopped", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # The reader of the output, such as `head`, has closed it.
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()

@@ -18,6 +18,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 from tqdm import tqdm
 
+from senet_jax.children import end_with_parent
 from senet_jax.data import images, members
 from senet_jax.data.members import Member
 from senet_jax.files import line_of, read_records, replace_text, replaced, write_records
@@ -120,7 +121,7 @@ def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Itera
     if min(jobs, len(shards)) <= 1:
         yield from zip(shards, map(write_one, shards), strict=True)
         return
-    with ProcessPoolExecutor(min(jobs, len(shards)), mp_context=get_context("spawn")) as executor:
+    with ProcessPoolExecutor(min(jobs, len(shards)), get_context("spawn"), end_with_parent) as executor:
         try:
             writing = {executor.submit(write_one, shard): shard for shard in shards}
             yield from ((writing[future], future.result()) for future in as_completed(writing))

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 import jax
 
 from senet_jax import workdir as workdirs
+from senet_jax.children import end_with_parent
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.data import Dataset, open_dataset
 from senet_jax.inherited import adopted
@@ -84,7 +84,7 @@ class _Worker:
 
 def _serve(connection: Connection, programs: Path, jobs: int, command: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent is interrupted too, and ends this process.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()  # So that the same command can start the same run at once.
     if jobs > 1:
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.3f}")
     keep_programs(programs)
@@ -98,14 +98,6 @@ def _serve(connection: Connection, programs: Path, jobs: int, command: str) -> N
         except StoppedError as stopped:
             print(stopped, flush=True)
             return
-
-
-def _end_with_parent() -> None:
-    """Ends this process when its parent is killed, so that the same command can start the same run at once."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
 
 
 def _train(directory: Path, config: Experiment, command: str) -> bool:

@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from senet_jax.commands.command_line import main, parse
+from senet_jax.training.stopping import handled_by
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("directory")
@@ -60,6 +62,17 @@ def test_a_full_disk_while_a_command_runs_is_one_line(command):
     with pytest.raises(SystemExit) as raised:
         main(["eval", "--workdir=runs/good"])
     assert raised.value.code == "launch.py: error: [Errno 28] No space left on device: 'report/table.csv'"
+
+
+@pytest.mark.parametrize("part", ["prepare", "run"])
+def test_ctrl_c_ends_a_command_in_one_line(command, part, capsys):
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    command.prepare = interrupted if part == "prepare" else lambda request: interrupted
+    with pytest.raises(SystemExit) as raised, handled_by(signal.default_int_handler, [signal.SIGINT]):
+        main(["eval", "--workdir=runs/good"])
+    assert (raised.value.code, capsys.readouterr().err) == (130, "\nlaunch.py: stopped\n")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""Child processes that do not outlive their parent, however it ends."""
+
+import multiprocessing
+import os
+import threading
+
+
+def end_with_parent(*_: int) -> None:
+    """Ends this process, a child of `multiprocessing`, when its parent is gone, even if that was killed.
+
+    The arguments are those that Grain gives to a worker, and are not used.
+    """
+    threading.Thread(target=_wait, daemon=True).start()
+
+
+def _wait() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
