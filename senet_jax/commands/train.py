@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, CountOrZero, Name, Positive
@@ -39,6 +39,8 @@ class Options(CommandOptions):
     """Seconds in which all processes must start."""
     heartbeat_timeout: Positive = 100.0
     """Seconds without a sign of life from a process, after which the others end."""
+    parallelism: Literal["jit", "pmap"] = "jit"
+    """How the step is divided over the devices: "jit" over a mesh of all, or "pmap"; with the same result."""
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -77,7 +79,7 @@ def prepare(request: Request) -> Callable[[], None]:
             print(f"compiled programs are kept in {kept}; JAX_ENABLE_COMPILATION_CACHE=false keeps none")
         try:
             with processes.held_by_first(workdirs.locked(workdir), workdirs.BusyError):
-                train(plan, workdir)
+                train(plan, workdir, parallelism=options.parallelism)
         except (KeyboardInterrupt, StoppedError) as stopped:  # The former before the first step.
             said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
             if processes.is_first():

@@ -45,7 +45,7 @@ class BatchNorm(nn.Module):
         if not train:
             return ops.normalise(x, mean[None], var[None], scale, bias, self.epsilon)
         mean, var = ops.group_moments(x, self.group)
-        self._follow(mean, var, x.size // var.size)
+        self._follow(mean, var, x.shape)
         return ops.normalise(x, mean, var, scale, bias, self.epsilon)
 
     def normalise_lazily(
@@ -57,7 +57,7 @@ class BatchNorm(nn.Module):
             x_mean = ops.squeeze(x) if x_mean is None else x_mean
             return ops.normalise_lazily(x, x_mean, mean, var, scale, bias, self.epsilon)
         normalised, mean, var = ops.batch_normalise(x, scale, bias, self.epsilon, self.group)
-        self._follow(mean, var, x.size // var.size)
+        self._follow(mean, var, x.shape)
         return normalised
 
     def fuses(self) -> bool:
@@ -74,10 +74,12 @@ class BatchNorm(nn.Module):
             self.variable("batch_stats", "var", jnp.ones, (channels,), self.param_dtype).value,
         )
 
-    def _follow(self, mean: Array, var: Array, values: int) -> None:
-        """Updates the running mean and variance; `values` is the number of elements of a channel in each group."""
+    def _follow(self, mean: Array, var: Array, shape: tuple[int, ...]) -> None:
+        """Updates the running mean and variance by those of the groups of a batch of that shape."""
         if self.is_initializing():
             return
+        n, height, width, _ = shape
+        values = ops.group_size(n, self.group) * height * width  # Of a channel in a group.
         if values == 1:
             raise ValueError(
                 f"{'/'.join(self.path) or 'batch normalisation'} has one value for each channel of a statistics group: "

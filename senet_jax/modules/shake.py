@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.residual import ResidualBlock
+from senet_jax.ops import divided
 from senet_jax.ops.shake import shake
 from senet_jax.typing import Array
 
@@ -34,7 +35,8 @@ class ShakeBlock(ResidualBlock):
         first, second = (self.one_branch(x, number, train=train) for number in (1, 2))
         if not train:
             return (first + second) / 2
-        forward, backward = jax.random.uniform(self.make_rng("dropout"), (2, x.shape[0]))
+        weights = jax.random.uniform(self.make_rng("dropout"), (2, x.shape[0] * divided.parts()))
+        forward, backward = divided.own(weights, axis=1)
         return shake(first, second, forward, jnp.full_like(backward, 0.5) if self.even_backward else backward)
 
     def one_branch(self, x: Array, number: int, *, train: bool) -> Array:

@@ -1,6 +1,6 @@
 """Pure functions of arrays, on jax alone: the mathematics of the networks."""
 
-from senet_jax.ops.batch_norm import group_moments, normalise
+from senet_jax.ops.batch_norm import group_moments, group_size, normalise
 from senet_jax.ops.convolution import convolution
 from senet_jax.ops.lazy_norm import Normalised, activate, batch_normalise, moments, normalise_lazily
 from senet_jax.ops.pooling import max_pool
@@ -31,6 +31,7 @@ __all__ = [
     "excite",
     "gather",
     "group_moments",
+    "group_size",
     "largest",
     "max_pool",
     "moments",

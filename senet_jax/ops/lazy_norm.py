@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from senet_jax.ops.batch_norm import split
+from senet_jax.ops.batch_norm import combined, group_size, over_pieces, split
 from senet_jax.ops.no_cse import no_cse
 from senet_jax.typing import Array, Float
 
@@ -108,14 +108,17 @@ def batch_normalise(
 ) -> tuple[Normalised, Float[Array, "groups c"], Float[Array, "groups c"]]:
     """Returns y normalised by the statistics of each group of successive examples, and their mean and biased variance.
 
-    If `group` is None, the whole batch is one group. Raises ValueError if the group does not divide the batch.
+    If `group` is None, the whole batch is one group. If the batch is `divided`, a group that reaches over devices has
+    a row for each piece of it in the own part. Raises ValueError if the group does not divide the batch.
     """
+    size = group_size(y.shape[0], group)
     y, of_examples = moments(y)
     pivots, offsets, variances = (split(x, group) for x in of_examples)
-    pivot = pivots[:, :1]
+    pivot, offset, variance = (x[:, 0] for x in combined(pivots, offsets, variances))
+    of_groups = over_pieces(pivot, offset, variance, size // pivots.shape[1])
+    pivot, offset, variance = (x[:, None] for x in of_groups)
     offsets += pivots - pivot
-    offset = offsets.mean(1, keepdims=True)
-    mean, variance = pivot + offset, (variances + jnp.square(offsets - offset)).mean(1, keepdims=True)
+    mean = pivot + offset
     factor = gain * lax.rsqrt(variance + epsilon)
     # The mean, rounded, as a constant. The value has its difference from the exact mean, and the mean's gradient.
     origin = lax.stop_gradient(mean)

@@ -29,10 +29,10 @@ def shrink_warning(image: tuple[int, int], size: int) -> str | None:
     )
 
 
-def run(plan: Plan, workdir: Path, command: str | None = None) -> None:
+def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str = "jit") -> None:
     """Trains to the end, and writes the result into the workdir; of several processes, the first writes and prints.
 
-    The result records the command, by default that of this process.
+    The result records the command, by default that of this process. `parallelism` is "jit" or "pmap".
 
     Raises FloatingPointError if training diverges, and UnusableError if processes do not share the workdir.
     """
@@ -48,7 +48,7 @@ def run(plan: Plan, workdir: Path, command: str | None = None) -> None:
         replace_text(workdir / workdirs.NETWORK, described + "\n")
     _check_shared(workdir)
     if not processes.is_first():
-        train(plan, workdir)
+        train(plan, workdir, parallelism)
         return
     print(
         f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {images:,} images to train, "
@@ -58,7 +58,7 @@ def run(plan: Plan, workdir: Path, command: str | None = None) -> None:
     )
     if warning := shrink_warning(dataset.train.first().size, config.data.image_size):
         print(warning, file=sys.stderr, flush=True)
-    results = train(plan, workdir)
+    results = train(plan, workdir, parallelism)
     curves = workdir / workdirs.CURVES
     plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")
     known: dict[str, Any] = {

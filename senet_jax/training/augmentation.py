@@ -1,8 +1,9 @@
-"""Augmentation on the device: pure functions of a key and a batch."""
+"""Augmentation on the device: pure functions of a key and a batch, which can be `divided`."""
 
 import jax
 import jax.numpy as jnp
 
+from senet_jax.ops import divided
 from senet_jax.typing import Array, Bool, Float, Shaped, UInt8
 
 
@@ -17,13 +18,13 @@ def random_crop(key: Array, images: UInt8[Array, "n h w c"], padding: int) -> UI
     """Returns random crops of the same size of the images padded by `padding` zero pixels on each side."""
     n, h, w, c = images.shape
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    corners = jax.random.randint(key, (n, 2), 0, 2 * padding + 1)
+    corners = divided.own(jax.random.randint(key, (n * divided.parts(), 2), 0, 2 * padding + 1))
     return jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (h, w, c)))(padded, corners)
 
 
 def random_flip(key: Array, images: UInt8[Array, "n h w c"]) -> UInt8[Array, "n h w c"]:
     """Returns the images, each mirrored left to right with probability 1/2."""
-    flipped = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
+    flipped = divided.own(jax.random.bernoulli(key, shape=(images.shape[0] * divided.parts(), 1, 1, 1)))
     return jnp.where(flipped, images[:, :, ::-1], images)
 
 
@@ -33,7 +34,7 @@ def cutout(key: Array, images: Float[Array, "n h w c"], size: int) -> Float[Arra
     The centre is anywhere in the image, so that the square can reach over the border.
     """
     n, h, w, _ = images.shape
-    corners = jax.random.randint(key, (n, 2), 0, jnp.array([h, w])) - size // 2
+    corners = divided.own(jax.random.randint(key, (n * divided.parts(), 2), 0, jnp.array([h, w]))) - size // 2
     offsets = (jnp.arange(length) - corners[:, axis, None] for axis, length in enumerate((h, w)))
     rows, columns = ((offset >= 0) & (offset < size) for offset in offsets)
     return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0, images)
@@ -54,7 +55,7 @@ def mix(
     share = jax.random.beta(draw, alpha, alpha)
     inside = _rectangle(place, images.shape[1], images.shape[2], 1 - share)
     share = jnp.where(cuts, 1 - inside.mean(), share).astype(images.dtype)
-    others = jnp.roll(images, 1, axis=0)
+    others = divided.previous(images)
     cut = jnp.where(inside[None, :, :, None], others, images)
     return jnp.where(cuts, cut, share * images + (1 - share) * others), share
 

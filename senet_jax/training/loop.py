@@ -33,8 +33,8 @@ _PATIENCE = 5.0
 """Seconds without progress before one of several processes says where it is."""
 
 
-def train(plan: Plan, workdir: Path) -> dict[str, float]:
-    """Trains to the end, from the newest checkpoint if the workdir has one.
+def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, float]:
+    """Trains to the end, from the newest checkpoint if the workdir has one; `parallelism`: "jit" or "pmap".
 
     Returns the test metrics at the end, images_per_second and seconds of the training steps of all its processes, and
     compile_seconds of this one, its first step included.
@@ -48,7 +48,7 @@ def train(plan: Plan, workdir: Path) -> dict[str, float]:
     state, start = initial_state(plan, checkpoints, mesh)
     _check_numbers(plan, state, checkpoints)
     checkpoints.check_space(state)
-    train_step = parallel.jit_step(plan.train_step(), mesh)
+    train_step = (parallel.PmapStep if parallelism == "pmap" else parallel.jit_step)(plan.train_step(), mesh)
     log = _open_logs(plan, workdir, start)
     bad = BadImages(config.data.bad_images, _bad_images_file(workdir), log.say)
     evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)

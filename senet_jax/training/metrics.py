@@ -47,9 +47,9 @@ def sums(
     rank = ranks(logits, labels)
     return {
         "loss": jnp.where(mask, losses, 0).sum(dtype=jnp.float32),
-        "correct": (mask & (rank == 1)).sum(),
-        "top5_correct": (mask & (rank <= 5)).sum(),
-        "count": mask.sum(),
+        "correct": (mask & (rank == 1)).sum(dtype=jnp.int32),
+        "top5_correct": (mask & (rank <= 5)).sum(dtype=jnp.int32),
+        "count": mask.sum(dtype=jnp.int32),
     }
 
 

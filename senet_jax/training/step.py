@@ -11,6 +11,7 @@ import optax.contrib
 from flax import linen as nn
 
 from senet_jax.config import DataConfig, Experiment, OptimizerConfig
+from senet_jax.ops import divided
 from senet_jax.training import augmentation, bad_steps, metrics, random
 from senet_jax.training.parts import Path, frozen_statistics, join, split
 from senet_jax.training.state import TrainState
@@ -30,6 +31,8 @@ def make_train_step(
 
     A step with a loss or a gradient whose norm is not finite changes neither the variables nor the metrics; it is noted
     in `state.bad`. No gradient is computed for the `frozen` parameters, nor before the first of the others.
+
+    The step is of the whole batch: of the global arrays under `jax.jit`, and of a batch that is `divided` over devices.
     """
     data, decay = config.data, config.optimizer.ema_decay
     is_schedule_free = config.optimizer.kind == "schedule_free_sgd"
@@ -59,11 +62,12 @@ def make_train_step(
             key = random.stream(seed, "mix", state.step)
             examples["image"], share = augmentation.mix(key, images, mixup=data.mixup, cutmix=data.cutmix)
             labels = batch["label"]
-            examples |= {"other": jnp.roll(labels, 1), "share": jnp.broadcast_to(share, labels.shape)}
+            examples |= {"other": divided.previous(labels), "share": jnp.broadcast_to(share, labels.shape)}
         key = random.stream(seed, "dropout", state.step)
         trained, kept = split(state.variables["params"], frozen)
         variables = state.variables | {"params": trained}
         gradient, updated, sums = _gradient(partial(loss, kept), variables, examples, key, config.accumulate)
+        (gradient, updated), sums = divided.mean((gradient, updated)), divided.total(sums)
         norms = bad_steps.norms(gradient)
         good = jnp.isfinite(sums["loss"]) & jnp.isfinite(norms).all()
         updates, optimizer_state = update(gradient, state.optimizer_state, trained, learning_rate=learning_rate)

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ from flax import linen as nn
 from jax.sharding import NamedSharding, PartitionSpec
 
 from senet_jax.modules import BatchNorm
+from senet_jax.ops import divided
 from senet_jax.training.parallel import data_mesh
 
 KEY = jax.random.key(0)
@@ -69,3 +72,25 @@ def test_initialising_in_training_leaves_the_running_statistics():
     stats = BatchNorm().init(KEY, X, train=True)["batch_stats"]
     np.testing.assert_array_equal(stats["mean"], 0)
     np.testing.assert_array_equal(stats["var"], 1)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("group", [1, 4, None])
+def test_a_divided_batch_has_the_statistics_of_the_whole(group, fused):
+    norm = BatchNorm(group=group, fused=fused)
+
+    def loss(variables, x):
+        y, updated = norm.apply(variables, x, train=True, mutable=["batch_stats"])
+        return (y**3).mean(), (y, updated)
+
+    def of_part(variables, x):
+        with divided.over("data"):
+            gradient, (y, updated) = jax.grad(loss, has_aux=True)(variables, x)
+            return divided.mean((gradient["params"], updated)), y
+
+    parts = X.reshape(4, 2, *X.shape[1:])
+    found, y = jax.pmap(of_part, "data", in_axes=(None, 0), out_axes=(None, 0))(VARIABLES, parts)
+    gradient, (expected, updated) = jax.grad(loss, has_aux=True)(VARIABLES, X)
+    np.testing.assert_allclose(y.reshape(X.shape), expected, rtol=1e-4, atol=1e-5)
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    jax.tree.map(close, found, (gradient["params"], updated))

@@ -12,6 +12,8 @@ from flax import linen as nn
 from senet_jax import create_model
 from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
+from senet_jax.modules import BatchNorm
+from senet_jax.modules.conv import conv
 from senet_jax.training import bad_steps, metrics, parallel
 from senet_jax.training.state import init_state
 from senet_jax.training.step import _losses as step_losses
@@ -55,25 +57,31 @@ def step_of(config):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
-def test_the_number_of_devices_changes_nothing_not_even_the_augmentation():
-    model = MODEL.clone(stage_sizes=(1, 1), widths=(8, 16))
+def test_the_number_of_devices_and_pmap_change_nothing_not_even_random_numbers(x64):
+    small = {"stage_sizes": (1,), "widths": (4,), "stem_width": 4, "conv": partial(conv, lowering="xla")}
+    in_float64 = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+    norm = partial(BatchNorm, group=8)
+    model = create_model("se_shake26_2x32d_cifar", 10, dropout=0.2, norm=norm, **small, **in_float64)
+    first = jax.device_get(jax.jit(partial(init_state, model, SGD, (8, 8, 1), seed=0, average=False))())
     config = Experiment(data=DataConfig(crop_padding=1, flip=True))
 
-    first = initial_state(model)
-    jax.config.update("jax_disable_most_optimizations", False)
-
-    def run(mesh):
-        state = first
-        step = jax.jit(make_train_step(model, SGD, config), out_shardings=parallel.replicated(mesh))
+    def run(make, devices):
+        mesh = parallel.data_mesh(jax.devices()[:devices])
+        state = jax.device_put(first, parallel.replicated(mesh))
+        step = make(make_train_step(model, SGD, config), mesh)
         for batch in parallel.to_devices([BATCH] * 3, mesh):
-            state = step(state, batch)
-        return state
+            state = step(state, batch, 0, 0.1)
+        assert state.step.sharding.is_equivalent_to(parallel.replicated(mesh), 0)
+        return jax.device_get(state)
 
-    mesh = parallel.data_mesh()
-    assert mesh.size == 4
-    one, four = run(parallel.data_mesh(jax.devices()[:1])), run(mesh)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), four, one)
+    one = run(parallel.jit_step, 1)
+    for several in (run(parallel.jit_step, 4), run(parallel.PmapStep, 4)):
+        assert several.sums.pop("loss") == pytest.approx(one.sums["loss"], rel=1e-6)  # In float32.
+        jax.tree.map(
+            partial(np.testing.assert_allclose, rtol=0, atol=1e-10),
+            (several.variables, several.optimizer_state, several.sums),
+            (one.variables, one.optimizer_state, {name: one.sums[name] for name in several.sums}),
+        )
 
 
 def test_a_step_lowers_the_loss_counts_and_changes_every_parameter(state, batch):

@@ -1,0 +1,66 @@
+"""Functions of a whole batch, for a function that sees one device's part of it inside of `jax.pmap` or `jax.shard_map`.
+
+In a context `over(axis)` they reach over the devices along that axis. Elsewhere the part is the whole batch, and they
+change nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from senet_jax.typing import Array, Shaped
+
+_axis: ContextVar[str | None] = ContextVar("axis", default=None)
+
+
+@contextmanager
+def over(axis: str) -> Iterator[None]:
+    """Makes the functions of this module reach over the named axis of `jax.pmap` or `jax.shard_map` while tracing."""
+    token = _axis.set(axis)
+    try:
+        yield
+    finally:
+        _axis.reset(token)
+
+
+def parts() -> int:
+    """Returns the number of parts of the batch: the devices along the axis, or 1."""
+    axis = _axis.get()
+    return 1 if axis is None else lax.axis_size(axis)
+
+
+def whole(x: Shaped[Array, "n ..."]) -> Shaped[Array, "whole ..."]:
+    """Returns the arrays of all parts, one after the other."""
+    axis = _axis.get()
+    return x if axis is None else lax.all_gather(x, axis, tiled=True)
+
+
+def own(x: Shaped[Array, "..."], axis: int = 0) -> Shaped[Array, "..."]:
+    """Returns this part of an array of the whole batch, whose examples are along that dimension."""
+    name, size = _axis.get(), x.shape[axis] // parts()
+    return x if name is None else lax.dynamic_slice_in_dim(x, lax.axis_index(name) * size, size, axis)
+
+
+def mean(tree: Any) -> Any:
+    """Returns the mean over the parts of each array in a tree."""
+    axis = _axis.get()
+    return tree if axis is None else lax.pmean(tree, axis)
+
+
+def total(tree: Any) -> Any:
+    """Returns the sum over the parts of each array in a tree."""
+    axis = _axis.get()
+    return tree if axis is None else lax.psum(tree, axis)
+
+
+def previous(x: Shaped[Array, "n ..."]) -> Shaped[Array, "n ..."]:
+    """Returns for each example the one before it in the whole batch; for the first, the last."""
+    rolled, axis, number = jnp.roll(x, 1, axis=0), _axis.get(), parts()
+    if axis is None:
+        return rolled
+    before = lax.ppermute(x[-1:], axis, [(part, (part + 1) % number) for part in range(number)])
+    return jnp.concatenate([before, rolled[1:]])
