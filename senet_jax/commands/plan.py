@@ -47,7 +47,7 @@ def prepare(request: Request) -> Callable[[], None]:
     # jax is slow to import, and errors must be quick.
     from senet_jax.planning import datasets
     from senet_jax.planning.estimate import estimate
-    from senet_jax.training.plan import check_devices
+    from senet_jax.training.plan import check_devices, check_durations
     from senet_jax.training.starting import settled
     from senet_jax.weights.configured import build_model
 
@@ -56,6 +56,7 @@ def prepare(request: Request) -> Callable[[], None]:
     check_devices(config, topology.size)
     topologies.devices(topology)
     dataset = datasets.described(config.data, options.train_images)
+    check_durations(config, len(dataset.train))
 
     def run() -> None:
         decoding = datasets.decoding_seconds(dataset, config.data)

@@ -104,18 +104,23 @@ def _choose(names: list[str], options: Options) -> list[str]:
 def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[str, _Row]:
     """Returns the rows; opens each dataset and counts each network once. A dry run opens prepared datasets only."""
     from senet_jax.analysis.cost import cost
-    from senet_jax.data import open_dataset, preview
-    from senet_jax.planning.datasets import EXAMPLES
-    from senet_jax.training.plan import make_plan
+    from senet_jax.data import open_dataset, preview, train_images
+    from senet_jax.training.plan import check_durations, make_plan
     from senet_jax.weights.configured import build_model
 
     data = {repr(config.data): config.data for config in configs.values()}
     datasets: dict[str, Dataset] = {}
     counted: dict[str, Cost] = {}
     rows: dict[str, _Row] = {}
+    numbers = {key: train_images(config) for key, config in data.items()}
+    for name, config in configs.items():  # A dataset can take long to open.
+        try:
+            build_model(config.model, num_classes=1)
+            if numbers[repr(config.data)]:
+                check_durations(config, numbers[repr(config.data)])
+        except ValueError as error:
+            raise ValueError(f"variant {name!r}: {error}") from error
     if not dry_run:
-        for config in configs.values():
-            build_model(config.model, num_classes=1)  # A dataset can take long to open.
         datasets = {key: open_dataset(config) for key, config in data.items()}
     previews = {key: preview(config) for key, config in data.items()}
     datasets |= {key: open_dataset(data[key]) for key, (_, _, there) in previews.items() if there and dry_run}
@@ -123,8 +128,8 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
         config = configs[variant.name]
         classes, channels, _ = previews[repr(config.data)]
         duration, steps = config.duration, None
-        if examples := EXAMPLES.get(config.data.name, {}).get(config.data.train_split):
-            steps = to_steps(duration, examples / config.batch_size)
+        if number := numbers[repr(config.data)]:
+            steps = to_steps(duration, number / config.batch_size)
         try:
             model = build_model(config.model, classes)
             if dataset := datasets.get(repr(config.data)):

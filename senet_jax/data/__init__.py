@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from senet_jax.data.batches import evaluation_batches, train_batches
-    from senet_jax.data.dataset import Dataset, Split, open_dataset, preview
+    from senet_jax.data.dataset import Dataset, Split, open_dataset, preview, train_images
 
-__all__ = ["Dataset", "Split", "evaluation_batches", "open_dataset", "preview", "train_batches"]
+__all__ = ["Dataset", "Split", "evaluation_batches", "open_dataset", "preview", "train_batches", "train_images"]
 
 _HOMES = {"evaluation_batches": "senet_jax.data.batches", "train_batches": "senet_jax.data.batches"}
 

@@ -16,9 +16,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from senet_jax.config import DataConfig
-from senet_jax.data import cifar
+from senet_jax.data import cifar, folder, standard_sets
 from senet_jax.data.digits import Digits
-from senet_jax.data.folder import folder_builder
 from senet_jax.data.split import Source, Split
 from senet_jax.schema import did_you_mean
 
@@ -93,6 +92,22 @@ def preview(config: DataConfig) -> tuple[int, int, bool]:
         return len(names), channels, builder.is_prepared()
 
 
+def train_images(config: DataConfig) -> int | None:
+    """Returns the number of training images if it is known before the dataset is prepared or read, else None.
+
+    Known are prepared datasets, class folders, and published numbers. Raises ValueError as `preview` does.
+    """
+    if config.name == "folder":
+        return folder.count(config.path or "", config.train_split)
+    with _quiet():
+        builder = _builder(config)
+        if not builder.is_prepared():
+            return standard_sets.IMAGES.get(config.name, {}).get(config.train_split)
+        with contextlib.suppress(KeyError, ValueError, AssertionError):  # `open_dataset` says what is wrong with it.
+            return builder.info.splits[config.train_split].num_examples
+    return None
+
+
 def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     """Returns a builder of the dataset, and prepares it if need be."""
     builder = _builder(config)
@@ -118,7 +133,7 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
         if config.path is None:
             raise ValueError("config.data.path is none; give the directory that holds <split>/<class>/<file>")
         splits = re.findall(r"(?:^|\+)\s*([\w-]+)", f"{config.train_split}+{config.test_split}")
-        return folder_builder(config.path, splits, data_dir, config.bad_images)
+        return folder.folder_builder(config.path, splits, data_dir, config.bad_images)
     if config.name in cifar.BUILDERS:
         return cifar.BUILDERS[config.name](data_dir=data_dir)
     try:

@@ -89,6 +89,15 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
     return Folder(config=_checked(config, root, bad_share), data_dir=data_dir)
 
 
+def count(path: str, split: str) -> int | None:
+    """Returns the number of files of a split of a directory; None if they cannot be listed, or for a slice."""
+    try:
+        classes = [entry for entry in entries(Path(path).expanduser() / split) if entry.is_dir()]
+        return sum(len(entries(entry)) for entry in classes)
+    except OSError:  # `folder_builder` says what is wrong with it.
+        return None
+
+
 def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
     if not root.is_dir():
         problem = "is not a directory" if root.exists() else "does not exist"

@@ -176,6 +176,14 @@ SETS = {
     ),
 }
 
+IMAGES = {name: each.images for name, each in SETS.items()} | {
+    "digits": {"train": 1438, "test": 359},
+    "cifar10": {"train": 50_000, "test": 10_000},
+    "cifar100": {"train": 50_000, "test": 10_000},
+    "places365_small": SETS["places365"].images,
+}
+"""Published numbers of images, by dataset and split."""
+
 
 def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[str], Splits]:
     """The directory, the class names and the files of a dataset: one of `SETS`, or class folders under another name.

@@ -13,14 +13,8 @@ from senet_jax.config import DataConfig
 from senet_jax.data import Dataset, augmentation, crops, images, open_dataset, preview
 from senet_jax.data.batches import is_kept
 from senet_jax.data.split import Split
-from senet_jax.data.standard_sets import SETS
+from senet_jax.data.standard_sets import IMAGES
 
-EXAMPLES = {name: each.images for name, each in SETS.items()} | {
-    "cifar10": {"train": 50_000, "test": 10_000},
-    "cifar100": {"train": 50_000, "test": 10_000},
-    "places365_small": SETS["places365"].images,
-}
-"""Published numbers of examples, by dataset and split."""
 _SIDES = 500, 375
 """Pixels of a typical picture of ImageNet."""
 
@@ -47,7 +41,7 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
     classes, channels, prepared = preview(config)
     if (prepared or config.name == "digits") and train_images is None:  # The digits are part of scikit-learn.
         return open_dataset(config)
-    published = EXAMPLES.get(config.name, {})
+    published = IMAGES.get(config.name, {})
     train = train_images or published.get(config.train_split)
     if train is None:
         raise ValueError(

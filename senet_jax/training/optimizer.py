@@ -23,15 +23,19 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
     """
     warmup = to_steps(config.warmup, steps_per_epoch)
     if warmup >= total_steps:
-        raise ValueError(f"config.optimizer.warmup is {warmup} steps of {total_steps} in all; make it shorter")
+        raise ValueError(
+            f"config.optimizer.warmup is {config.warmup!r}, {warmup:,} steps of {total_steps:,} in all, at "
+            f"{steps_per_epoch:,.4g} an epoch; make it shorter"
+        )
     match config.schedule:
         case "cosine":
             schedule = optax.cosine_decay_schedule(1.0, total_steps - warmup)
         case "step":
             if late := [time for time in config.decay_at if to_steps(time, steps_per_epoch) >= total_steps]:
                 raise ValueError(
-                    f"config.optimizer.decay_at has {late[0]!r}, which is not before the end of training, after "
-                    f"{total_steps} steps; give earlier times, or config.optimizer.schedule='cosine' without any"
+                    f"config.optimizer.decay_at has {late[0]!r}, {to_steps(late[0], steps_per_epoch):,} steps at "
+                    f"{steps_per_epoch:,.4g} an epoch, which is not before the end of training, after {total_steps:,} "
+                    "steps; give earlier times, or config.optimizer.schedule='cosine' without any"
                 )
             times = [to_steps(time, steps_per_epoch) - warmup for time in config.decay_at]
             factors = {time: config.decay_factor ** times.count(time) for time in times}

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from senet_jax.config import Experiment
-from senet_jax.data import Dataset, open_dataset
+from senet_jax.data import Dataset, open_dataset, train_images
 from senet_jax.durations import to_steps
 from senet_jax.models import Network
 from senet_jax.modules.conv import with_xla_convolutions
@@ -63,38 +63,56 @@ def open_plan(config: Experiment) -> Plan:
     """Opens the dataset and makes the plan. Raises ValueError if it is impossible, after the quickest check."""
     build_model(config.model, num_classes=1)
     check_devices(config)
+    check_durations(config)
     config = settled(config)
     return make_plan(config, open_dataset(config.data))
+
+
+def check_durations(config: Experiment, images: int | None = None) -> None:
+    """Raises ValueError if a duration is impossible with so many training images.
+
+    By default their number is that of `train_images`; nothing is checked if it is not known before the data are open.
+    """
+    images = train_images(config.data) if images is None else images
+    if images:
+        _in_steps(config, images)
 
 
 def make_plan(config: Experiment, dataset: Dataset) -> Plan:
     """Builds the network and turns durations into steps. Raises ValueError if one is less than a step."""
     model = build_model(config.model, dataset.num_classes)
-    steps_per_epoch = len(dataset.train) / config.batch_size
-    steps = {}
-    for name in ("duration", "log_every", "eval_every", "checkpoint_every"):
-        steps[name] = to_steps(getattr(config, name), steps_per_epoch)
-        if steps[name] < 1:
-            raise ValueError(
-                f"config.{name} is {getattr(config, name)!r}, less than one step of {config.batch_size} images out of "
-                f"{len(dataset.train)}; it must be at least '1 steps'"
-            )
+    steps, schedule = _in_steps(config, len(dataset.train))
     _check_statistics(config, model, dataset.channels)
-    total_steps = steps.pop("duration")
-    schedule = make_schedule(config.optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     frozen, factors = find_parts(model, config, (config.data.image_size, config.data.image_size, dataset.channels))
     optimizer = make_optimizer(config.optimizer, schedule, factors)
     return Plan(
         config,
         model,
         dataset,
-        steps_per_epoch,
-        total_steps,
+        len(dataset.train) / config.batch_size,
+        steps.pop("duration"),
         schedule=schedule,
         optimizer=optimizer,
         frozen=frozen,
         **steps,
     )
+
+
+def _in_steps(config: Experiment, images: int) -> tuple[dict[str, int], optax.Schedule]:
+    """Returns durations in steps by the names of their fields, and the schedule, for so many training images.
+
+    Raises ValueError if a duration is less than a step, or does not end before the training.
+    """
+    steps_per_epoch = images / config.batch_size
+    steps = {}
+    for name in ("duration", "log_every", "eval_every", "checkpoint_every"):
+        steps[name] = to_steps(getattr(config, name), steps_per_epoch)
+        if steps[name] < 1:
+            raise ValueError(
+                f"config.{name} is {getattr(config, name)!r}, less than one step of {config.batch_size} images out of "
+                f"{images}; it must be at least '1 steps'"
+            )
+    return steps, make_schedule(config.optimizer, total_steps=steps["duration"], steps_per_epoch=steps_per_epoch)
 
 
 def _check_statistics(config: Experiment, model: Network, channels: int) -> None:

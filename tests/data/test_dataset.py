@@ -72,6 +72,16 @@ def test_folder_needs_a_path(tmp_path):
         data.open_dataset(DataConfig(name="folder", data_dir=str(tmp_path)))
 
 
+def test_the_number_of_training_images_is_known_in_advance(digits_config, folder, tmp_path):
+    data.open_dataset(digits_config)
+    assert data.train_images(dataclasses.replace(digits_config, train_split="train[:10%]")) == 144
+    assert data.train_images(dataclasses.replace(digits_config, train_split="none")) is None
+    assert data.train_images(DataConfig("digits", data_dir=str(tmp_path))) == 1438
+    here = DataConfig("folder", path=str(folder), data_dir=str(tmp_path))
+    assert data.train_images(here) == len(list((folder / "train").glob("*/*")))
+    assert data.train_images(dataclasses.replace(here, train_split="train[:1]")) is None
+
+
 def test_a_dataset_that_cannot_be_prepared_names_its_place_and_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(SenetJaxTestDataset, "failure", ConnectionError("no route\nto host"))
     message = (

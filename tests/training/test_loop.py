@@ -10,10 +10,11 @@ from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfi
 from senet_jax.data import open_dataset
 from senet_jax.data.bad_images import BadImages
 from senet_jax.training import evaluation, logs, loop
+from senet_jax.training import plan as training_plan
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import train
 from senet_jax.training.parallel import data_mesh
-from senet_jax.training.plan import check_devices, make_plan
+from senet_jax.training.plan import check_devices, make_plan, open_plan
 from senet_jax.training.state import TrainState
 from senet_jax.training.stopping import Stop
 from senet_jax.weights.load import read
@@ -42,6 +43,16 @@ def test_durations_become_steps(dataset):
 def test_a_duration_of_less_than_a_step_is_an_error(dataset):
     with pytest.raises(ValueError, match=r"'0.01 epochs', less than one step of 64 images"):
         make_plan(Experiment(batch_size=64, eval_every="0.01 epochs"), dataset)
+
+
+def test_durations_of_different_units_are_compared_before_the_dataset_is_prepared(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_plan, "open_dataset", lambda _: pytest.fail("it was opened"))
+    optimizer = OptimizerConfig(schedule="step", decay_at=("30 epochs",))
+    config = Experiment(data=DataConfig(data_dir=str(tmp_path)), optimizer=optimizer, duration="200 steps")
+    with pytest.raises(
+        ValueError, match=r"decay_at has '30 epochs', 337 steps at 11\.23 an epoch, .*, after 200 steps"
+    ):
+        open_plan(config)
 
 
 def test_a_training_batch_that_the_devices_do_not_divide_is_an_error():

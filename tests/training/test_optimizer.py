@@ -40,12 +40,16 @@ def test_decays_that_round_to_one_step_are_all_made():
 
 def test_a_decay_that_is_not_before_the_end_of_training_is_an_error():
     config = OptimizerConfig(schedule="step", decay_at=("5 epochs", "10 epochs"))
-    with pytest.raises(ValueError, match=r"decay_at has '10 epochs', which is not before the end .* after 100 steps"):
+    with pytest.raises(
+        ValueError, match=r"decay_at has '10 epochs', 100 steps at 10 an epoch, which is not before .* after 100 steps"
+    ):
         rates(config, [0])
 
 
 def test_a_warm_up_as_long_as_the_training_is_an_error():
-    with pytest.raises(ValueError, match="warmup is 100 steps of 100 in all; make it shorter"):
+    with pytest.raises(
+        ValueError, match="warmup is '10 epochs', 100 steps of 100 in all, at 10 an epoch; make it shorter"
+    ):
         rates(OptimizerConfig(warmup="10 epochs"), [0])
 
 
