@@ -14,11 +14,15 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from senet_jax.config import Experiment
 from senet_jax.schema import assign, did_you_mean, field_types, flatten, validate
 from senet_jax.texts import written
+
+_OF = "weights of "
+"""Prefix of a label as the value of "init.weights"."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,29 @@ class Sweep:
         if self.baseline is None:
             return None
         groups = {variant.group for variant in self.variants}
-        labels = group.split("/")
-        if self.baseline in labels:
+        if self.baseline in group.split("/"):
             return group
-        swapped = ("/".join([*labels[:i], self.baseline, *labels[i + 1 :]]) for i in range(len(labels)))
+        swapped = _swapped(group.split("/"), self.baseline)
         return self.baseline if self.baseline in groups else next(filter(groups.__contains__, swapped), None)
+
+    def sources(self) -> dict[str, str]:
+        """Returns the names of variants that start from the weights of another one (`weights_of`), and of those.
+
+        Raises ValueError if there is no such variant before one.
+        """
+        found, before = {}, set[str]()
+        for each in self.variants:
+            prefix, label = str(each.changes.get("init.weights")).partition(_OF)[1:]
+            if prefix:
+                source = next(filter(before.__contains__, _swapped(each.labels, label)), None)
+                if source is None:
+                    raise ValueError(
+                        f"variant {each.name!r} starts from {label!r}, and no variant before it has this label "
+                        f"instead of one of its own{did_you_mean(label, [name.split('/')[0] for name in before])}"
+                    )
+                found[each.name] = source
+            before.add(each.name)
+        return found
 
 
 def variant(name: str, changes: Mapping[str, Any]) -> Sweep:
@@ -110,6 +132,15 @@ def axis(field: str, values: Iterable[Any] | Mapping[str, Any]) -> Sweep:
     if not values:
         raise ValueError(f"the axis {field!r} has no values")
     return chain(*(variant(name, {field: value}) for name, value in values.items()))
+
+
+def weights_of(label: str) -> str:
+    """Returns the value of "init.weights" for variants that start from other runs of their sweep.
+
+    Those have the label instead of one of the variant's own: with "plain", "longer/seed=1" starts from "plain/seed=1".
+    They come before it in the sweep, and it waits for them.
+    """
+    return f"{_OF}{label}"
 
 
 def seeds(number: int) -> Sweep:
@@ -143,15 +174,17 @@ def zipped(*sweeps: Sweep) -> Sweep:
     return Sweep(tuple(replace(variant, labels=(", ".join(variant.labels),)) for variant in merged))
 
 
-def resolve(base: Experiment, sweep: Sweep) -> dict[str, Experiment]:
-    """Returns the whole configuration of each variant, by its name.
+def resolve(base: Experiment, sweep: Sweep, workdir: Path = Path()) -> dict[str, Experiment]:
+    """Returns the whole configuration of each variant, by its name, for runs in directories of the workdir.
 
     Raises ValueError for the first impossible value, and if two variants are the same experiment.
     """
     configs: dict[str, Experiment] = {}
+    sources = sweep.sources()
     for each in sweep.variants:
         configs[each.name] = config = copy.deepcopy(base)
-        assign(config, each.changes)
+        weights = {"init.weights": str(workdir / sources[each.name])} if each.name in sources else {}
+        assign(config, {**each.changes, **weights})
         try:
             validate(config)
         except ValueError as error:
@@ -177,6 +210,11 @@ def _variants(sweeps: Iterable[Sweep]) -> list[tuple[Variant, ...]]:
         if sweep.baseline is not None:
             raise ValueError(f"the baseline {sweep.baseline!r} is of a part of the sweep; against() comes last")
     return [sweep.variants for sweep in sweeps]
+
+
+def _swapped(labels: Sequence[str], label: str) -> list[str]:
+    """Returns the names with the label instead of each of theirs."""
+    return ["/".join([*labels[:place], label, *labels[place + 1 :]]) for place in range(len(labels))]
 
 
 def _together(variants: Iterable[Variant]) -> Variant:

@@ -1,11 +1,12 @@
 """The algebra of axes, and every sweep that is refused."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from senet_jax.config import Experiment
-from senet_jax.sweep import Sweep, axis, chain, product, resolve, seeds, shard, variant, zipped
+from senet_jax.sweep import Sweep, axis, chain, product, resolve, seeds, shard, variant, weights_of, zipped
 
 NO_SE = variant("no SE", {"model.attention": "none"})
 
@@ -27,6 +28,19 @@ def test_a_product_of_a_chain_and_seeds():
     assert [(c.model.attention, c.model.ratio, c.seed, c.batch_size) for c in configs.values()][1:4] == [
         ("none", None, 1, 64), ("own", 2, 0, 64), ("own", 2, 1, 64)
     ]  # fmt: skip
+
+
+def test_a_variant_starts_from_the_run_before_it_that_differs_by_a_label():
+    more = chain(variant("plain", {}), variant("more", {"init.weights": weights_of("plain")}))
+    sweep = product(seeds(2), axis("batch_size", [8, 16]), more)
+    sources = sweep.sources()
+    assert sources == {name: name.replace("more", "plain") for name in names(sweep)[1::2]}
+    configs = resolve(Experiment(), sweep, Path("runs/sweep"))
+    assert configs["seed=1/batch_size=8/more"].init.weights == "runs/sweep/seed=1/batch_size=8/plain"
+    assert configs["seed=1/batch_size=8/plain"].init.weights is None
+    for wrong in (weights_of("plian"), weights_of("more")):
+        with pytest.raises(ValueError, match=r"'more' starts from '.*', and no variant before it has this label"):
+            chain(variant("plain", {}), variant("more", {"init.weights": wrong})).sources()
 
 
 def test_a_label_of_an_axis_is_a_baseline_for_each_of_the_others():

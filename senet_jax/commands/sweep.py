@@ -77,7 +77,7 @@ def prepare(request: Request) -> Callable[[], None]:
     """
     sweep, options = cast(Sweep, request.sweep), cast(Options, request.options)
     workdir = request.workdir or Path("runs") / request.name
-    configs = resolve(request.config, sweep)
+    configs = resolve(request.config, sweep, workdir)
     names = _choose(list(configs), options)
     changes = {variant.name: variant.changes for variant in sweep.variants}
     workdirs.check(workdir, request.config)
@@ -89,7 +89,8 @@ def prepare(request: Request) -> Callable[[], None]:
     def run() -> None:
         _print_table(workdir, rows, names, options.teraflops)
         if not options.dry_run:
-            _train(request, workdir, rows, {workdir / name: configs[name] for name in names})
+            sources = {workdir / name: workdir / source for name, source in sweep.sources().items()}
+            _train(request, workdir, rows, {workdir / name: configs[name] for name in names}, sources)
 
     return run
 
@@ -173,7 +174,9 @@ def _text(hours: float | None) -> str:
     return "" if hours is None else f"{hours:.3g}"
 
 
-def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Path, Experiment]) -> None:
+def _train(
+    request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Path, Experiment], sources: dict[Path, Path]
+) -> None:
     from senet_jax.runs.workers import train_all
     from senet_jax.training.stopping import handled_by
 
@@ -193,7 +196,7 @@ def _train(request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Pa
     try:
         print(f"each prints into its {workdirs.LOG}", flush=True)
         with handled_by(signal.default_int_handler, [signal.SIGTERM]):
-            train_all(pending, workdir / ".programs" / platform.node(), request.options.jobs, say)
+            train_all(pending, workdir / ".programs" / platform.node(), request.options.jobs, say, sources)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on")
         sys.exit(130)

@@ -70,7 +70,8 @@ class ShakeBasicBlock(ShakeBlock):
         if self.stride == 1 and x.shape[-1] == features:
             return x
         x = self.activation(x)
-        moved = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))[:, :-1, :-1]
+        rows = lax.slice_in_dim(x, 0, -1, axis=1)  # An index gathers in a batch of any size.
+        moved = jnp.pad(lax.slice_in_dim(rows, 0, -1, axis=2), ((0, 0), (1, 0), (1, 0), (0, 0)))
         half = partial(self.conv, features // 2, 1, stride=self.stride)
         halves = [half(name="shortcut_conv1")(x), half(name="shortcut_conv2")(moved)]
         return self.norm(name="shortcut_norm")(jnp.concatenate(halves, axis=-1), train=train)

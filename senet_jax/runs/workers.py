@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -34,23 +35,35 @@ _PATIENCE = 60.0
 _SPAWN = multiprocessing.get_context("spawn")  # A process in which jax runs must not be forked.
 
 
-def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: Callable[[Path, str], None]) -> None:
+def train_all(
+    runs: Mapping[Path, Experiment],
+    programs: Path,
+    jobs: int,
+    say: Callable[[Path, str], None],
+    sources: Mapping[Path, Path] = MappingProxyType({}),
+) -> None:
     """Trains each run in its directory, `jobs` at a time; `say` gets the directory and how its run starts and ends.
 
     Compiled programs are kept in `programs`, so that runs which differ in seed or learning rate alone share theirs.
+    `sources` are the directories of the runs, each before it, from whose weights a run starts; it waits for their end.
     """
-    waiting, idle = deque(runs.items()), deque[_Worker]()
+    waiting, idle = dict(runs), deque[_Worker]()
     busy: dict[Any, tuple[_Worker, Path]] = {}
     try:
         while waiting or busy:
-            while waiting and len(busy) < jobs:
+            while len(busy) < jobs and (directory := _next(waiting, [path for _, path in busy.values()], sources)):
+                config, source = waiting.pop(directory), sources.get(directory)
+                if source and workdirs.state(source) is not workdirs.RunState.DONE:
+                    fault = f"it starts from {source}, which is {workdirs.describe(source)}"
+                    workdirs.write_failure(directory, fault)
+                    say(directory, workdirs.describe(directory))
+                    continue
                 worker = idle.popleft() if idle else _Worker(programs, jobs)
-                directory, config = waiting.popleft()
                 busy[worker.connection] = worker, directory
                 say(directory, "starts")
                 with contextlib.suppress(ConnectionError):  # A worker that died while idle is noticed below.
                     worker.connection.send((directory, config))
-            for ready in wait(list(busy)):
+            for ready in wait(list(busy)) if busy else ():
                 worker, directory = busy.pop(ready)
                 try:
                     trained = worker.connection.recv()
@@ -70,6 +83,11 @@ def train_all(runs: Mapping[Path, Experiment], programs: Path, jobs: int, say: C
         for worker in idle:
             worker.connection.close()
             worker.process.join()
+
+
+def _next(waiting: Mapping[Path, Any], busy: list[Path], sources: Mapping[Path, Path]) -> Path | None:
+    """Returns the first run whose source neither waits nor is busy; None if there is none."""
+    return next((path for path in waiting if sources.get(path) not in (*waiting, *busy)), None)
 
 
 class _Worker:

@@ -16,7 +16,7 @@ from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.config_files import EXPERIMENTS
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
-from senet_jax.runs.workers import train_all
+from senet_jax.runs.workers import _next, train_all
 from senet_jax.schema import to_dict
 from senet_jax.sweep import resolve
 from senet_jax.training.plan import make_plan
@@ -161,6 +161,18 @@ def test_runs_that_differ_in_seed_and_learning_rate_share_their_program(tmp_path
         return jax.jit(plan.train_step()).lower(state, batch, seed, learning_rate).as_text()
 
     assert program(0, 0.1) == program(1, 0.5)
+
+
+def test_a_run_waits_for_that_whose_weights_it_starts_from_and_is_refused_if_that_has_not_ended(tmp_path):
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    waiting, sources = {second: None, third: None}, {second: first}
+    assert _next(waiting, [], sources) == second
+    assert _next(waiting, [first], sources) == third
+    assert _next(waiting, [first], sources | {third: second}) is None
+    said = []
+    train_all({second: Experiment()}, tmp_path, 1, lambda directory, text: said.append((directory, text)), sources)
+    assert said == [(second, f"failed: it starts from {first}, which is new")]
+    assert workdirs.describe(second) == said[0][1]
 
 
 def test_a_run_that_fails_and_a_process_that_dies_are_recorded_and_end_no_other(tmp_path):
