@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.residual import ResidualBlock
