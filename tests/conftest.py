@@ -37,6 +37,12 @@ def _parsed_flags():
 
 
 @pytest.fixture(autouse=True)
+def _silent_progress(monkeypatch):
+    """Messages of commands do not depend on the speed of the machine."""
+    monkeypatch.setattr("senet_jax.terminal.progress._FIRST", 3600.0)
+
+
+@pytest.fixture(autouse=True)
 def _cheap_compilation(request):
     """Compiles with few optimisations; tests marked `optimised` compile as users do, and anew in each run."""
     optimised = request.node.get_closest_marker("optimised") is not None

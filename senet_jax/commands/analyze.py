@@ -47,7 +47,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.analysis.excitations import accuracy_without, count_gates, excitations
     from senet_jax.analysis.parameters import abstract_variables
     from senet_jax.data import evaluation_batches
-    from senet_jax.terminal.progress import progress
+    from senet_jax.terminal.progress import progress, working
     from senet_jax.training import memory, parallel
     from senet_jax.training.augmentation import normalise
     from senet_jax.training.checkpoints import Checkpoints
@@ -67,7 +67,8 @@ def prepare(request: Request) -> Callable[[], None]:
     classes = _choose(dataset.class_names, options.classes)
 
     mesh = parallel.data_mesh()
-    state, step = initial_state(plan, checkpoints, mesh)
+    with working("restoring the checkpoint"):
+        state, step = initial_state(plan, checkpoints, mesh)
 
     def batches(task: str) -> Iterator[tuple[jax.Array, np.ndarray]]:
         """The test images as the network takes them, and their classes, -1 for padding; shows the task's progress."""
@@ -87,7 +88,8 @@ def prepare(request: Request) -> Callable[[], None]:
                 left = accuracy_without(plan.model, state.evaluated, batches("replacing gates"), found, groups)
         except workdirs.RunError as error:
             sys.exit(f"{program.name()}: error: {error}")
-        excitation_tables.save(output, title, dataset.class_names, classes, found, left)
+        with working("drawing the figures"):
+            excitation_tables.save(output, title, dataset.class_names, classes, found, left)
         print(excitation_tables.printed(found, left))
         print(f"\npictures, tables and arrays are in {output}")
 

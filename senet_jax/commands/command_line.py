@@ -55,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         allocator.restart()
     flags.FLAGS.mark_as_parsed()  # Grain reads its flags, at their defaults.
     try:
+        from senet_jax.terminal.progress import working
+
         command = importlib.import_module(f"senet_jax.commands.{request.command}")
-        with _refusing():
+        with _refusing(), working(f"preparing {request.command}"):
             run = command.prepare(request)
         run()
         sys.stdout.flush()

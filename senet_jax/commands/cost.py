@@ -44,6 +44,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.analysis.cost_table import cost_table
     from senet_jax.data import preview
     from senet_jax.models import default_input
+    from senet_jax.terminal.progress import working
     from senet_jax.weights.configured import build_model
 
     if options.model is not None:
@@ -59,6 +60,8 @@ def prepare(request: Request) -> Callable[[], None]:
     def run() -> None:
         grey = ", grey" if channels == 1 else ""
         print(f"{name}, images of {size} x {size} pixels{grey}\n")
-        print(cost_table(cost(model, size, channels=channels), options.depth))
+        with working("counting"):
+            table = cost_table(cost(model, size, channels=channels), options.depth)
+        print(table)
 
     return run

@@ -74,8 +74,7 @@ def prepare(request: Request) -> Callable[[], None]:
     real = options.real_labels and real_labels.read(options.real_labels)
 
     from senet_jax.analysis.evaluation import Evaluation
-    from senet_jax.data import open_dataset
-    from senet_jax.terminal.progress import progress
+    from senet_jax.terminal.progress import progress, working
     from senet_jax.training import parallel
     from senet_jax.training.answers import answers
     from senet_jax.training.compilation import keep_programs
@@ -87,7 +86,7 @@ def prepare(request: Request) -> Callable[[], None]:
         raise ValueError(f"{loaded.source} has no last layer, so that there is nothing to evaluate")
     run_config = None if request.workdir is None else workdirs.read_config(request.workdir)
     images = _preprocessing(loaded.preprocessing, request)
-    dataset = open_dataset(_data(request.config.data, run_config))
+    dataset = _dataset(request.config.data, run_config)
     split = dataclasses.replace(dataset.test, channels=images.channels)
     numbers = _numbers(loaded, dataset)
     of_imagenet = numbers_of_imagenet(loaded.class_names) if real else None
@@ -124,7 +123,8 @@ def prepare(request: Request) -> Callable[[], None]:
         print("", *_class_lines(evaluation), sep="\n")
         if output is not None:
             title = f"{loaded.config.name} on {dataset.name}, {split.name}"
-            _save(output, title, loaded, evaluation, found, split)
+            with working("writing tables and predictions"):
+                _save(output, title, loaded, evaluation, found, split)
             print(f"\npicture, tables and predictions are in {output}")
 
     return run
@@ -139,11 +139,15 @@ def _preprocessing(own: "Preprocessing", request: Request) -> "Preprocessing":
     return dataclasses.replace(own, **said)
 
 
-def _data(data: DataConfig, run: Experiment | None) -> DataConfig:
-    """Returns the dataset to open: a run's with its training split, any other with the evaluated split alone."""
+def _dataset(data: DataConfig, run: Experiment | None) -> "Dataset":
+    """Opens the dataset, a run's with its training split, any other with the evaluated split alone."""
+    from senet_jax.data import open_dataset
+    from senet_jax.terminal.progress import working
+
     same = run is not None and (data.name, data.path) == (run.data.name, run.data.path)
     train = data.train_split if same else data.test_split
-    return dataclasses.replace(data, train_split=train, mean=(0.5,), std=(0.5,))  # The weights' own are applied.
+    with working("opening the dataset"):  # The mean and std of the weights are applied, not those of the data.
+        return open_dataset(dataclasses.replace(data, train_split=train, mean=(0.5,), std=(0.5,)))
 
 
 def _numbers(loaded: "Loaded", dataset: "Dataset") -> "np.ndarray":

@@ -44,8 +44,10 @@ def prepare(request: Request) -> Callable[[], None]:
     loaded = options.load(options.weights)
 
     def run() -> None:
+        from senet_jax.terminal.progress import working
+
         try:
-            with replaced(output) as temporary:
+            with replaced(output) as temporary, working(f"writing {kind}"):
                 difference = _writer(kind)(temporary, loaded, normalise=normalise)
         except ValueError as error:
             raise SystemExit(f"{program.name()}: error: {error}") from error

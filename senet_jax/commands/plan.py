@@ -69,6 +69,7 @@ def prepare(request: Request) -> Callable[[], None]:
 def _print(found: "Estimate", topology: Topology, decoding: tuple[float, str] | None, *, wants_largest: bool) -> None:
     from senet_jax.planning import report
     from senet_jax.planning.estimate import largest, measure
+    from senet_jax.terminal.progress import working
 
     print_table(report.rows(found, decoding))
     if topology.chip is not None:
@@ -77,5 +78,6 @@ def _print(found: "Estimate", topology: Topology, decoding: tuple[float, str] | 
         seconds = measure(found)
         print_table({"measured here": f"{seconds:.3f} s a step, {found.batch_size / seconds:,.1f} images/s"})
     if wants_largest:
-        best = largest(found)
+        with working("looking for the largest batch"):
+            best = largest(found)
         print_table({"largest batch that fits": "none" if best is None else report.size(best)})

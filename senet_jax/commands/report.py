@@ -34,9 +34,13 @@ def prepare(request: Request) -> Callable[[], None]:
         raise ValueError(f"no run in --workdir={workdir} has ended; their states: {', '.join(set(states.values()))}")
 
     def run() -> None:
-        from senet_jax.runs.report import write_report  # Matplotlib is slow to import.
+        from senet_jax.terminal.progress import working
 
-        print(write_report(content, done, states, output))
+        with working("drawing the figures"):
+            from senet_jax.runs.report import write_report  # Matplotlib is slow to import.
+
+            table = write_report(content, done, states, output)
+        print(table)
         print(f"\n{len(done)} of {len(states)} runs have ended; tables, pictures and report.html are in {output}")
 
     return run

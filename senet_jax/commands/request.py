@@ -81,9 +81,11 @@ class LoadingOptions(CommandOptions):
     def load(self, weights: str, **fields: Any) -> Any:
         """Returns the network, a `Loaded`, as `senet_jax.load` does with the fields, with its errors."""
         from senet_jax import load
+        from senet_jax.terminal.progress import working
 
         step = int(self.step) if self.step.isdecimal() else self.step
-        return load(weights, model=self.model, step=step, **fields)
+        with working("loading the network"):
+            return load(weights, model=self.model, step=step, **fields)
 
 
 @dataclass(frozen=True, kw_only=True)

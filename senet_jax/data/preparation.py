@@ -16,12 +16,12 @@ from typing import Any
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
-from tqdm import tqdm
 
 from senet_jax.children import end_with_parent
 from senet_jax.data import images, members
 from senet_jax.data.members import Member
 from senet_jax.files import line_of, read_records, replace_text, replaced, write_records
+from senet_jax.terminal.progress import progress
 
 _SHARD_BYTES = 128 * 2**20
 """Bytes of the source's files in a shard, about; a process holds one shard in memory."""
@@ -96,14 +96,19 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
     left = [shard for shard in shards if shard.file.name not in done or not shard.file.exists()]
     if preparation.options.shorter_side is None:
         _check_space(unfinished, sum(member.size for shard in left for member in shard.members))
-    total, finished = preparation.images, sum(len(shard.members) for shard in shards if shard not in left)
-    bar = tqdm(desc=preparation.name, total=total, initial=finished, unit=" images", disable=None, dynamic_ncols=True)
-    with bar, (unfinished / _DONE).open("a") as log:
-        for shard, faults in _written(left, preparation, jobs):
+    written = progress(
+        _written(left, preparation, jobs),
+        preparation.images,
+        f"writing {preparation.name}",
+        "images",
+        done=sum(len(shard.members) for shard in shards if shard not in left),
+        size=lambda item: len(item[0].members),
+    )
+    with (unfinished / _DONE).open("a") as log:
+        for shard, faults in written:
             done[shard.file.name] = faults
             log.write(line_of({"shard": shard.file.name, "unreadable": faults}))
             log.flush()
-            bar.update(len(shard.members))
     unreadable = [fault for shard in shards for fault in done[shard.file.name]]
     _finish(preparation, unfinished, shards, unreadable)
     return unreadable

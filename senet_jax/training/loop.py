@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from senet_jax.config import Experiment
 from senet_jax.data import train_batches
 from senet_jax.data.bad_images import BadImages
+from senet_jax.terminal.progress import working
 from senet_jax.training import bad_steps, logs, memory, metrics, parallel, processes
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.evaluation import Evaluations
@@ -45,7 +46,8 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     """
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
-    state, start = initial_state(plan, checkpoints, mesh)
+    with working("making the initial state"):
+        state, start = initial_state(plan, checkpoints, mesh)
     _check_numbers(plan, state, checkpoints)
     checkpoints.check_space(state)
     train_step = (parallel.PmapStep if parallelism == "pmap" else parallel.jit_step)(plan.train_step(), mesh)
