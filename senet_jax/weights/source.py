@@ -154,7 +154,7 @@ def load(
         raise ValueError(f"{workdir} has no {NETWORK}; `train --workdir={workdir}` of this version writes it")
     file, said = _read_file(source, average=average)
     config = _config(str(source), file, model)
-    own = preprocessing_of(config.name, file).channels if file.header else 3
+    own = preprocessing_of(config.name, file).channels if file.header else _timms_arguments(file).get("in_chans", 3)
     names, images = _class_names(file), partial(preprocessing_of, config.name, file)
     return _fitted(file, config, images, names, file.header.get("source") or said, num_classes, channels, own, key)
 
@@ -198,9 +198,13 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
     said = hub_config(file.path)
     name = f"timm/{said.get('architecture')}"
     if name in list_models("timm/*"):
-        if said.get("model_args"):
+        arguments = _timms_arguments(file)  # The arrays say the numbers of classes and channels.
+        if (
+            arguments.keys() - {"num_classes", "in_chans", "global_pool"}
+            or arguments.get("global_pool", "avg") != "avg"
+        ):
             raise ValueError(
-                f"{source!r} has model_args {said['model_args']}, which are not understood here; build the network "
+                f"{source!r} has model_args {arguments}, which are not understood here; build the network "
                 "with create_model and its fields, and load_weights into it"
             )
         return ModelConfig(name)
@@ -209,6 +213,11 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
     else:
         which = "does not say which network it is of"
     raise ValueError(f"{source!r} {which}; give the name of one, as in model={_guess(file)!r}")
+
+
+def _timms_arguments(file: Weights) -> dict[str, Any]:
+    """Returns the arguments besides the architecture with which timm built the network of a folder."""
+    return hub_config(file.path).get("model_args") or {}
 
 
 def _guess(file: Weights) -> str:

@@ -126,6 +126,9 @@ def test_timms_folder_and_the_hub(prefix, small, tmp_path, monkeypatch):
     assert loaded.network.num_classes == 10
     assert loaded.preprocessing.image_size == 256
     assert loaded.class_names[-1] == "c9"
+    arguments = {"num_classes": 10, "in_chans": 3, "global_pool": "avg"}  # As timm 1.0.31 writes them.
+    (tmp_path / "config.json").write_text(json.dumps(said | {"model_args": arguments}))
+    assert senet_jax.load(tmp_path).network.num_classes == 10
     (tmp_path / "config.json").write_text(json.dumps(said | {"model_args": {"stem_width": 3}}))
     with pytest.raises(ValueError, match=r"has model_args {'stem_width': 3}, which are not understood"):
         senet_jax.load(tmp_path)
