@@ -160,16 +160,19 @@ class OptimizerConfig:
     learning_rate: Positive = 0.1
     """Peak learning rate, for the whole batch."""
     momentum: Rate = 0.9
-    """Momentum coefficient of "sgd" and "rmsprop"; of "lamb", that of the first moment."""
+    """Momentum coefficient of "sgd", "rmsprop" and "lars"; of "lamb", that of the first moment."""
     nesterov: bool = True
-    """Whether "sgd" uses Nesterov momentum."""
+    """Whether "sgd" and "lars" use Nesterov momentum."""
     weight_decay: NotNegative = 1e-4
-    """Weight decay of kernels; biases and normalisation parameters have none. L2 for "sgd", "rmsprop" and
-    "schedule_free_sgd", decoupled for the others."""
+    """Weight decay of kernels; biases and normalisation parameters have none. L2 for "sgd", "rmsprop", "lars"
+    and "schedule_free_sgd", decoupled for the others."""
     clip_norm: Positive | None = None
     """Largest global norm of the gradient; none: no clipping."""
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
-    """Schedule after the warm-up; "cosine": to zero, "step": times decay_factor at each of decay_at."""
+    schedule: Literal["cosine", "polynomial", "step", "constant"] = "cosine"
+    """Schedule after the warm-up; "cosine" and "polynomial": to zero, "step": times decay_factor at each of
+    decay_at."""
+    decay_power: Positive = 2.0
+    """Power of the remaining share of the time in schedule "polynomial"; 1: a straight line."""
     warmup: Annotated[
         DurationOrZero,
         Relation(
@@ -225,9 +228,9 @@ class OptimizerConfig:
             ),
         ),
     ] = "sgd"
-    """Optimizer, all of them optax's; "lamb": for large batches (arXiv 1904.00962), "rmsprop": as TensorFlow has it,
-    "muon": for kernels but the last layer's, with Adam for all else (arXiv 2502.16982), "schedule_free_sgd": arXiv
-    2405.15682."""
+    """Optimizer, all of them optax's; "lars" and "lamb": for large batches (arXiv 1708.03888, 1904.00962), "rmsprop":
+    as TensorFlow has it, "muon": for kernels but the last layer's, with Adam for all else (arXiv 2502.16982),
+    "schedule_free_sgd": arXiv 2405.15682."""
     arguments: Annotated[
         tuple[str, ...],
         Relation(

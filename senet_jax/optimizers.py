@@ -6,7 +6,7 @@ from typing import Literal
 
 from senet_jax.patterns import read_numbers
 
-Optimizer = Literal["sgd", "adamw", "rmsprop", "lion", "muon", "schedule_free_sgd", "lamb"]
+Optimizer = Literal["sgd", "adamw", "rmsprop", "lion", "muon", "schedule_free_sgd", "lamb", "lars"]
 
 ARGUMENTS: dict[str, dict[str, float | bool | int]] = {
     "sgd": {},
@@ -16,8 +16,10 @@ ARGUMENTS: dict[str, dict[str, float | bool | int]] = {
     "muon": {"beta": 0.95, "nesterov": True, "ns_steps": 5, "eps": 1e-8, "adam_b1": 0.9, "adam_b2": 0.999},
     "schedule_free_sgd": {"b1": 0.9, "weight_lr_power": 2.0},
     "lamb": {},
+    "lars": {"trust_coefficient": 0.001, "eps": 0.0},
 }
-"""As optax names them; momentum, of "sgd" and "rmsprop", and Nesterov's, of "sgd", are fields of the configuration."""
+"""As optax names them; momentum, of "sgd", "rmsprop" and "lars", and Nesterov's, of "sgd" and "lars", are fields of the
+configuration."""
 
 
 def described_arguments() -> str:

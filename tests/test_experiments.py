@@ -6,6 +6,7 @@ import pytest
 from senet_jax import create_model
 from senet_jax.commands.config_files import EXPERIMENTS
 from senet_jax.schema import flatten, validate
+from senet_jax.training.optimizer import make_schedule
 
 LAUNCHERS = sorted((EXPERIMENTS / "launchers").glob("*.sh"))
 FILES = [path.relative_to(EXPERIMENTS).with_suffix("").as_posix() for path in sorted(EXPERIMENTS.rglob("*.py"))]
@@ -20,6 +21,20 @@ def test_every_experiment_is_possible(name):
     config = load(name)
     validate(config)
     create_model(config.model.name, ratio=config.model.ratio)
+
+
+@pytest.mark.parametrize("kind", ["lars", "lamb", "nesterov"])
+def test_every_large_batch_is_possible_and_its_rate_grows_with_it(kind):
+    module = importlib.import_module("senet_jax.experiments.imagenet.large_batches")
+    configs = [module.get_config(f"{kind}-{batch}") for batch in ("4k", "8k", "16k", "32k")]
+    for config in configs:
+        validate(config)
+        make_schedule(config.optimizer, total_steps=int(90e4), steps_per_epoch=1e4)
+    rates = [config.optimizer.learning_rate for config in configs]
+    assert rates == sorted(rates)
+    assert [config.batch_size for config in configs] == [4096, 8192, 16384, 32768]
+    with pytest.raises(ValueError, match="the recipe is 'adam-8k'; it must be one of lars, lamb, nesterov"):
+        module.get_config("adam-8k")
 
 
 def test_the_plain_twin_differs_in_the_network_alone():

@@ -17,7 +17,7 @@ from senet_jax.typing import Array
 def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch: float) -> optax.Schedule:
     """Makes the schedule: the share of the peak learning rate, from 0 to 1, at each step, counted from 0.
 
-    A linear warm-up comes first, then a constant, a cosine to zero, or steps.
+    A linear warm-up comes first, then a constant, a cosine or a power to zero, or steps.
 
     Raises ValueError if the warm-up is not shorter than the training, or if a decay is not before its end.
     """
@@ -30,6 +30,8 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
     match config.schedule:
         case "cosine":
             schedule = optax.cosine_decay_schedule(1.0, total_steps - warmup)
+        case "polynomial":
+            schedule = optax.polynomial_schedule(1.0, 0.0, config.decay_power, total_steps - warmup)
         case "step":
             if late := [time for time in config.decay_at if to_steps(time, steps_per_epoch) >= total_steps]:
                 raise ValueError(
@@ -54,8 +56,9 @@ def make_optimizer(
 
     It clips, then adds the L2 decay of the kernels: in this order the decay passes through the momentum, as in Caffe.
     The decoupled decay of Adam, Lion, Muon and LAMB is added after their direction; LAMB then scales each step by
-    the ratio of the norms of the parameter and of the step. `factors` are those of the learning rates
-    of parameters, by their paths.
+    the ratio of the norms of the parameter and of the step. LARS scales the gradients of the kernels alone by that
+    ratio, of the gradient with its decay, times the trust coefficient. `factors` are those of the learning rates of
+    parameters, by their paths.
     """
     arguments: Any = read_arguments(config.kind, config.arguments)
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
@@ -81,6 +84,9 @@ def make_optimizer(
         case "lamb":
             adam = optax.scale_by_adam(b1=config.momentum, b2=0.999, eps=1e-6)
             parts = [adam, decay, optax.scale_by_trust_ratio(), rate]
+        case "lars":
+            trust = optax.masked(optax.scale_by_trust_ratio(**arguments), kernels)
+            parts = [decay, trust, rate, optax.trace(config.momentum, nesterov=config.nesterov)]
     return optax.chain(clip, *parts)
 
 

@@ -2,7 +2,8 @@
 
 Run it in an environment with PyTorch and timm: `python tests/parity/peer.py legacy_seresnet50 seresnet50 ...`; without
 names, for all networks that have a fixture. NAME@8 has the output stride 8; `--training NAME` writes the gradients and
-the new running statistics of one step instead, in float64, to fixtures/training/NAME.npz.
+the new running statistics of one step instead, in float64, to fixtures/training/NAME.npz. `--optimizers` writes
+parameters after steps of timm's optimizers to fixtures/optimizers.
 """
 
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import rule
 import timm  # pyright: ignore[reportMissingImports]
+import timm.optim  # pyright: ignore[reportMissingImports]
 import torch  # pyright: ignore[reportMissingImports]
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -56,8 +58,45 @@ def step(name: str) -> dict[str, np.ndarray]:
     return {key: rule.digest(tensor.numpy()) for key, tensor in found.items()}
 
 
+def optimized(kind: str, *, steps: int, own_decay: bool) -> dict[str, np.ndarray]:
+    """Parameters after steps of timm's optimizer, in float64, with the settings of `rule.OPTIMIZER`.
+
+    Without `own_decay`, L2 decay is part of the gradients that LARS gets.
+    """
+    settings = rule.OPTIMIZER
+    parameters = {name: torch.from_numpy(value).double().requires_grad_() for name, value in rule.parameters().items()}
+    kernels = {name for name in parameters if "kernel" in name}
+    decays = own_decay or kind == "lamb"
+    groups = [
+        {
+            "params": [value for name, value in parameters.items() if (name in kernels) == is_kernel],
+            "weight_decay": settings["weight_decay"] * (is_kernel and decays),
+            "always_adapt": is_kernel or kind == "lamb",
+        }
+        for is_kernel in (True, False)
+    ]
+    if kind == "lars":
+        optimizer = timm.optim.Lars(groups, lr=settings["learning_rate"], momentum=settings["momentum"], eps=0.0)
+    else:
+        betas = settings["momentum"], 0.999
+        optimizer = timm.optim.Lamb(groups, lr=settings["learning_rate"], betas=betas, max_grad_norm=None)
+    for number in range(steps):
+        for name, value in parameters.items():
+            value.grad = torch.from_numpy(rule.gradient(name, number)).double()
+            if name in kernels and not decays:
+                value.grad += settings["weight_decay"] * value.detach()
+        optimizer.step()
+    return {name: value.detach().numpy() for name, value in parameters.items()}
+
+
 def main(names: list[str]) -> None:
     """Writes a fixture for each name."""
+    if names == ["--optimizers"]:
+        for kind in ("lars", "lamb"):
+            np.savez_compressed(FIXTURES / "optimizers" / f"{kind}.npz", **optimized(kind, steps=3, own_decay=False))
+        own = optimized("lars", steps=1, own_decay=True)
+        np.savez_compressed(FIXTURES / "optimizers" / "lars_own_decay.npz", **own)
+        return
     if names[:1] == ["--training"]:
         for name in names[1:]:
             np.savez_compressed(FIXTURES / "training" / f"{name}.npz", **step(name))

@@ -10,6 +10,9 @@ SIZES = {"224": (2, 224, 224), "250x230": (1, 250, 230)}
 TRAINING = (4, 64, 64)
 """Images, height, width for a step of training."""
 LABELS = (3, 141, 592, 653)
+OPTIMIZER = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.5}
+"""Settings for the steps of optimizers; such a decay is seen in the results."""
+_SHAPES = {"conv/kernel": (3, 3, 2, 4), "dense/kernel": (4, 3), "norm/scale": (4,), "norm/bias": (4,)}
 
 
 def sizes(network: str) -> list[str]:
@@ -61,3 +64,13 @@ def digest(tensor: np.ndarray) -> np.ndarray:
     """The norm of a tensor and four of its elements."""
     flat = np.asarray(tensor, np.float64).ravel()
     return np.array([np.linalg.norm(flat), *flat[np.linspace(0, flat.size - 1, 4).astype(int)]])
+
+
+def parameters() -> dict[str, np.ndarray]:
+    """Parameters before the steps of an optimizer; the bias is zero, as in a new network."""
+    return {name: uniform(name, shape) * np.float32("bias" not in name) for name, shape in _SHAPES.items()}
+
+
+def gradient(name: str, step: int) -> np.ndarray:
+    """The gradient of a parameter at a step of an optimizer."""
+    return uniform(f"{name} {step}", _SHAPES[name])

@@ -6,6 +6,10 @@ import numpy as np
 import optax
 import optax.contrib
 import pytest
+from flax import traverse_util
+from numpy.linalg import norm
+from parity import rule
+from parity.compare import FIXTURES
 
 from senet_jax.config import OptimizerConfig
 from senet_jax.training.optimizer import kernels, make_optimizer, make_schedule
@@ -177,3 +181,44 @@ def test_factors_scale_the_learning_rate_alone():
     assert not scaled["stem"]["kernel"].any()
     np.testing.assert_array_equal(scaled["stem"]["bias"], plain["stem"]["bias"])
     np.testing.assert_allclose(scaled["head"]["kernel"], 10 * plain["head"]["kernel"], rtol=1e-6)
+
+
+def steps_of(kind, number):
+    """Parameters after steps with the settings, parameters and gradients that timm's optimizer got."""
+    config = OptimizerConfig(kind=kind, nesterov=False, schedule="constant", **rule.OPTIMIZER)
+    optimizer = make_optimizer(config, lambda _: 1.0)
+    params = in_float64(rule.parameters())
+    state = optimizer.init(params)
+    for step in range(number):
+        gradient = in_float64({name: rule.gradient(name, step) for name in rule.parameters()})
+        updates, state = optimizer.update(gradient, state, params, learning_rate=rule.OPTIMIZER["learning_rate"])
+        params = optax.apply_updates(params, updates)
+    return {"/".join(path): np.asarray(leaf) for path, leaf in traverse_util.flatten_dict(params).items()}
+
+
+def in_float64(arrays):
+    nested = traverse_util.unflatten_dict({tuple(name.split("/")): array for name, array in arrays.items()})
+    return jax.tree.map(lambda array: jnp.asarray(array, jnp.float64), nested)
+
+
+@pytest.mark.parametrize("kind", ["lars", "lamb"])
+def test_steps_of_large_batches_are_timms(kind, x64):
+    """With timm's `always_adapt` for all parameters that have a trust ratio here, and no clipping."""
+    ours, theirs = steps_of(kind, 3), np.load(FIXTURES / "optimizers" / f"{kind}.npz")
+    for name, leaf in ours.items():
+        np.testing.assert_allclose(leaf, theirs[name], rtol=1e-10, atol=1e-12)
+
+
+def test_the_decay_of_lars_is_in_the_gradients_norm_and_timms_beside_it(x64):
+    ours, theirs = steps_of("lars", 1), np.load(FIXTURES / "optimizers" / "lars_own_decay.npz")
+    decay = rule.OPTIMIZER["weight_decay"]
+    for name, weight in rule.parameters().items():
+        gradient, ratio = rule.gradient(name, 0).astype(np.float64), 1.0
+        if "kernel" in name:
+            ratio = (norm(gradient) + decay * norm(weight)) / norm(gradient + decay * weight)
+        np.testing.assert_allclose(ours[name] - weight, ratio * (theirs[name] - weight), rtol=1e-7)
+
+
+def test_a_polynomial_ends_at_zero():
+    config = OptimizerConfig(learning_rate=1.0, schedule="polynomial", warmup="2 epochs")
+    np.testing.assert_allclose(rates(config, [10, 20, 40, 60, 100]), [0.5, 1.0, 0.5625, 0.25, 0.0], atol=1e-6)
