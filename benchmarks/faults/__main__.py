@@ -44,7 +44,7 @@ def main() -> None:
     all_rows: list[dict[str, Any]] = []
     for group in arguments.only.split(","):
         rows: list[dict[str, Any]] = []
-        with tempfile.TemporaryDirectory() as directory:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
             for tally in groups[group](Path(directory), arguments):
                 rows.append(tally.row())
                 print(*(f"{name}: {value}" for name, value in tally.row().items() if value != ""), sep=", ", flush=True)

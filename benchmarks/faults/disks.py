@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.faults.runs import COMPILING, EVERY, Place, Run, Tally, checkpoints
+from benchmarks.faults.runs import COMPILING, EVERY, SMALL, Place, Run, Tally, checkpoints
 from senet_jax.checkpoints import verify
 
 _STEPS = 6 * EVERY
@@ -17,7 +17,7 @@ _SECONDS_TO_REFUSE = 30.0
 
 def campaign(directory: Path, tries: int) -> Iterator[Tally]:
     """Yields a tally for each fault. Mounts small disks, which needs root, or `unshare -rm` before the command."""
-    place = Place(directory, _STEPS)
+    place = Place(directory, _STEPS, SMALL)
     place.whole()
     for fault, harm in _FAULTS.items():
         tally = Tally(fault)
@@ -115,7 +115,7 @@ def _read_while_it_trains(place: Place, tally: Tally, step: int) -> bool:
     run.wait_for_step(step)
     readers = 0
     while run.process.poll() is None:
-        reader = Run(workdir, [], ("launch.py", "eval"), **place.settings)
+        reader = Run(workdir, [], (SMALL[0], "eval"), **place.settings)
         reader.end()
         readers += 1
         if reader.status or "Traceback" in reader.output:

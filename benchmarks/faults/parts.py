@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import time
@@ -12,10 +13,11 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.faults.runs import COMPILED, EVERY, Place, Run, Tally, checkpoints, difference, finished, newest
+from benchmarks.faults.runs import COMPILED, EVERY, SMALL, Place, Run, Tally, checkpoints, difference, finished, newest
 from senet_jax.checkpoints import verify
 
 _STEPS = 6 * EVERY
+_ADDRESSES = 8 * 2**30
 
 
 def campaign(directory: Path, tries: int) -> Iterator[Tally]:
@@ -29,7 +31,7 @@ def campaign(directory: Path, tries: int) -> Iterator[Tally]:
 
 def _worker(signum: signal.Signals, said: str) -> Callable[[Path, Tally, int], bool]:
     def harm(directory: Path, tally: Tally, number: int) -> bool:
-        place, name = Place(directory, _STEPS), f"worker{signum}_{number}"
+        place, name = Place(directory, _STEPS, SMALL), f"worker{signum}_{number}"
         run = place.start(name, "--config.data.workers=2", "--config.data.memory_limit_gib=0")
         run.wait_for_step(EVERY + 5 + number)
         worker = _children(run.process.pid)[number % 2]
@@ -49,7 +51,7 @@ def _worker(signum: signal.Signals, said: str) -> Callable[[Path, Tally, int], b
 
 def _killed_parent(directory: Path, tally: Tally, number: int) -> bool:
     """Kills a run that has data workers: they end too."""
-    place, name = Place(directory, _STEPS), f"parent{number}"
+    place, name = Place(directory, _STEPS, SMALL), f"parent{number}"
     run = place.start(name, "--config.data.workers=2", "--config.data.memory_limit_gib=0")
     run.wait_for_step(EVERY + 5 + number)
     workers = _children(run.process.pid)
@@ -66,7 +68,8 @@ def _killed_parent(directory: Path, tally: Tally, number: int) -> bool:
 
 def _children(pid: int) -> list[int]:
     """The data workers of a process, without the helper that counts semaphores."""
-    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    children = sorted(int(child) for thread in threads for child in thread.read_text().split())
     return [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
@@ -95,22 +98,22 @@ def _poisoned(directory: Path, tally: Tally, number: int) -> bool:
 
     A run that is killed leaves out the same ones. With no bad step allowed the run ends.
     """
-    place, data = Place(directory, _STEPS), directory / "poisoned"
+    place, data = Place(directory, _STEPS, SMALL), directory / "poisoned"
     if not data.exists():
         _write_poisoned(data)
     flags = [*place.flags, "--config.data.name=folder", f"--config.data.path={data}", "--config.data.mean=0"]
-    flags += ["--config.data.std=1e-19"]
+    flags += ["--config.data.std=2e-20"]
     whole, harmed = directory / "bad_whole", directory / f"bad{number}"
     allowed = "--config.optimizer.bad_steps=100"
     if not whole.exists():
-        finished(whole, [*flags, allowed], **place.settings)
-    run = Run(harmed, [*flags, allowed], **place.settings)
+        finished(whole, [*flags, allowed], program=SMALL, **place.settings)
+    run = Run(harmed, [*flags, allowed], program=SMALL, **place.settings)
     run.wait_for_step(2 * EVERY + 5 + number)
     run.end(signal.SIGKILL)
-    run = finished(harmed, [*flags, allowed], **place.settings)
+    run = finished(harmed, [*flags, allowed], program=SMALL, **place.settings)
     tally.seconds.append(run.seconds_to(COMPILED) or 0.0)
     told = re.findall(r"step (\d+) is bad: .*; it was left out, (\d+) in all", run.output)
-    stops = Run(directory / f"stops{number}", flags, **place.settings)
+    stops = Run(directory / f"stops{number}", flags, program=SMALL, **place.settings)
     stops.end()
     tally.seen = f"{told[-1][1] if told else 0} steps left out, the same ones after a kill; with none allowed it ends"
     wrong = difference(whole, harmed)
@@ -122,38 +125,42 @@ def _poisoned(directory: Path, tally: Tally, number: int) -> bool:
 
 
 def _out_of_memory(directory: Path, tally: Tally, number: int) -> bool:
-    """Trains with a batch whose maps need more memory than the machine has."""
-    flags = ["--config.data.image_size=224", "--config.batch_size=1400", f"--config.data.data_dir={directory / 'data'}"]
-    run = Run(directory / f"memory{number}", ["--config.model.name=se_resnet20_cifar", *flags])
+    """Trains with a batch whose maps need more than the memory that the process may have, a limit of the system."""
+    workdir = directory / f"memory{number}"
+    flags = ["--config.model.name=se_resnet20_cifar", f"--config.data.data_dir={directory / 'data'}"]
+    run = Run(workdir, [*flags, "--config.data.image_size=224", "--config.batch_size=1400"], SMALL)
+    resource.prlimit(run.process.pid, resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
     run.end()
-    told = re.search(r"error: (out of memory: .*)", run.output)
-    tally.seen = told[1][:200] if told else ""
-    return run.status == 1 and told is not None and "Traceback" not in run.output
+    told = re.search(r"error: (out of memory: .*? GiB on each device)", run.output)
+    tally.seen = f"under a limit of {_ADDRESSES / 2**30:.0f} GiB: {told[1] if told else ''}"
+    if run.status != 1 or not told or "Traceback" in run.output:
+        print(run.status, run.output[-3000:])
+        return False
+    return True
 
 
-_SMALL = [
+_TOGETHER = [
     "--config.model.name=se_resnet20_cifar", "--config.model.ratio=2", "--config.model.statistics_group=8",
     "--config.batch_size=16", "--config.eval_batch_size=184", "--config.data.crop_padding=1",
     "--config.duration=40 steps", "--config.log_every=1 steps", "--config.checkpoint_every=4 steps",
     "--config.eval_every=20 steps",
 ]  # fmt: skip
-_PROGRAM = ("tests/training/process.py", "train")
 _FLOAT64 = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "true", "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
 
 
 def _other_devices(directory: Path, tally: Tally, number: int) -> bool:
     """Goes on with a run on 1, 2, 4 and 8 devices in turn; compares with one on a single device, in float64."""
-    flags = [*_SMALL, f"--config.data.data_dir={directory / 'data'}"]
+    flags = [*_TOGETHER, f"--config.data.data_dir={directory / 'data'}"]
     one, turns = directory / "one_device", directory / f"devices{number}"
     if not one.exists():
-        finished(one, flags, program=_PROGRAM, **_FLOAT64, JAX_NUM_CPU_DEVICES="1")
+        finished(one, flags, program=SMALL, **_FLOAT64, JAX_NUM_CPU_DEVICES="1")
     for devices in (1, 2, 4, 8) if number % 2 == 0 else (8, 4, 2, 1):
-        run = Run(turns, flags, _PROGRAM, **_FLOAT64, JAX_NUM_CPU_DEVICES=str(devices))
+        run = Run(turns, flags, SMALL, **_FLOAT64, JAX_NUM_CPU_DEVICES=str(devices))
         if run.wait_for_step(newest(turns)[1] // 4 * 4 + 9):
             run.end(signal.SIGTERM)
         if run.seconds_to(COMPILED):
             tally.seconds.append(run.seconds_to(COMPILED) or 0.0)
-    finished(turns, flags, program=_PROGRAM, **_FLOAT64, JAX_NUM_CPU_DEVICES="2")
+    finished(turns, flags, program=SMALL, **_FLOAT64, JAX_NUM_CPU_DEVICES="2")
     trees = [jax.tree.leaves(verify(workdir / "checkpoints/40")) for workdir in (one, turns)]
     worst = max(float(np.max(np.abs(a - b), initial=0.0)) for a, b in zip(*trees, strict=True))
     tally.seen = f"1, 2, 4 and 8 devices in turn: largest difference of any array after 40 steps {worst:.1e} in float64"
@@ -165,9 +172,9 @@ def _pair(workdir: Path, directory: Path, *flags: str) -> list[Run]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
-    common = [*_SMALL, f"--config.data.data_dir={directory / 'data'}", coordinator, "--num_processes=2", *flags]
+    common = [*_TOGETHER, f"--config.data.data_dir={directory / 'data'}", coordinator, "--num_processes=2", *flags]
     settings = _FLOAT64 | {"JAX_NUM_CPU_DEVICES": "1"}
-    return [Run(workdir, [*common, f"--process_id={index}"], _PROGRAM, **settings) for index in range(2)]
+    return [Run(workdir, [*common, f"--process_id={index}"], SMALL, **settings) for index in range(2)]
 
 
 def _whole_pair(directory: Path) -> Path:

@@ -1,5 +1,6 @@
 """Training runs as processes that can be watched and harmed, and tables of how they bore it."""
 
+import atexit
 import contextlib
 import os
 import re
@@ -34,6 +35,8 @@ FLAGS = [
     f"--config.checkpoint_every={EVERY} steps",
     f"--config.eval_every={EVALUATED_EVERY} steps",
 ]
+SMALL = ("tests/training/process.py", "train")
+"""The program with a network of three blocks, which compiles in a third of the time."""
 COMPILING = "compiling the training step"
 COMPILED = "compiled, with the first step"
 _PATIENCE = 600.0
@@ -86,6 +89,7 @@ class Run:
             text=True,
             errors="replace",
         )
+        atexit.register(self.process.kill)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -197,6 +201,7 @@ class Place:
 
     directory: Path
     steps: int
+    program: tuple[str, ...] = ("launch.py",)
 
     @property
     def flags(self) -> list[str]:
@@ -211,14 +216,14 @@ class Place:
 
     def start(self, name: str | Path, *flags: str, **settings: str) -> Run:
         """Starts a run in a workdir of that name, or in that directory."""
-        return Run(self.directory / name, [*self.flags, *flags], **self.settings | settings)
+        return Run(self.directory / name, [*self.flags, *flags], self.program, **self.settings | settings)
 
     def whole(self) -> Path:
         """Returns the workdir of a run that nothing has harmed."""
         workdir = self.directory / "whole"
         if not (workdir / "result.json").exists():
             shutil.rmtree(workdir, ignore_errors=True)
-            finished(workdir, self.flags, **self.settings)
+            finished(workdir, self.flags, program=self.program, **self.settings)
         return workdir
 
     def recovered(self, tally: Tally, name: str | Path, *flags: str) -> bool:
