@@ -160,7 +160,7 @@ def test_possible_values(values):
         ({"optimizer__clip_norm": 0}, "config.optimizer.clip_norm is 0; it must be a positive number, or none"),
         (
             {"optimizer__schedule": "cosin"},
-            "config.optimizer.schedule is 'cosin'; it must be one of cosine, polynomial, step, constant; did you mean 'cosine'?",
+            "schedule is 'cosin'; it must be one of cosine, polynomial, step, constant; did you mean 'cosine'?",
         ),
         ({"optimizer__schedule": "step"}, "decay_at is (); it must be one or more durations for schedule 'step'"),
         ({"optimizer__decay_at": ("1 epochs",)}, "is ('1 epochs',); it must be empty for schedule 'cosine'"),
