@@ -2,48 +2,30 @@
 
     PYTHON benchmarks/peer_training.py --data=DIRECTORY --output=FILE [--seeds=3] [--epochs=12] [--steps=N]
 
-PYTHON has PyTorch, timm and Pillow; nothing of this project is imported. DIRECTORY has image files in train/CLASS and
-test/CLASS. Recipe, augmentation, schedule and the convolutions' initial distribution are those of the experiment. The
-rows of a CSV file say network, seed, accuracy, epochs and seconds. The same command goes on after the last of them.
---steps ends each run early, to try it.
+PYTHON has PyTorch, timm and Pillow; `bench/timm_cifar.py` alone is imported of this project. DIRECTORY has images in
+train/CLASS and test/CLASS. Recipe, augmentation, schedule and the convolutions' initial distribution are those of the
+experiment. The rows of a CSV file say network, seed, accuracy, epochs and seconds. The same command goes on after the
+last of them. --steps ends each run early, to try it.
 """
 
 import argparse
 import csv
 import math
+import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from PIL import Image
-from timm.layers import SEModule  # pyright: ignore[reportMissingImports]
-from timm.models.resnet import BasicBlock, make_blocks  # pyright: ignore[reportMissingImports]
-from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
+
+sys.path.append(str(Path(__file__).parents[1] / "senet_jax/bench"))
+from timm_cifar import ResNet20  # pyright: ignore[reportMissingImports]
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 BATCH, PADDING, RATE, MOMENTUM, DECAY = 128, 4, 0.4, 0.9, 5e-4
-NETWORKS = {"no SE": None, "SE": partial(SEModule, rd_ratio=1 / 16, rd_divisor=1)}
-
-
-class ResNet20(nn.Module):
-    """timm's blocks behind the stem of CIFAR networks; shortcuts that change shape are projections."""
-
-    def __init__(self, attention):
-        super().__init__()
-        layers = {"act_layer": nn.ReLU, "norm_layer": nn.BatchNorm2d, "attn_layer": attention}
-        stages, _ = make_blocks((BasicBlock,) * 3, (16, 32, 64), (3, 3, 3), inplanes=16, **layers)
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
-        self.stages = nn.Sequential(*(stage for _, stage in stages))
-        self.head = nn.Linear(64, 10)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in")
-
-    def forward(self, x):
-        return self.head(self.stages(self.stem(x)).mean((2, 3)))
+NETWORKS = {"no SE": "resnet20_cifar", "SE": "se_resnet20_cifar"}
 
 
 def read(folder):

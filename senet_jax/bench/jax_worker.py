@@ -30,7 +30,7 @@ class JaxContestant:
         self.training = settings["mode"] == "training"
         if self.training:
             self.state = jax.jit(partial(init_state, model, optimizer, images.shape[1:], seed=0, average=False))()
-            self.batch = {"image": images, "label": jnp.arange(n) % 1000}
+            self.batch = {"image": images, "label": jnp.arange(n) % 10}
             step = jax.jit(make_train_step(model, optimizer, Experiment()), donate_argnums=0)
         else:
             self.batch = images / 255 - 0.5

@@ -6,7 +6,8 @@ from typing import Any
 
 import timm  # pyright: ignore[reportMissingImports]
 import torch  # pyright: ignore[reportMissingImports]
-from worker import serve  # The peer's Python has no senet_jax and runs this file by its path.
+from timm_cifar import NETWORKS, ResNet20  # The peer's Python has no senet_jax and runs this file by its path.
+from worker import serve
 
 
 class TimmContestant:
@@ -23,10 +24,11 @@ class TimmContestant:
         layout = torch.channels_last if settings["channels_last"] else torch.contiguous_format
         torch.manual_seed(0)
         torch.backends.cudnn.benchmark = torch.backends.cuda.matmul.allow_tf32 = True
-        model = timm.create_model(settings["network"].removeprefix("timm/"))
+        name = settings["network"]
+        model = ResNet20(name) if name in NETWORKS else timm.create_model(name.removeprefix("timm/"))
         model = model.to(self.device, memory_format=layout).train(self.training)
         self.images = torch.randn(n, 3, size, size, device=self.device).to(memory_format=layout)
-        self.labels = torch.arange(n, device=self.device) % 1000
+        self.labels = torch.arange(n, device=self.device) % 10
         self.optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, fused=True)
         self.autocast = nullcontext
         if dtype != torch.float32 and self.training:

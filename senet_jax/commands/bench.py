@@ -59,8 +59,25 @@ VARIANTS = {
     "timm_compiled_channels_last": _timm("timm, compiled, channels_last", compiled=True, channels_last=True),
 }
 """Variants by name; labels begin with "ours", "flax" or "timm"."""
-NETWORKS = {"timm/seresnet50": "timm/resnet50", "timm/seresnext50_32x4d": "timm/resnext50_32x4d"}
-"""Plain twins of the networks, whose parameters are exactly those of timm."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The plain twin of a network, and how both are measured."""
+
+    plain: str
+    batch_size: int = 16
+    image_size: int = 224
+    stock: bool = True
+    """Whether `bench.stock_flax` has them."""
+
+
+NETWORKS = {
+    "timm/seresnet50": Pair("timm/resnet50"),
+    "timm/seresnext50_32x4d": Pair("timm/resnext50_32x4d"),
+    "se_resnet20_cifar": Pair("resnet20_cifar", batch_size=128, image_size=32, stock=False),
+}
+"""Networks that timm, or `bench.timm_cifar` from its blocks, has with the same parameters."""
 Mode = Literal["training", "inference"]
 _COLUMNS = {
     "contestant": "contestant",
@@ -83,10 +100,10 @@ class Options(CommandOptions):
 
     model: Annotated[str, one_of(NETWORKS), Placeholder("NAME")] = "timm/seresnet50"
     """Name of the network."""
-    batch_size: Annotated[Count, Placeholder("IMAGES")] = 16
-    """Images in a step."""
-    image_size: Annotated[Count, Placeholder("PIXELS")] = 224
-    """Height and width of the image."""
+    batch_size: Annotated[Count, Placeholder("IMAGES")] | None = None
+    """Images in a step; None: 16, or 128 of CIFAR's networks."""
+    image_size: Annotated[Count, Placeholder("PIXELS")] | None = None
+    """Height and width of the image; None: 224, or 32 of CIFAR's networks."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute type."""
     modes: Annotated[tuple[Mode, ...], Rule("training, inference or both", bool), Placeholder("MODES")] = (
@@ -111,9 +128,11 @@ class Options(CommandOptions):
 def prepare(request: Request) -> Callable[[], None]:
     """Raises ValueError for an impossible measurement."""
     options = cast(Options, request.options)
-    network, peer = options.model, options.peer_python
+    network, pair, peer = options.model, NETWORKS[options.model], options.peer_python
     possible = [name for name, variant in VARIANTS.items() if peer or variant.worker != _TIMM_WORKER]
-    variants = options.variants or possible
+    variants = options.variants or [name for name in possible if pair.stock or name != "flax"]
+    if "flax" in variants and not pair.stock:
+        raise ValueError(f"--variants=flax has no {network}; leave it out")
     if platform.libc_ver()[0] != "glibc":
         raise ValueError("bench runs on Linux with glibc only, whose allocator and memory counts it uses")
     if any(VARIANTS[name].worker == _TIMM_WORKER for name in variants):
@@ -121,16 +140,14 @@ def prepare(request: Request) -> Callable[[], None]:
     output = options.output or Path("runs/bench") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     check_folder(output)
     settings = {
-        "batch_size": options.batch_size,
-        "image_size": options.image_size,
+        "batch_size": options.batch_size or pair.batch_size,
+        "image_size": options.image_size or pair.image_size,
         "dtype": options.dtype,
         "turn_seconds": options.seconds,
     }
     contests = {
         mode: [
-            _entry(mode, VARIANTS[name], twin, settings, peer)
-            for name in variants
-            for twin in (network, NETWORKS[network])
+            _entry(mode, VARIANTS[name], twin, settings, peer) for name in variants for twin in (network, pair.plain)
         ]
         for mode in options.modes
     }
