@@ -23,7 +23,7 @@ def is_on(config: DataConfig) -> bool:
 
 
 def augment(pixels: np.ndarray, config: DataConfig, rng: np.random.Generator) -> np.ndarray:
-    """A training image, uint8 (h, w, c), changed as the configuration says, in the order of the functions below."""
+    """Changes a training image, uint8 (h, w, c): rotation, RandAugment, colour jitter, pixel jitter, random erasing."""
     if config.rotation:
         pixels = rotate(pixels, rng.uniform(-config.rotation, config.rotation))
     if config.rand_augment or config.color_jitter:
@@ -51,7 +51,7 @@ def rotate(pixels: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def color_jitter(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    """Brightness, contrast and saturation times a factor in 1 - strength to 1 + strength each, in a random order."""
+    """Multiplies brightness, contrast and saturation, in a random order, by factors of 1 - strength to 1 + strength."""
     kinds = ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color
     for kind in rng.permutation(len(kinds)):
         image = kinds[kind](image).enhance(rng.uniform(max(0.0, 1 - strength), 1 + strength))
@@ -59,7 +59,7 @@ def color_jitter(image: Image.Image, strength: float, rng: np.random.Generator) 
 
 
 def erase(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
-    """A rectangle of normal noise with the data's mean and std in the image (random erasing, arXiv 1708.04896).
+    """Puts a rectangle of normal noise with the data's mean and std into the image (random erasing, arXiv 1708.04896).
 
     It has 2 to 33 % of the area and, log-uniformly, 0.3 to 3.3 times as much width as height. If ten such rectangles do
     not fit, the image stays as it is.
@@ -80,10 +80,11 @@ def erase(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], r
 
 
 def rand_augment(image: Image.Image, magnitude: float, fill: Fill, rng: np.random.Generator) -> Image.Image:
-    """RandAugment (arXiv 1909.13719) with two operations, each done with probability 1/2.
+    """Applies two random operations, each with probability 1/2: RandAugment (arXiv 1909.13719).
 
-    Their strength is normally distributed around the magnitude with std 0.5, within 0 to 10, and every operation does
-    more with more of it: the variant of "ResNet strikes back" (arXiv 2110.00476), which timm calls inc1-mstd0.5.
+    Their strength is drawn from a normal distribution around the magnitude with std 0.5, limited to 0 to 10. Every
+    operation changes more with more strength. "ResNet strikes back" (arXiv 2110.00476) uses this variant, timm's
+    inc1-mstd0.5.
     """
     names = list(OPERATIONS)
     for choice in rng.integers(len(names), size=2):
@@ -103,7 +104,7 @@ def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> "Operatio
 
 
 def _solarize_add(image: Image.Image, strength: float, sign: int, fill: Fill) -> Image.Image:
-    """Adds to pixels darker than half."""
+    """Brightens the pixels below 128."""
     added = round(110 * strength)
     return image.point([min(255, value + added) if value < 128 else value for value in range(256)] * len(image.mode))
 

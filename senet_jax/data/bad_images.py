@@ -20,7 +20,7 @@ class TooManyBadImagesError(RunError, ValueError):
 
 
 def substitutes(examples: int, seed: int, epoch: int, index: int) -> Iterator[int]:
-    """Yields examples to try in place of one that cannot be read, in this order."""
+    """Yields the examples to try, in this order, in place of one that cannot be read."""
     yield from np.random.default_rng((seed, 2, epoch, index)).integers(examples, size=_TRIES).tolist()
     raise TooManyBadImagesError(f"image {index} cannot be read, and none of {_TRIES} others that were tried")
 
@@ -29,9 +29,10 @@ class BadImages:
     """The images of each split that cannot be read; a resumed run reads them from the file."""
 
     def __init__(self, share: float, file: Path | None = None, say: Callable[[str], None] | None = None):
-        """Allows that share of each split, and names the images by `say` and in the file; None: standard error alone.
+        """Allows that share of bad images in each split.
 
-        Each line of the file is a JSON object with split, index, file (as far as the dataset names it) and fault.
+        They are named by `say`, by default on standard error, and in the file if one is given. Each line of the file is
+        a JSON object with split, index, file (as far as the dataset names it) and fault.
         """
         self._share, self._file = share, file
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
@@ -39,7 +40,7 @@ class BadImages:
         if file is None or not file.exists():
             return
         records = read_records(file)
-        write_records(file, records)  # The next record is not to follow what a kill cut short.
+        write_records(file, records)  # Removes a last line that a kill cut short.
         for record in records:
             self._known.setdefault(record["split"], set()).add(record["index"])
 

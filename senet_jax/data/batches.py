@@ -43,13 +43,13 @@ def train_batches(
 ) -> _Batches:
     """Yields shuffled batches without end: {"image": uint8 (b, image_size, image_size, c), "label": int32 (b,)}.
 
-    Each epoch is a permutation of the split given by (seed, epoch), and the next one follows at once, if need be within
-    a batch. The order is that of the global batches of `batch_size` examples: this process gets the process_index-th
-    of process_count equal parts of each, b = batch_size / process_count. `start` is the number of batches already
-    consumed: the stream is what an uninterrupted one gives from there on, however it is read.
+    Each epoch is a permutation of the split given by (seed, epoch). The next one follows at once, if need be within a
+    batch. The order is that of the global batches of `batch_size` examples: this process gets the process_index-th of
+    process_count equal parts of each, b = batch_size / process_count. `start` is the number of batches already
+    consumed; the stream continues as an uninterrupted one would.
 
-    An image that cannot be read is noted in `bad`, by default a new `BadImages`. An example that (seed, epoch, its
-    index) choose takes its place.
+    An image that cannot be read is noted in `bad`, by default a new `BadImages`. Another example takes its place,
+    chosen by (seed, epoch, index).
 
     Close the generator to release the workers of a split that is not kept in memory. Raises ValueError if batch_size
     cannot be divided by process_count, and TooManyBadImagesError, a ValueError, as `BadImages.note` does.
@@ -177,7 +177,7 @@ def is_kept(split: Split, config: DataConfig) -> bool:
 
 
 def _loader(split: Split, config: DataConfig, seed: int | None) -> _Gather | _Decode:
-    """For training if there is a seed; from memory if an example has the same pixels in every epoch."""
+    """Returns the loader: for training if a seed is given, from memory if the pixels are the same in every epoch."""
     random = seed is not None and augmentation.is_on(config)
     if not random and is_kept(split, config):
         return _Gather(split.decoded(config.image_size, config.center_crop, config.interpolation))

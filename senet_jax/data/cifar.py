@@ -15,7 +15,7 @@ _SITE = "https://www.cs.toronto.edu/~kriz"
 
 
 class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """The dataset of this name and version in TFDS: the same examples with the same keys.
+    """CIFAR-10 as TFDS has it in this version: the same examples with the same keys.
 
     TFDS's own class needs TensorFlow to read files.
     """

@@ -1,4 +1,4 @@
-"""Random crops for training, straight from the bytes of a file: no more than the crop is resized.
+"""Random crops for training, straight from the bytes of a file: only the crop is resized.
 
 JPEG is decoded by libjpeg-turbo through simplejpeg, to a half, a quarter or an eighth of its size if the crop is then
 still as large as asked for, and OpenCV resizes. Evaluation and prediction use neither: there Pillow does it all.
@@ -14,7 +14,7 @@ from PIL import Image
 
 from senet_jax.data import images
 
-cv2.setNumThreads(1)  # Images are cropped in parallel; threads within each would only get into each other's way.
+cv2.setNumThreads(1)  # Images are cropped in parallel already.
 
 Region = tuple[int, int, int, int]
 """Left, top, right and bottom of a region, in pixels."""
@@ -83,7 +83,7 @@ def _smoothing(scale: float) -> float:
 
 
 def _plain_jpeg(data: bytes) -> Image.Image | None:
-    """Reads the header of a JPEG that `images.decode` would only decode; None for other and for broken files."""
+    """Reads the header of a JPEG that needs neither turning nor conversion; returns None for all other files."""
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG",))
         plain = image.mode in images.COLOURSPACES and images.orientation(image) == 1
@@ -93,9 +93,9 @@ def _plain_jpeg(data: bytes) -> Image.Image | None:
 
 
 def _decode_region(data: bytes, jpeg: Image.Image, region: Region, size: int) -> np.ndarray | None:
-    """Returns the pixels of a region, about `size` in each direction at least if it has so many.
+    """Returns the pixels of a region, which is shrunk while about `size` pixels remain in each direction.
 
-    Returns None if the strict decoder refuses the file, which `images.decode` then decides on.
+    Returns None if the strict decoder refuses the file; `images.decode` then decides.
     """
     left, top, right, bottom = region
     factor = max(factor for factor in (1, 2, 4, 8) if factor == 1 or factor * size <= min(right - left, bottom - top))

@@ -71,9 +71,9 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
 
     A preparation is known by the name of the directory and a fingerprint of its listing (relative paths, sizes and
     times of change), so that a changed folder is prepared anew, beside the old one, and an unchanged one is reused.
-    Classes are numbered by their sorted names. Names that begin with a dot are passed over. Before the first
-    preparation every file is decoded once; the images have one channel if all of them are grey, else three. Files that
-    cannot be used are said, and are examples with a fault.
+    Classes are numbered by their sorted names. Names that begin with a dot are skipped. Before the first preparation
+    every file is decoded once; the images have one channel if all of them are grey, else three. Files that cannot be
+    used are named, and become examples with a fault.
 
     Raises ValueError, before anything is written, if the directory or a split is missing, if a split holds anything but
     class folders, if a class is empty, nested or not in all of the splits, and if a larger share of the files than

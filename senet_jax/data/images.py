@@ -31,13 +31,13 @@ class BadImageError(ValueError):
 
 
 def read(data: bytes) -> Image.Image:
-    """The image in the bytes of a file, read to its last pixel, as `plain` makes it; of several frames the first.
+    """Returns the image in the bytes of a file in grey or RGB, as `plain` does; the first of several frames.
 
-    A JPEG is decoded by libjpeg-turbo without Pillow between, which would keep back that data are corrupt; the pixels
-    are the same.
+    All pixels are read. A JPEG is decoded by libjpeg-turbo itself, whose warnings of corrupt data Pillow hides; the
+    pixels are the same.
 
-    Raises BadImageError, a ValueError, if the bytes are no image, are cut short, are corrupt as far as the decoder can
-    tell, or hold more than 16 bits a channel or too many pixels.
+    Raises BadImageError, a ValueError, if the bytes are not an image, are cut short, are corrupt as far as the decoder
+    can tell, or hold more than 16 bits a channel or too many pixels.
     """
     try:
         image = Image.open(io.BytesIO(data))
@@ -57,7 +57,7 @@ def read(data: bytes) -> Image.Image:
 
 
 def _decode_jpeg(data: bytes, colourspace: str) -> np.ndarray:
-    """The pixels of a JPEG, (h, w, c). Raises ValueError if the decoder has anything to say but of zeros at its end."""
+    """Returns the pixels of a JPEG, (h, w, c). Raises ValueError if the decoder warns, except of zeros at the end."""
     try:
         return simplejpeg.decode_jpeg(data, colourspace, strict=True)
     except ValueError:
@@ -68,11 +68,11 @@ def _decode_jpeg(data: bytes, colourspace: str) -> np.ndarray:
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """Any image in grey (mode L) or RGB: the one rule of training, evaluation and prediction.
+    """Converts any image to grey (mode L) or RGB, by one rule for training, evaluation and prediction.
 
-    It is turned as its EXIF says. Of 16 bits the upper 8 are kept. What is transparent lies on white. CMYK, palettes
-    and other colours become RGB as Pillow converts them. Raises BadImageError, a ValueError, for more than
-    16 bits a channel.
+    The image is turned as its EXIF says. Of 16 bits the upper 8 are kept. Transparent parts lie on white. CMYK,
+    palettes and other colours become RGB as Pillow converts them. Raises BadImageError, a ValueError, for more than 16
+    bits a channel.
     """
     return _plain(image, orientation(image))
 

@@ -26,7 +26,7 @@ class Member:
 
 
 def read(members: Iterable[Member]) -> Iterator[bytes]:
-    """The bytes of each. Raises OSError if a file cannot be read or has become shorter."""
+    """Yields the bytes of each member. Raises OSError if a file cannot be read or has become shorter."""
     for path, parts in itertools.groupby(members, key=lambda member: member.path):
         with Path(path).open("rb") as file:
             for member in parts:
@@ -38,14 +38,14 @@ def read(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def in_class_folders(root: Path) -> list[Member]:
-    """Every file of `root/<class>/<file>`; names that begin with a dot are passed over.
+    """Lists every file of `root/<class>/<file>`; names that begin with a dot are skipped.
 
     Raises ValueError if something else lies there.
     """
     found = []
     for folder in entries(root):
         if not folder.is_dir():
-            raise ValueError(f"{folder.path} is no class folder; move it out of {root}")
+            raise ValueError(f"{folder.path} is not a class folder; move it out of {root}")
         for file in entries(folder.path):
             if file.is_dir():
                 raise ValueError(f"{file.path} is a directory inside a class folder; put its images into {folder.path}")
@@ -54,7 +54,7 @@ def in_class_folders(root: Path) -> list[Member]:
 
 
 def in_folder(root: Path, labels: dict[str, str]) -> list[Member]:
-    """Every file of a folder without class folders, of the classes that `labels` has under its name.
+    """Lists every file of a folder without class folders. `labels` has the class of each by its name.
 
     Raises ValueError if a file has none.
     """
@@ -64,7 +64,7 @@ def in_folder(root: Path, labels: dict[str, str]) -> list[Member]:
 
 
 def in_tar(path: Path, labels: dict[str, str]) -> list[Member]:
-    """Every file in a tar that is not compressed, of the classes that `labels` has under its name.
+    """Lists every file in a tar that is not compressed. `labels` has the class of each by its name.
 
     Raises ValueError if a file has none, or if the tar cannot be read to its end.
     """
@@ -74,7 +74,7 @@ def in_tar(path: Path, labels: dict[str, str]) -> list[Member]:
 
 
 def listed(root: Path, labels: dict[str, str]) -> list[Member]:
-    """The files that `labels` has the classes of, by their paths below a folder, or below the only folder of a tar.
+    """Lists the files of `labels`: their classes by their paths below a folder, or below the only folder of a tar.
 
     Raises ValueError if one is missing.
     """
@@ -100,7 +100,7 @@ def _size(file: Path) -> int:
 
 
 def in_tars_in_tar(path: Path) -> list[Member]:
-    """Every file of `<class>.tar/<file>` in a tar. Raises ValueError if one of them cannot be read to its end."""
+    """Lists every file of `<class>.tar/<file>` in a tar. Raises ValueError if one of them cannot be read to its end."""
     found = []
     with path.open("rb") as file:
         for inner in list(_parts(path, file)):
@@ -126,12 +126,12 @@ def _parts(path: Path, file: BinaryIO, within: str = "") -> Iterator[tarfile.Tar
 
 def _label(labels: dict[str, str], name: str, where: Path) -> str:
     if name not in labels:
-        raise ValueError(f"{where} has {name!r}, of which no class is known")
+        raise ValueError(f"{where} has {name!r}, whose class is not known")
     return labels[name]
 
 
 def entries(directory: str | Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """Returns what lies in a directory, sorted by name, without names that begin with a dot."""
+    """Returns the entries of a directory, sorted by name, without names that begin with a dot."""
     with os.scandir(directory) as found:
         return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
 

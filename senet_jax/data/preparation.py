@@ -1,4 +1,4 @@
-"""Image files into a TFDS directory of array_record files: in parallel, and to be gone on with after a kill."""
+"""Writes image files as a TFDS dataset of array_record files, in parallel; a killed preparation can be continued."""
 
 import functools
 import hashlib
@@ -32,7 +32,7 @@ UNREADABLE = "unreadable.txt"
 
 @dataclass(frozen=True)
 class Options:
-    """Processing of the files."""
+    """Processing of the image files."""
 
     shorter_side: int | None = None
     """Pixels that images are shrunk to; None: their bytes stay as they are, as do those of smaller images."""
@@ -76,10 +76,11 @@ class _Shard:
 def write(preparation: Preparation, jobs: int) -> list[str]:
     """Writes the dataset with that many processes, and returns the faults of images that could not be decoded, by name.
 
-    Images are decoded if they are checked or shrunk; one that cannot be is written as it is. Shards are written beside
-    the place of the dataset, which appears when it is whole. Those that an earlier process finished stay.
+    Images are decoded if they are checked or shrunk; one that cannot be decoded is written as it is. Shards are written
+    into a directory beside that of the dataset, which gets its name when all are complete. Shards that an earlier
+    process finished are kept.
 
-    Raises ValueError if the dataset is there, if the disk has no place for it, or if an unfinished one is of other
+    Raises ValueError if the dataset exists, if the disk has no room for it, or if the unfinished dataset has other
     files or options, and OSError if a file cannot be read or written.
     """
     final = preparation.directory
@@ -135,7 +136,7 @@ def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Itera
 
 
 def _shards(preparation: Preparation, directory: Path) -> Iterator[_Shard]:
-    """Each split in the order of a hash of the names, so that every slice of it has all classes, in equal parts."""
+    """Yields the shards. Splits are ordered by a hash of names, so that every slice has all classes equally often."""
     for split, found in preparation.splits.items():
         ordered = sorted(found, key=lambda member: hashlib.blake2b(_key(member).encode(), digest_size=8).digest())
         count = max(1, round(sum(member.size for member in found) / _SHARD_BYTES))
@@ -171,7 +172,7 @@ def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> lis
 
 
 def convert(data: bytes, options: Options) -> bytes:
-    """Returns the bytes of a file as they are stored. Raises ValueError if they must be decoded and are no image."""
+    """Returns the bytes of a file as they are stored. Raises ValueError if they cannot be decoded, but must be."""
     if options.shorter_side is None and not options.check:
         return data
     image = images.read(data)

@@ -51,7 +51,7 @@ class Split:
         return len(self.source)
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[Image.Image, int] | None]:
-        """The decoded image at each of these indices, in its own size, and its class; None if it cannot be read.
+        """Yields the decoded image at each index, in its own size, and its class; None if it cannot be read.
 
         Raises ValueError, naming the example, if its label is none of the classes.
         """
@@ -60,7 +60,7 @@ class Split:
     def map(self, indices: Sequence[int], decode: Callable[[int, bytes], _T]) -> Iterator[tuple[_T, int] | None]:
         """Reads examples like `read`, with the result of `decode` for the place in `indices` and the bytes of the file.
 
-        It raises BadImageError if the image cannot be read.
+        `decode` raises BadImageError if the image cannot be read.
         """
         for row, (example, index) in enumerate(zip(self._examples(indices), indices, strict=True)):
             try:
@@ -76,7 +76,7 @@ class Split:
         raise ValueError(f"example 0 of split {self.name!r} has {self.fault(0)[1]}")
 
     def fault(self, index: int) -> tuple[str, str]:
-        """Name, as far as the dataset has one, and fault of an image; the fault is "" if it can be read."""
+        """Returns the name of an image, "" if the dataset has none, and its fault, "" if it can be read."""
         (example,) = self._examples([index])
         name = _name(example)
         try:
@@ -111,7 +111,7 @@ class Split:
         return self._decoded[key]
 
     def _examples(self, indices: Sequence[int]) -> Sequence[dict[str, Any] | Exception]:
-        """The encoded examples; the error of reading in place of one that the files have lost."""
+        """Returns the encoded examples, with an error in place of each one that cannot be read."""
         try:
             return self.source.__getitems__(indices)
         except Exception as error:  # The reader of the files has no type for its errors.

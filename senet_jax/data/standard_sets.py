@@ -1,4 +1,4 @@
-"""Datasets that everybody fetches as the same files: their layouts, their classes and how many images they have."""
+"""Datasets with official files: their layouts, their classes and their numbers of images."""
 
 import dataclasses
 import importlib.resources
@@ -22,7 +22,7 @@ _DEVKIT = "ILSVRC2012_devkit_t12"
 
 @dataclass(frozen=True)
 class StandardSet:
-    """A dataset with a place of its own among those of TFDS, which then reads it by its name."""
+    """A dataset that TFDS reads by its name, once it is in its directory."""
 
     directory: str
     """Path below the directory of all datasets: name, configuration if there is one, and version."""
@@ -35,12 +35,12 @@ class StandardSet:
 
 
 def imagenet_classes(source: Path | None = None) -> list[str]:
-    """The 1,000 WordNet IDs, sorted: the order of everybody's weights."""
+    """Returns the 1,000 WordNet IDs, sorted: the order of the logits of released weights."""
     return _resource("labels.txt")
 
 
 def _resource(name: str) -> list[str]:
-    """The lines of a file that comes with TFDS."""
+    """Returns the words of a file that comes with TFDS."""
     file = importlib.resources.files("tensorflow_datasets") / "datasets" / "imagenet2012" / name
     return file.read_text().split()
 
@@ -67,7 +67,7 @@ def _find_imagenet(source: Path) -> Splits:
 
 
 def validation_labels(source: Path) -> dict[str, str]:
-    """The class of each validation image by its file name: of the devkit if it is there, else of TFDS's list.
+    """Returns the class of each validation image by its file name, from the devkit if it is there, else from TFDS.
 
     Raises ValueError if the two do not agree.
     """
@@ -112,7 +112,7 @@ def _read_devkit(source: Path) -> list[str] | None:
 
 
 def _find_imagenet_v2(source: Path) -> Splits:
-    """Class folders by number, as the archive has them."""
+    """Finds the images in class folders that are named by numbers, as in the archive."""
     names = imagenet_classes()
     inner = source / "imagenetv2-matched-frequency-format-val"
     found = members.in_class_folders(inner if inner.is_dir() else source)
@@ -124,7 +124,7 @@ def _find_imagenet_v2(source: Path) -> Splits:
 
 
 def _find_places(source: Path) -> Splits:
-    """The images of the standard lists, in their folders or tars, of 256 pixels or large."""
+    """Finds the images of the standard lists in their folders or tars, of 256 pixels or large."""
     names = _places_classes(source)
     found: Splits = {}
     for split, listing, places in (
@@ -154,13 +154,15 @@ def _places_labels(file: Path, names: list[str]) -> dict[str, str]:
 
 
 def _places_classes(source: Path) -> list[str]:
-    """Names such as /a/airfield, in the order of the list."""
+    """Returns names such as /a/airfield, in the order of the list."""
     return [line.split()[0] for line in _lines(source / "categories_places365.txt")]
 
 
 def _lines(file: Path) -> list[str]:
     if not file.is_file():
-        raise ValueError(f"there is no {file}; it comes with the lists of Places365 (filelist_places365-standard.tar)")
+        raise ValueError(
+            f"{file} does not exist; it comes with the lists of Places365 (filelist_places365-standard.tar)"
+        )
     return file.read_text().splitlines()
 
 
@@ -186,7 +188,7 @@ IMAGES = {name: each.images for name, each in SETS.items()} | {
 
 
 def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[str], Splits]:
-    """The directory, the class names and the files of a dataset: one of `SETS`, or class folders under another name.
+    """Returns the directory, the class names and the files of one of `SETS`, or of class folders under another name.
 
     Raises ValueError if files or classes are missing, double or unknown; `partial` allows missing ones. Raises OSError
     if the source cannot be read.

@@ -62,7 +62,7 @@ def test_missing_unknown_and_contradictory_files_are_named(imagenet, tmp_path):
         standard_sets.find("cifar10", tmp_path)
     (tmp_path / "val").mkdir()
     (tmp_path / "val" / "n1.JPEG").touch()
-    with pytest.raises(ValueError, match=r"val has 'n1.JPEG', of which no class is known"):
+    with pytest.raises(ValueError, match=r"val has 'n1.JPEG', whose class is not known"):
         standard_sets.find("imagenet2012", tmp_path)
     (tmp_path / "val" / "n1.JPEG").unlink()
     (tmp_path / "train" / "cat").mkdir(parents=True)
