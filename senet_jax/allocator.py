@@ -1,4 +1,4 @@
-"""The C library's allocator for computing on CPUs: huge pages, and freed memory that stays in the process.
+"""Settings of glibc's allocator for CPUs: huge pages, and freed memory that stays in the process.
 
 XLA on CPUs allocates every output and all temporary memory anew. By default glibc gives large blocks back to the
 system, which clears each page before it gives it out again.

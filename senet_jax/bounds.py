@@ -1,4 +1,4 @@
-"""The bounded types of fields: numbers, names and texts that are not just any."""
+"""Bounded types of fields: numbers, names and texts with rules."""
 
 from math import inf
 from typing import Annotated

@@ -7,7 +7,7 @@ from senet_jax.schema import Rule
 
 
 def to_steps(duration: str, steps_per_epoch: float) -> int:
-    """Steps in a duration such as "30 epochs" or "500 steps", rounded to the nearest whole step.
+    """Returns the steps in a duration such as "30 epochs" or "500 steps", rounded to whole steps.
 
     Raises ValueError if the duration is not a number and a unit.
     """
@@ -19,7 +19,7 @@ def to_steps(duration: str, steps_per_epoch: float) -> int:
 
 
 def parse(duration: str) -> tuple[float, str] | None:
-    """Number and unit of a duration, "steps" or "epochs"; None if it is not a duration."""
+    """Returns number and unit of a duration, "steps" or "epochs"; None if it is not a duration."""
     number, _, unit = duration.strip().partition(" ")
     unit = {"step": "steps", "epoch": "epochs"}.get(unit.strip(), unit.strip())
     try:

@@ -1,4 +1,4 @@
-"""Files that a kill at any moment leaves whole."""
+"""Writing of files that are complete at every moment, even if the process is killed."""
 
 import contextlib
 import json
@@ -31,17 +31,17 @@ def replace_text(path: Path, text: str) -> None:
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Returns the JSON objects of a file, one a line; a last line that a kill cut short is left out.
 
-    A file that does not exist has none.
+    Returns none if the file does not exist.
     """
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Writes such a file in one step."""
+    """Writes JSON objects, one a line, into a file in one step."""
     replace_text(path, "".join(map(line_of, records)))
 
 
 def line_of(record: dict[str, Any]) -> str:
-    """Returns the line of a JSON object."""
+    """Returns a JSON object as a line of such a file."""
     return json.dumps(record) + "\n"

@@ -17,7 +17,7 @@ PREPROCESSING = {
 
 
 def adopted(config: Experiment, workdir: Path) -> Experiment:
-    """The configuration with the preprocessing that the run in a workdir found with the same weights, if there is one.
+    """Returns the configuration with the preprocessing that the run in the workdir took from the same weights, if any.
 
     Raises ValueError if its configuration cannot be read.
     """
@@ -43,7 +43,7 @@ def check_overrides(config: Experiment, overrides: Collection[str]) -> None:
 
 
 def with_preprocessing(config: Experiment, fields: dict[str, Any]) -> Experiment:
-    """The configuration with these fields of its data. Raises ValueError if another field contradicts them."""
+    """Returns the configuration with these fields of its data. Raises ValueError if another field contradicts them."""
     config = dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, **fields),

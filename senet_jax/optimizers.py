@@ -18,19 +18,18 @@ ARGUMENTS: dict[str, dict[str, float | bool | int]] = {
     "lamb": {},
     "lars": {"trust_coefficient": 0.001, "eps": 0.0},
 }
-"""As optax names them; momentum, of "sgd", "rmsprop" and "lars", and Nesterov's, of "sgd" and "lars", are fields of the
-configuration."""
+"""Arguments of the optimizers by optax's names, with their defaults; momentum and Nesterov are fields of their own."""
 
 
 def described_arguments() -> str:
-    """The arguments of all optimizers that have some."""
+    """Lists the arguments of all optimizers that have some."""
     return "; ".join(f"{name}: {', '.join(own)}" for name, own in ARGUMENTS.items() if own)
 
 
 def read_arguments(name: str, texts: Iterable[str]) -> dict[str, float | bool | int] | None:
-    """All arguments of an optimizer, from texts such as "b2=0.95".
+    """Returns all arguments of an optimizer, with the values of texts such as "b2=0.95".
 
-    None if a text is not of this form, names no argument of it, or has a number that the argument does not take.
+    Returns None if a text has another form, an unknown argument, or a number that the argument does not take.
     """
     known, given = ARGUMENTS[name], read_numbers(texts)
     if given is None or not given.keys() <= known.keys():

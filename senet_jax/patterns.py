@@ -8,7 +8,7 @@ from senet_jax.schema import did_you_mean
 
 
 def matches(pattern: str, path: Sequence[str]) -> bool:
-    """Whether a shell pattern is of a parameter: of its path, of a module around it or, "stage2", of a whole stage.
+    """Whether a shell pattern matches a parameter: its path, a module around it or, as "stage2", its stage.
 
     `path` is that of the parameter: ("stage2_block1", "norm1", "scale"). A `*` stands for slashes too.
     """
@@ -18,19 +18,19 @@ def matches(pattern: str, path: Sequence[str]) -> bool:
 
 
 def matched(patterns: Iterable[str], paths: Sequence[Sequence[str]], field: str) -> dict[str, list[Sequence[str]]]:
-    """The paths that each pattern is of. Raises ValueError, which names the field, for one that is of none."""
+    """Returns the paths that each pattern matches. Raises ValueError, with the field, for one that matches none."""
     found = {pattern: [path for path in paths if matches(pattern, path)] for pattern in patterns}
     for pattern in (pattern for pattern, own in found.items() if not own):
         parts = list(dict.fromkeys(path[0] for path in paths))
         raise ValueError(
-            f"{field} has {pattern!r}, which is of no parameter; the network's parts are {', '.join(parts)}"
+            f"{field} has {pattern!r}, which matches no parameter; the network's parts are {', '.join(parts)}"
             f"{did_you_mean(pattern, parts)}"
         )
     return found
 
 
 def read_numbers(texts: Iterable[str]) -> dict[str, float] | None:
-    """Names and numbers of texts such as "stem=0.1"; None if one is not of this form, or its name is there twice."""
+    """Returns names and numbers of texts such as "stem=0.1"; None for another form, or a name that occurs twice."""
     found: dict[str, float] = {}
     for text in texts:
         name, _, number = text.rpartition("=")

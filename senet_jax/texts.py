@@ -12,7 +12,7 @@ _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0"
 
 
 def read(text: str, hint: Any) -> Any:
-    """The value of a type that a text of the command line stands for. Raises ValueError if it stands for none."""
+    """Returns the value for a text of the command line, of this type. Raises ValueError if it has none."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return read(text, arguments[0])
@@ -31,7 +31,7 @@ def read(text: str, hint: Any) -> Any:
 
 
 def written(value: Any) -> str:
-    """A value as the command line takes it, no longer than it needs to be."""
+    """Returns a value as the command line takes it, in its shortest form."""
     if isinstance(value, tuple):
         return ",".join(map(written, value))
     if isinstance(value, float) and math.isfinite(value) and float(f"{value:g}") == value:
@@ -40,7 +40,7 @@ def written(value: Any) -> str:
 
 
 def placeholder(hint: Any) -> str:
-    """The text that stands for a value of a type: its `Placeholder`, or one by its kind."""
+    """Returns the text that stands for a value of a type: its `Placeholder`, or one by its kind."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if own := extras(hint, Placeholder):
         return own[0].text

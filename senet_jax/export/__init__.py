@@ -1,1 +1,1 @@
-"""Trained networks as files that other programs run."""
+"""Export of trained networks to files that other programs run."""

@@ -1,4 +1,4 @@
-"""A network as ONNX, by jax2onnx: any batch size, checked with onnxruntime."""
+"""Writes a network as ONNX by jax2onnx, for any batch size, and checks it with onnxruntime."""
 
 import logging
 from pathlib import Path
@@ -25,7 +25,7 @@ def write_onnx(file: Path, loaded: Loaded, *, normalise: bool) -> float:
     try:
         with sliced_max_pool():
             model = jax2onnx.to_onnx(network, [shape], return_mode="proto")
-        file.write_bytes(model.SerializeToString())  # Its own files have large arrays in another file beside them.
+        file.write_bytes(model.SerializeToString())  # jax2onnx itself would write large arrays into a second file.
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"this network cannot be written as ONNX: {error}; --format=stablehlo can") from error

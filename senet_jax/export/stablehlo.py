@@ -1,4 +1,4 @@
-"""A network as StableHLO, by `jax.export`: any batch size, CPUs, GPUs and TPUs in one file, read with jax alone."""
+"""Writes a network as StableHLO by `jax.export`: any batch size; CPUs, GPUs and TPUs; read with jax alone."""
 
 from pathlib import Path
 from typing import Any

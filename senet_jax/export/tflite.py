@@ -1,4 +1,4 @@
-"""A network as TFLite (LiteRT), by litert-converter: any batch size, checked with ai-edge-litert."""
+"""Writes a network as TFLite (LiteRT) by litert-converter, for any batch size; checks it with ai-edge-litert."""
 
 from importlib import metadata
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Cost of a run in advance, from its training step compiled for absent hardware."""
+"""Memory and speed of a run before it starts, from its training step compiled for absent hardware."""

@@ -1,4 +1,4 @@
-"""Bounds on the speed of a compiled step, from published peaks and without a measurement."""
+"""Lower bounds on the time of a compiled step, from published peaks."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from senet_jax.planning.topologies import Topology
 
 @dataclass(frozen=True)
 class Bound:
-    """Least seconds of a step on each resource of a chip, used at its peak all the time."""
+    """Seconds that a step needs at least, for each resource of a chip at its published peak."""
 
     arithmetic: float
     memory: float
-    """Seconds for all bytes that the compiler counts as accessed; some never leave the chip: a step can take less."""
+    """Seconds for all bytes that the compiler counts. A step can take less: some of them never leave the chip."""
     interconnect: float
 
     @property

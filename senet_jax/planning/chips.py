@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Chip:
-    """One chip. The figures are peaks that its maker publishes; no program reaches all of them."""
+    """A chip, with the peaks that its maker publishes; no program reaches all of them."""
 
     name: str
     flops_per_second: float
@@ -36,6 +36,6 @@ CHIPS = {
 }
 """Chips by their names.
 
-Rates of links are the interconnect's bandwidth of a chip in both directions (v5e 400, v5p 1,200 and v6e 800 GB/s) over
-its links and the two directions; of v4, the paper's. Read in November 2026.
+Rates of links are the published bandwidth of a chip's interconnect in both directions (v5e 400, v5p 1,200 and v6e 800
+GB/s), divided by its links and by two; that of v4 is the paper's. Read in November 2026.
 """

@@ -12,7 +12,7 @@ _ARRAY = re.compile(r"\b([a-z]+)(\d+)?(?:e\d+m\d+\w*)?\[([\d,]*)\]")
 
 @dataclass(frozen=True)
 class Collective:
-    """One exchange between devices."""
+    """An exchange of data between devices."""
 
     kind: str
     """Operation, such as "all-reduce"."""

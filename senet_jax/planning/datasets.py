@@ -1,4 +1,4 @@
-"""The dataset of an experiment for planning: its size and the cost of reading, whether it is present or not."""
+"""The dataset of an experiment for a plan: its size and the time of reading, even if it is not here."""
 
 import io
 import time
@@ -16,7 +16,7 @@ from senet_jax.data.split import Split
 from senet_jax.data.standard_sets import IMAGES
 
 _SIDES = 500, 375
-"""Pixels of a typical picture of ImageNet."""
+"""Width and height of a typical image of ImageNet, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
 
 
 def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> tuple[float, str] | None:
-    """Seconds of one core of this machine for a training image, and the measured images; None if images are kept.
+    """Returns seconds of a core of this machine for a training image, and words for the images; None if they are kept.
 
     Reads, decodes, crops and resizes that many images: the dataset's own, or synthetic JPEGs of 500 x 375 pixels if it
     is not here.

@@ -1,4 +1,4 @@
-"""Estimate of an experiment on a topology, from its compiled training step."""
+"""Estimates of the memory and speed of an experiment on a topology, from its compiled training step."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ from senet_jax.training.plan import Plan, check_devices, initial, make_plan
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimate of an experiment on a topology before it runs there."""
+    """Memory and speed of an experiment on a topology."""
 
     plan: Plan
     topology: Topology
@@ -83,8 +83,8 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estima
 def largest(first: Estimate) -> Estimate | None:
     """Returns the estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
 
-    `first` is that of the batch of the configuration. The images of a chip are 1 to 7, or 8 to 15 times a power of two,
-    without those that the statistics groups do not divide.
+    `first` is the estimate for the batch of the configuration. The images of a chip are 1 to 7, or 8 to 15 times a
+    power of two; numbers that the statistics groups do not divide are skipped.
     """
     config, dataset, topology = first.plan.config, first.plan.dataset, first.topology
     capacity = topology.chip.memory_bytes if topology.chip else math.inf
@@ -117,7 +117,7 @@ def largest(first: Estimate) -> Estimate | None:
 
 
 def measure(estimate: Estimate, steps: int = 3) -> float:
-    """Returns the least seconds of `steps` steps with random images on the devices of this machine, after a first."""
+    """Runs `steps` steps with random images on this machine after a warm-up; returns the seconds of the fastest."""
     plan, program = estimate.plan, estimate.program
     if program is None:
         raise ValueError("a step that does not fit cannot be measured")

@@ -1,4 +1,4 @@
-"""A training step compiled for devices that can be absent, and the compiler's counts."""
+"""Compiles a training step for devices that can be absent, and reads the compiler's counts."""
 
 import re
 import time
@@ -27,7 +27,7 @@ class DoesNotFitError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """Counts of the compiler for one step of one device."""
+    """A compiled training step, with the compiler's counts for one device."""
 
     executable: Any
     """Result of `jax.stages.Lowered.compile`."""
@@ -38,7 +38,7 @@ class Program:
     argument_bytes: int
     """Bytes of the state and the batch in memory."""
     peak_bytes: int
-    """Peak bytes, including arguments; on CPUs the bytes of arguments, results and temporary values together."""
+    """Peak bytes, including arguments; on CPUs the sum of arguments, results and temporary values."""
     collectives: tuple[Collective, ...]
     compile_seconds: float
 
@@ -73,7 +73,7 @@ def abstract_batch(batch_size: int, image_shape: tuple[int, ...], mesh: Mesh) ->
 
 
 def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any, batch: Any, *numbers: Any) -> Program:
-    """Compiles (state, batch, *numbers) -> state as training does, for descriptions of its arguments.
+    """Compiles (state, batch, *numbers) -> state as training does, for shapes and dtypes of its arguments.
 
     Raises DoesNotFitError if a device has too little memory.
     """

@@ -1,4 +1,4 @@
-"""An estimate in words."""
+"""Describes an estimate in words."""
 
 from senet_jax.planning.estimate import Estimate
 from senet_jax.planning.programs import Program
@@ -12,7 +12,7 @@ _KNOWN_TYPES = {"bfloat16": "bfloat16", "float32": "float32, multiplied in bfloa
 
 
 def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, str]:
-    """Returns a name and a value for each line.
+    """Returns the lines of an estimate, a name and a value each.
 
     `decoding`: seconds of a core for an image, and how they were measured; None for images that are kept in memory.
     """

@@ -11,12 +11,12 @@ from senet_jax.schema import did_you_mean
 
 _FORM = "a chip and the number of chips along each axis, as in v5e:16x16 or v4:8x8x8, or cpu:8 for fake devices"
 _ALONE = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_ID": "0"}
-"""Environment variables without which libtpu looks for TPUs first, and warns if it finds none."""
+"""Environment variables that keep libtpu from looking for TPUs, which it does with warnings."""
 
 
 @dataclass(frozen=True)
 class Topology:
-    """Chips and how they are connected."""
+    """A number of chips, and the axes along which they are connected."""
 
     name: str
     chip: Chip | None
@@ -74,7 +74,7 @@ def devices(topology: Topology) -> list[Any]:
     from jax.experimental import topologies
 
     with contextlib.suppress(RuntimeError):  # It is in use already.
-        jax.config.update("jax_platforms", "cpu")  # Nothing else need be there, and nothing else is looked for.
+        jax.config.update("jax_platforms", "cpu")  # No accelerator is looked for.
         if topology.chip is None:
             jax.config.update("jax_num_cpu_devices", topology.size)
     if topology.chip is None:

@@ -1,4 +1,4 @@
-"""Predictions of a network for every example of a split."""
+"""Evaluates a network on every example of a split, and returns its predictions."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple

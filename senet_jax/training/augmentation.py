@@ -43,11 +43,12 @@ def cutout(key: Array, images: Float[Array, "n h w c"], size: int) -> Float[Arra
 def mix(
     key: Array, images: Float[Array, "n h w c"], *, mixup: float, cutmix: float
 ) -> tuple[Float[Array, "n h w c"], Float[Array, ""]]:
-    """Each image mixed with the one before it in the batch, and the image's own share, the same for the whole batch.
+    """Mixes each image with the one before it in the batch; returns the images, and the share of each image in its own.
 
-    Mixup (arXiv 1710.09412) takes the mean of both, with a share from a beta distribution with both parameters `mixup`;
-    cutmix (arXiv 1905.04899), with `cutmix`, puts a rectangle of the other into the image, and the share is that of the
-    area. If both are positive, either is chosen with probability 1/2; one that is 0 is off.
+    The share is the same for the whole batch, and comes from a beta distribution whose parameters are both `mixup`, or
+    both `cutmix`. Mixup (arXiv 1710.09412) takes the weighted mean of both images. Cutmix (arXiv 1905.04899) puts a
+    rectangle of the other image into the image; the share is that of the remaining area. If both parameters are
+    positive, either is chosen with probability 1/2; one that is 0 is off.
     """
     choose, draw, place = jax.random.split(key, 3)
     cuts = jax.random.bernoulli(choose) if mixup and cutmix else jnp.array(cutmix > 0)
@@ -61,9 +62,9 @@ def mix(
 
 
 def _rectangle(key: Array, height: int, width: int, share: Array) -> Bool[Array, "h w"]:
-    """Whether each pixel is in a rectangle of that share of the image, in its aspect, around a centre anywhere in it.
+    """Returns a mask of a rectangle with that share of the image's area, its aspect, and a random centre.
 
-    The part of it that reaches over the border is cut off.
+    The part of the rectangle outside of the image is cut off.
     """
     side = jnp.sqrt(share)
     vertical, horizontal = jax.random.split(key)

@@ -1,4 +1,4 @@
-"""Steps with a loss or a gradient that is not finite: left out of the state, counted and described."""
+"""Steps with a loss or a gradient that is not finite: skipped, counted and described."""
 
 from typing import Any
 
@@ -10,27 +10,30 @@ from senet_jax.typing import Array, Bool, Float
 from senet_jax.weights import manifests
 
 BadSteps = dict[str, Array]
-"""`count` int32 (), of the whole run; of the first since the last log line `step` int32 (), 0 if there was none, `loss`
-float32 () and `norms` float32 (parameters,) of the gradient; `before` are the norms of the last good step before it."""
+"""Record of the bad steps of a run.
+
+`count` int32 (): number of bad steps of the whole run. The others are of the first bad step since the last log line:
+`step` int32 (), its number, 0 if none was bad; `loss` float32 (); `norms` float32 (parameters,), the norms of the
+gradient; `before` float32 (parameters,), those of the last good step before it."""
 
 
 def none(params: Any) -> BadSteps:
     """Returns the record before the first bad step."""
     parameters = len(jax.tree.leaves(params))
     integers = {name: jnp.zeros((), jnp.int32) for name in ("count", "step")}
-    # The training step donates each of them, so that no two may be one array.
+    # The training step donates each array, so each must be its own.
     norms = {name: jnp.zeros(parameters, jnp.float32) for name in ("norms", "before")}
     return integers | {"loss": jnp.zeros((), jnp.float32)} | norms
 
 
 def norms(gradient: Any) -> Float[Array, " parameters"]:
-    """The norm of each parameter's gradient, in the order of the tree's leaves."""
+    """Returns the norm of each parameter's gradient, in the order of the tree's leaves."""
     squares = [jnp.square(leaf.astype(jnp.float32)).sum() for leaf in jax.tree.leaves(gradient)]
     return jnp.sqrt(jnp.stack(squares))
 
 
 def chosen(good: Bool[Array, ""], new: Any, old: Any) -> Any:
-    """The new tree after a good step, else the old one, but for its counters: a schedule goes on with the steps."""
+    """Returns the new tree after a good step, else the old one with the new counters, by which schedules advance."""
 
     def choose(new: Array, old: Array) -> Array:
         return new if jnp.issubdtype(new.dtype, jnp.integer) else jnp.where(good, new, old)
@@ -41,7 +44,7 @@ def chosen(good: Bool[Array, ""], new: Any, old: Any) -> Any:
 def noted(
     bad: BadSteps, good: Bool[Array, ""], step: Array, loss: Float[Array, ""], norms: Float[Array, " parameters"]
 ) -> BadSteps:
-    """The same with one more step, of that number (from 1), loss and gradient norms."""
+    """Returns the record after one more step, with its number (from 1), loss and gradient norms."""
     none_yet = bad["step"] == 0
     first = none_yet & ~good
     return {
@@ -54,7 +57,7 @@ def noted(
 
 
 def described(bad: BadSteps, params: Any) -> str:
-    """The first bad step since the last log line in words: its number, its loss, its largest gradient norms."""
+    """Describes the first bad step since the last log line: its number, its loss, its largest gradient norms."""
     values = jax.device_get(bad)
     names = [name for name, _ in manifests.leaves(params)]
     return (

@@ -75,7 +75,7 @@ class Checkpoints:
     def check_space(self, state: Any) -> None:
         """Raises SaveError if the disk has no room for the checkpoints of a state, or of its shapes, still to come."""
         one, free = _bytes(state), shutil.disk_usage(self._directory).free
-        number = max(1, (self._keep or 1) + 1 - len(self._steps))  # An old one is removed when the new one is whole.
+        number = max(1, (self._keep or 1) + 1 - len(self._steps))  # An old one goes when the new one is complete.
         if free < number * one:
             raise SaveError(
                 f"{self._directory} has {free:,} bytes free, and {number} checkpoints of {one:,} bytes are to be "
@@ -92,13 +92,13 @@ class Checkpoints:
     def restore(
         self, like: TrainState, config: Experiment, say: Callable[[str], None] | None = None
     ) -> tuple[TrainState, int]:
-        """Returns the state of the newest checkpoint that proves itself, and the number of batches that it has seen.
+        """Returns the state of the newest undamaged checkpoint, and the number of batches that it has seen.
 
         A damaged checkpoint is named by `say`, or on standard error if that is None, and moved to
         `damaged_checkpoints` in the workdir. The state has the shapes, types and shardings of `like`.
 
         Raises UnusableError, a ValueError, if a checkpoint is of another configuration or of arrays of other shapes or
-        types, or if none proves itself.
+        types, or if all are damaged.
         """
         say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         for step in reversed(self._steps):
@@ -108,7 +108,7 @@ class Checkpoints:
                 state = self._proven(step, like, config)
             except DamagedError as error:
                 fault = str(error)
-            fault = processes.worst(fault)  # What one of several processes cannot use, none does.
+            fault = processes.worst(fault)  # All processes use the same checkpoint.
             if state is not None and not fault:
                 return state, step
             moved = ""
@@ -117,7 +117,7 @@ class Checkpoints:
                 moved = f"; it was moved to {self._workdir / workdirs.DAMAGED}"
             if processes.is_first():
                 say(f"the checkpoint of step {step} in {path} is damaged: {fault}{moved}")
-        raise UnusableError(f"{self._workdir} has no checkpoint that proves itself; train anew in another workdir")
+        raise UnusableError(f"{self._workdir} has no undamaged checkpoint; train anew in another workdir")
 
     def close(self) -> None:
         """Waits for the save under way. Raises SaveError if it fails."""

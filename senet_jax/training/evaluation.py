@@ -1,4 +1,4 @@
-"""Evaluations of a run: every test example counted once, and the variables of the best one kept."""
+"""Evaluations of a run: every test example is counted once; the variables of the best one kept."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping

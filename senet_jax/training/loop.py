@@ -31,7 +31,7 @@ from senet_jax.weights.manifests import UnusableError
 from senet_jax.workdir import BAD_IMAGES, write_init
 
 _PATIENCE = 5.0
-"""Seconds without progress before one of several processes says where it is."""
+"""Seconds without progress before one of several processes prints its place."""
 
 
 def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, float]:
@@ -67,7 +67,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
         batches = _batches(plan, start, mesh, bad)
         if evaluations.missed(start):
             evaluations.run(start, state, stop)
-            if stop.signum is not None and not stop.together:  # The next process is to find it missed.
+            if stop.signum is not None and not stop.together:  # The next process makes up for it.
                 raise StoppedError(stop.signum, start)
         for step in range(start + 1, plan.total_steps + 1):
             last = step == plan.total_steps
@@ -151,7 +151,7 @@ def _say_start(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path) -> Non
 
 
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
-    """Returns the state to go on from, on all devices, and the number of batches that it has seen."""
+    """Returns the newest or the initial state, on all devices, and the number of batches that it has seen."""
     config, everywhere, init = plan.config, parallel.replicated(mesh), partial(initial, plan)
     latest = checkpoints.latest
     first_sees = processes.told(str(latest))
@@ -180,7 +180,7 @@ def _log_training(plan: Plan, state: TrainState, step: int, log: Logs | NoLogs, 
 
 
 def _after_record(state: TrainState, mesh: Mesh) -> TrainState:
-    """The state with nothing summed up and no bad step to tell of."""
+    """Returns the state after a log line: with empty sums, and without a bad step to tell."""
     make = jax.jit(_nothing, out_shardings=parallel.replicated(mesh))
     sums, step = make()  # `jax.device_put` makes arrays for several processes that Orbax cannot save.
     return dataclasses.replace(state, sums=sums, bad=state.bad | {"step": step})

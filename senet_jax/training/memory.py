@@ -1,4 +1,4 @@
-"""An error that says what does not fit into the memory of a device, how much it needs, and what to lower."""
+"""The error of a step that does not fit into a device's memory, with its need and the fields to change."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ class OutOfMemoryError(RunError):
 def explained(config: Experiment, step: Any, arguments: Sequence[Any], *, evaluates: bool = False) -> Iterator[None]:
     """Raises OutOfMemoryError in place of jax's error if the body exhausts the memory of a device.
 
-    `step` is the jitted function of the arguments, whose need of memory the compiler knows; None: the need is not told.
+    `step` is the jitted function of the arguments, for which the compiler tells the need; None: it is left out.
     """
     try:
         yield

@@ -91,7 +91,7 @@ def make_optimizer(
 
 
 def _muon_dimensions(params: Any) -> Any:
-    """Of each kernel but the last layer's the axes that are summed over, and that of the outputs; else None, for Adam.
+    """Returns for each kernel but the last layer's the summed axes and the output axis; None for all else, for Adam.
 
     A kernel (h, w, in, out) is a matrix from h * w * in to out.
     """

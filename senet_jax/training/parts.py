@@ -16,7 +16,7 @@ from senet_jax.modules import BatchNorm
 from senet_jax.patterns import matched, read_numbers
 
 Path = tuple[str, ...]
-"""Of a parameter, such as ("stage2_block1", "norm1", "scale")."""
+"""Path of a parameter, such as ("stage2_block1", "norm1", "scale")."""
 
 
 def find_parts(
@@ -24,7 +24,7 @@ def find_parts(
 ) -> tuple[frozenset[Path], dict[Path, float]]:
     """Returns the frozen parameters, and the factors of the learning rate of the others, as far as they are not 1.
 
-    Raises ValueError for a pattern that is of no parameter, and if no parameter is left to train.
+    Raises ValueError for a pattern that matches no parameter, and if no parameter is left to train.
     """
     optimizer = config.optimizer
     if not config.init.freeze and not optimizer.multipliers and optimizer.layer_decay == 1:

@@ -1,4 +1,4 @@
-"""Several processes that train one run together: how they find each other, and what they tell each other.
+"""Several processes that train one run together: how they connect, and the texts that they exchange.
 
 With one process nothing here does anything.
 """
@@ -20,21 +20,21 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 _LONGEST = 2000
-"""Bytes of a text that the first process tells the others."""
+"""Largest size, in bytes, of a text that the first process sends to the others."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """How the processes of a run find each other; None: as the cluster says."""
+    """Settings by which the processes of a run find each other; None: those of the cluster."""
 
     coordinator: str | None = None
     """Host and port of process 0."""
     num_processes: int | None = None
     process_id: int | None = None
     start_seconds: float = 300
-    """Time for all to start."""
+    """Seconds in which all processes must start."""
     heartbeat_seconds: float = 100
-    """Time without a sign of life, after which a process counts as dead and the others end."""
+    """Seconds without a heartbeat, after which a process counts as dead and the others end."""
 
 
 def join(together: Together) -> None:
@@ -58,7 +58,7 @@ def join(together: Together) -> None:
             heartbeat_timeout_seconds=max(1, round(together.heartbeat_seconds)),
             shutdown_timeout_seconds=max(1, round(together.heartbeat_seconds)),
         )
-    except (RuntimeError, ValueError) as error:  # The former of jax, if not all come.
+    except (RuntimeError, ValueError) as error:  # jax raises RuntimeError if a process is missing.
         if together.coordinator is None and "coordinator_address should be defined" in str(error):
             return  # A TPU that is no part of a pod.
         said = str(error).partition("\n")[0]
@@ -76,17 +76,17 @@ def _in_cluster() -> bool:
 
 
 def several() -> bool:
-    """Whether others train with this process; alone, it leaves the devices untouched."""
+    """Whether several processes train together. A single process does not initialise the devices here."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_first() -> bool:
-    """Whether this process logs and writes: one does."""
+    """Whether this is the process that logs and writes."""
     return not several() or jax.process_index() == 0
 
 
 def told(text: str = "") -> str:
-    """The text of the first process, in all of them, which wait for each other here; at most 2,000 bytes."""
+    """Returns the text of the first process in all processes, which wait here for each other; at most 2,000 bytes."""
     if not several():
         return text
     content = np.zeros(_LONGEST, np.uint8)
@@ -97,13 +97,13 @@ def told(text: str = "") -> str:
 
 
 def worst(fault: str = "") -> str:
-    """A fault that one of the processes has, in all of them, which wait for each other here; "" if none has one."""
+    """Returns a fault of any process in all processes, which wait here for each other; "" if none has one."""
     if not several():
         return fault
     faulty = np.asarray(multihost_utils.process_allgather(np.array(bool(fault)))).reshape(-1)
     if not faulty.any():
         return ""
-    return fault or f"process {int(faulty.argmax())} finds it so"
+    return fault or f"process {int(faulty.argmax())} found it"
 
 
 @contextlib.contextmanager
@@ -122,21 +122,21 @@ def held_by_first(context: AbstractContextManager[None], refusal: type[Exception
 
 
 class Place:
-    """Where this process is, said on standard error if it stays there for long: it may wait for another one."""
+    """Place of this process in the run, printed on standard error if it stays there for long."""
 
     def __init__(self, seconds: float):
-        """Says it after so many seconds, then after twice as many, and so on. With one process nothing is said."""
+        """Prints the place after that many seconds, then after twice as many, and so on; nothing with one process."""
         self._seconds = seconds
         self._said, self._since, self._ended = "", time.monotonic(), threading.Event()
         if several():
             threading.Thread(target=self._watch, daemon=True).start()
 
     def __call__(self, place: str) -> None:
-        """Says that this process is now at a place, such as "step 12 of 60"."""
+        """Sets the place, such as "step 12 of 60"."""
         self._said, self._since = place, time.monotonic()
 
     def close(self) -> None:
-        """Says nothing any more."""
+        """Stops printing."""
         self._ended.set()
 
     def _watch(self) -> None:
@@ -155,18 +155,18 @@ class Place:
 
 
 _GONE = ("gloo", "connection", "unavailable", "deadline", "heartbeat", "socket closed", "aborted", "cancelled", "peer")
-"""Words of the errors that the end of another process causes."""
+"""Words in the errors that this process gets when another one ends."""
 
 
 @contextlib.contextmanager
 def none_outlives() -> Iterator[None]:
-    """Ends this process, if it is one of several, with status 1 at an error that the others need not have.
+    """Ends this process, if it is one of several, with status 1 at an error that the others may not have.
 
-    An orderly end would wait for the others, for a barrier or a checkpoint, and they for this one.
+    An orderly exit would deadlock: it waits for the others at a barrier or a checkpoint, and they wait for this one.
     """
     try:
         yield
-    except FloatingPointError:  # The loss is the same in all.
+    except FloatingPointError:  # All processes have the same loss.
         raise
     except Exception as error:
         if not several():

@@ -1,4 +1,4 @@
-"""How fast a run trains, and how much of the time the devices wait for data."""
+"""Images per second of a run, and the share of the time in which the devices wait for data."""
 
 import time
 from collections import deque
@@ -18,7 +18,7 @@ class Speed:
     """Counts images and seconds of the training steps, without compilation, evaluation and checkpoints."""
 
     def __init__(self, log: Logs | NoLogs):
-        """Says in the log when a step compiles."""
+        """Writes into the log when a step compiles."""
         self.compile_seconds = 0.0
         self._log, self._images, self._seconds, self._waited = log, 0, 0.0, 0.0
         self._thread = ThreadPoolExecutor(1, "end of steps")
@@ -52,7 +52,7 @@ class Speed:
 
         So two steps at most are under way, and no more batches than two wait for them on the devices.
         """
-        self._ends.append(self._thread.submit(_end, jnp.copy(step)))  # The number itself is donated to the next step.
+        self._ends.append(self._thread.submit(_end, jnp.copy(step)))  # The next step donates the number itself.
         if len(self._ends) > 1:
             self._ends.popleft().result()
 

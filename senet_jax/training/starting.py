@@ -25,13 +25,14 @@ class Start(NamedTuple):
     source: str
     """Name of the weights, with the SHA-256 of their file or the step of their run, and the changes to them."""
     images: str
-    """Sentence on the preprocessing of the images."""
+    """Description of the preprocessing of the images."""
 
 
 def settled(config: Experiment) -> Experiment:
-    """The configuration with the preprocessing of its weights, if config.init.preprocessing asks for it.
+    """Returns the configuration with the preprocessing of its weights, if config.init.preprocessing asks for it.
 
-    Raises ValueError if the weights do not fit or another field contradicts it, OSError if the weights cannot be had.
+    Raises ValueError if the weights do not fit or another field contradicts it, OSError if the weights cannot be read
+    or fetched.
     """
     fields = PREPROCESSING.get(config.init.preprocessing, ())
     if config.init.weights is None or not fields:

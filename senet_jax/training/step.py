@@ -106,7 +106,7 @@ def _losses(logits: Any, examples: Batch, config: OptimizerConfig) -> Array:
 def _gradient(
     loss: Callable[..., Any], variables: Any, examples: Batch, key: Array, parts: int
 ) -> tuple[Any, Any, metrics.Sums]:
-    """The mean gradient over the parts of a batch, one computed after the other, the new statistics and the sums."""
+    """Returns the mean gradient over the parts of a batch, computed one by one, the new statistics and the sums."""
     params, statistics = variables["params"], {name: values for name, values in variables.items() if name != "params"}
     gradient = jax.grad(loss, has_aux=True)
     if parts == 1:

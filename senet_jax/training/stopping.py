@@ -1,4 +1,4 @@
-"""Lets a run save its state when SIGTERM or SIGINT ends it. A second signal ends it at once."""
+"""Saves the state of a run when SIGTERM or SIGINT ends it. A second signal ends it at once."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ class Stop:
     """Whether several processes stop together, wherever the signal arrives."""
 
     def after(self, step: int) -> bool:
-        """Tells whether to stop after this step, the same one in all processes. Called for every step, in order."""
+        """Returns whether to stop after this step, the same in all processes. It is called for every step, in order."""
         if self.together:
             if not multihost_utils.reached_preemption_sync_point(step):
                 return False
@@ -59,8 +59,7 @@ def stop_on_signals(*, together: bool = False) -> Iterator[Stop]:
     """Notes the first signal in the yielded `Stop`, and lets a second one end the process.
 
     A signal that the process ignores stays ignored. Outside the main thread nothing is noted, because Python takes
-    no signals there. With `together` SIGTERM is left to jax.distributed, which has taken it and tells all processes of
-    it, and SIGINT becomes SIGTERM.
+    no signals there. With `together` jax.distributed handles SIGTERM and tells all processes; SIGINT becomes SIGTERM.
     """
     stop = Stop(together=together)
     if threading.current_thread() is not threading.main_thread():

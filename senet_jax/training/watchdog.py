@@ -1,4 +1,4 @@
-"""An end for a process that no longer gets on, such as one whose data worker or whose device hangs."""
+"""Ends a process that makes no progress, because a data worker or a device hangs."""
 
 import faulthandler
 from collections.abc import Callable, Iterator

@@ -81,7 +81,7 @@ def test_files_of_an_older_step_are_found(workdir):
 def test_a_run_does_not_begin_anew_if_no_checkpoint_proves_itself(workdir):
     for path in (workdir / "checkpoints").glob("*/manifest/metadata"):
         path.write_text("{}")
-    with pytest.raises(ValueError, match="has no checkpoint that proves itself; train anew in another workdir"):
+    with pytest.raises(ValueError, match="has no undamaged checkpoint; train anew in another workdir"):
         restore(workdir)
     with pytest.raises(DamagedError, match="KeyError: 'content'"):
         verify(workdir / "damaged_checkpoints/0_step30")

@@ -103,7 +103,7 @@ def test_factors_of_the_learning_rate():
     [
         (
             {"freeze": ("stage9",)},
-            "init.freeze has 'stage9', which is of no parameter; the network's parts are stem, st",
+            "init.freeze has 'stage9', which matches no parameter; the network's parts are stem, st",
         ),
         ({"freeze": ("*",)}, "config.init.freeze is .*, which leaves no parameter to train"),
         ({"optimizer": {"multipliers": ("hed=2",)}}, "multipliers has 'hed', .*; did you mean 'head'"),
