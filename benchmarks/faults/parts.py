@@ -143,7 +143,7 @@ _TOGETHER = [
     "--config.model.name=se_resnet20_cifar", "--config.model.ratio=2", "--config.model.statistics_group=8",
     "--config.batch_size=16", "--config.eval_batch_size=184", "--config.data.crop_padding=1",
     "--config.duration=40 steps", "--config.log_every=1 steps", "--config.checkpoint_every=4 steps",
-    "--config.eval_every=20 steps",
+    "--config.eval_every=20 steps", "--config.optimizer.warmup=5 steps",
 ]  # fmt: skip
 _FLOAT64 = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "true", "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
 

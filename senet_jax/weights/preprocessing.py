@@ -60,19 +60,21 @@ class Preprocessing:
     def crop_pixels(self, image: Any) -> np.ndarray:
         """Resizes and crops a PIL image, or uint8 (h, w, 3) or (h, w), to uint8 (image_size, image_size, c).
 
-        Raises ValueError for an array of another type or shape.
+        Raises ValueError for an array of another type or shape, and for anything else.
         """
         from PIL import Image
 
         from senet_jax.data.images import center_crop, of_channels, plain
 
         if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or image.ndim < 2:
+            if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or image.ndim < 2 or not image.size:
                 raise ValueError(
                     f"the image is an array of {image.dtype}, {image.shape}; it must be of uint8, (height, width, 3) "
                     "or (height, width)"
                 )
             image = Image.fromarray(image)
+        if not isinstance(image, Image.Image):
+            raise ValueError(f"the image is of {type(image).__name__}; it must be a path, a PIL image or a NumPy array")
         return center_crop(of_channels(plain(image), self.channels), self.image_size, self.crop, self.interpolation)
 
     def normalise(self, pixels: Any) -> Any:

@@ -44,8 +44,12 @@ class Loaded:
         """Returns the likeliest classes of each image and their probabilities; a class without a name is its number.
 
         `images` are paths of files, PIL images, or uint8 arrays (h, w, 3) or (h, w). Raises ValueError for anything
-        else.
+        else, OSError for a file that cannot be read.
         """
+        if isinstance(images, str | Path):
+            raise ValueError(f"images is the path {str(images)!r}; it must be a list, even of one image")
+        if not len(images):
+            return []
         pixels = np.stack([self.preprocessing.crop_pixels(_opened(image)) for image in images])
         return [self.named(probabilities, top) for probabilities in self.probabilities(pixels)]
 

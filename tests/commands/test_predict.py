@@ -64,6 +64,14 @@ def test_from_python(folder):
     loaded = senet_jax.load(folder / "a.safetensors")
     (first, *_), _ = loaded.predict([folder / "images" / "a.png", np.zeros((20, 10), np.uint8)], top=2)
     assert first == ("middle", pytest.approx(0.625))
+    assert loaded.predict([]) == []
+    for wrong, message in (
+        ("a.png", "images is the path 'a.png'; it must be a list"),
+        ([None], "the image is of NoneType; it must be a path, a PIL image or a NumPy array"),
+        ([np.zeros((0, 8, 3), np.uint8)], r"an array of uint8, \(0, 8, 3\); it must be of uint8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            loaded.predict(wrong)
 
 
 @pytest.mark.parametrize(
