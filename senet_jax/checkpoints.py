@@ -1,4 +1,4 @@
-"""Checkpoints of Orbax that prove themselves: `write_manifest` for those of any program, `verify` for all."""
+"""Digests for checkpoints of Orbax: `write_manifest` makes those of any program's checkpoint, `verify` compares."""
 
 import json
 from pathlib import Path
