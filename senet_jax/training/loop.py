@@ -3,7 +3,7 @@
 import dataclasses
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from senet_jax.training.plan import Plan, initial
 from senet_jax.training.speed import Speed
 from senet_jax.training.state import TrainState
 from senet_jax.training.step import Batch
-from senet_jax.training.stopping import StoppedError, stop_on_signals
+from senet_jax.training.stopping import StoppedError, ended_at_once, stop_on_signals
 from senet_jax.training.watchdog import watched
 from senet_jax.typing import Array
 from senet_jax.weights.manifests import UnusableError
@@ -74,7 +74,8 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
             record, save = (last or step % every == 0 for every in (plan.log_every, plan.checkpoint_every))
             tests, first = evaluations.due(step), step == start + 1
             place(f"step {step} of {plan.total_steps}" + ", which is compiled first" * first)
-            with watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
+            at_once = ended_at_once(start) if first and not stop.together else nullcontext()
+            with at_once, watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
                 wait = record or tests or save or first
                 state = _advance(train_step, state, batches, config, speed, wait=wait)
             log.advance()

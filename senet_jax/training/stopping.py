@@ -77,3 +77,35 @@ def stop_on_signals(*, together: bool = False) -> Iterator[Stop]:
     heard = [signum for signum in signals if signal.getsignal(signum) is not signal.SIG_IGN]
     with handled_by(note, heard):
         yield stop
+
+
+@contextmanager
+def ended_at_once(step: int) -> Iterator[None]:
+    """Lets the first signal end the process, with its status and a line, while the body runs: nothing is to be saved.
+
+    It is for a body that stays outside of Python for long, as compilation does. It runs within `stop_on_signals` after
+    `step` steps that are saved, or 0. Outside the main thread a signal changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end() -> None:
+        if (signum := os.read(arrived, 1)[0]) in _SIGNALS:
+            error = StoppedError(signum, step)
+            print(f"\n{error}; the same command goes on", flush=True)
+            os._exit(error.status)
+
+    arrived, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write)
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.write(write, b"\0")
+        thread.join()
+        os.close(arrived)
+        os.close(write)

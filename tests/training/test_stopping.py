@@ -1,4 +1,5 @@
 import os
+import queue
 import signal
 import threading
 from types import SimpleNamespace
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from senet_jax.training import stopping
-from senet_jax.training.stopping import StoppedError, handled_by, stop_on_signals
+from senet_jax.training.stopping import StoppedError, ended_at_once, handled_by, stop_on_signals
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -25,6 +26,23 @@ def test_an_ignored_signal_stays_ignored():
     with handled_by(signal.SIG_IGN, [signal.SIGINT]), stop_on_signals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.signum is None
+
+
+def test_nothing_is_waited_for_if_nothing_is_to_be_saved(monkeypatch, capsys):
+    ended = queue.SimpleQueue()
+    monkeypatch.setattr(stopping.os, "_exit", ended.put)
+    with stop_on_signals() as stop, ended_at_once(40):
+        assert ended.empty()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ended.get(timeout=5) == 143
+    assert capsys.readouterr().out == "\nstopped by SIGTERM after step 40; the same command goes on\n"
+    assert stop.signum == signal.SIGTERM
+    with stop_on_signals() as stop:
+        with ended_at_once(0):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signum == signal.SIGTERM
+    assert ended.empty()
 
 
 def test_another_thread_notes_nothing():
