@@ -13,6 +13,7 @@ import senet_jax
 from senet_jax.commands.options import COMMANDS, flags, meaning
 from senet_jax.config import Experiment
 from senet_jax.schema import describe, documentation, field_types, flatten
+from senet_jax.texts import written
 
 project = "senet_jax"
 author = "the senet_jax contributors"
@@ -59,7 +60,8 @@ def _fields() -> str:
     meanings, kinds = documentation(Experiment), field_types(Experiment)
     rows: dict[str, list[tuple[str, ...]]] = {}
     for name, value in flatten(Experiment()).items():
-        row = f"`--config.{name}`", f"`{value}`", describe(kinds[name]), meanings[name]
+        default = f"`{written(value)}`" if written(value) else ""
+        row = f"`--config.{name}`", default, describe(kinds[name]), meanings[name]
         rows.setdefault(name.rpartition(".")[0], []).append(row)
     titles = ("flag", "default", "type", "meaning")
     return "\n\n".join(f"### {name or 'experiment'}\n{_table(titles, cells)}" for name, cells in rows.items())
@@ -67,7 +69,13 @@ def _fields() -> str:
 
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [titles, ("---",) * len(titles), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+    cells = [[re.sub(r"`[^`]+`|[*<]", _literal, cell).replace("|", r"\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _literal(match: re.Match) -> str:
+    """Escapes characters of Markdown outside of code."""
+    return match[0] if match[0].startswith("`") else f"\\{match[0]}"
 
 
 def _restructured(_app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:

@@ -101,9 +101,9 @@ class Options(CommandOptions):
     model: Annotated[str, one_of(NETWORKS), Placeholder("NAME")] = "timm/seresnet50"
     """Name of the network."""
     batch_size: Annotated[Count, Placeholder("IMAGES")] | None = None
-    """Images in a step; None: 16, or 128 of CIFAR's networks."""
+    """Images in a step; none: 16, or 128 for networks of CIFAR."""
     image_size: Annotated[Count, Placeholder("PIXELS")] | None = None
-    """Height and width of the image; None: 224, or 32 of CIFAR's networks."""
+    """Height and width of the image; none: 224, or 32 for networks of CIFAR."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute type."""
     modes: Annotated[tuple[Mode, ...], Rule("training, inference or both", bool), Placeholder("MODES")] = (
