@@ -10,6 +10,7 @@ other faults in the file stay.
 
 import argparse
 import csv
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,10 @@ def main() -> None:
         "signals": lambda place, given: signals.campaign(place, given.kills, given.terms),
         "disks": lambda place, given: disks.campaign(place, given.tries),
         "parts": lambda place, given: parts.campaign(place, given.tries),
+        "large": lambda place, given: itertools.chain(
+            signals.large(place, "se_resnet50", given.tries),
+            checkpoints.digests_of_a_restore(place, "se_resnet50"),
+        ),
     }
     parser.add_argument("--only", default=",".join(groups), help=f"groups of faults: {', '.join(groups)}")
     parser.add_argument("--network", default="se_resnet20_cifar", help="whose checkpoints are damaged")

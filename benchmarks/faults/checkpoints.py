@@ -1,5 +1,6 @@
 """Damage to the files of a checkpoint: found, with the older checkpoint restored, or harmless."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -124,17 +125,36 @@ def saved(workdir: Path, network: str) -> tuple[TrainState, Experiment, Digests]
     return state, config, {step: manifests.digests(value) for step, value in states.items()}
 
 
-def seconds_of_digests(directory: Path, network: str) -> tuple[float, float]:
-    """Returns the seconds of a whole restore, and of its digests alone; medians of five in turns."""
+def digests_of_a_restore(directory: Path, network: str) -> Iterator[Tally]:
+    """Yields the seconds of restores from a cold page cache and from a warm one, and the share of the digests."""
     workdir = directory / network
     like, config, _ = saved(workdir, network)
-    whole, alone = [], []
-    for _ in range(_REPEATS):
-        with closing(Checkpoints(workdir)) as checkpoints:
-            began = time.perf_counter()
-            state, _ = checkpoints.restore(like, config)
-            whole.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        manifests.digests(state)
-        alone.append(time.perf_counter() - began)
-    return median(whole), median(alone)
+    for cache in ("cold", "warm"):
+        tally, alone, processor = Tally(f"restore of {network}, {cache} page cache"), [], []
+        for _ in range(_REPEATS):
+            if cache == "cold":
+                _forget(workdir)
+            with closing(Checkpoints(workdir)) as checkpoints:
+                began, used = time.perf_counter(), time.process_time()
+                state, step = checkpoints.restore(like, config)
+                tally.seconds.append(time.perf_counter() - began)
+                whole = time.process_time() - used
+            tally.count(step == 2)
+            began, used = time.perf_counter(), time.process_time()
+            manifests.digests(state)
+            alone.append(time.perf_counter() - began)
+            processor.append((time.process_time() - used) / whole)
+        share = median(alone) / median(tally.seconds)
+        tally.seen = (
+            f"of which digests {median(alone):.2f} s, {share:.0%}; of the processors' time {median(processor):.0%}"
+        )
+        yield tally
+
+
+def _forget(workdir: Path) -> None:
+    """Lets the system forget the contents of the files that it keeps in memory."""
+    os.sync()
+    for path in workdir.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,5 +1,6 @@
 """SIGKILL and SIGTERM at random moments of a run: each restart goes on, and the end is bit-equal."""
 
+import os
 import random
 import signal
 import time
@@ -19,6 +20,7 @@ from benchmarks.faults.runs import (
     difference,
     newest,
 )
+from senet_jax.checkpoints import verify
 
 PHASES = ("starting", "compiling", "training", "evaluating", "saving")
 _LONGEST = {"starting": 4.0, "compiling": 4.0, "training": 1.5, "evaluating": 0.3, "saving": 0.06}
@@ -136,3 +138,24 @@ def _stopped_badly(run: Run) -> str:
     if run.status != 128 + signal.SIGTERM:
         return f"status {run.status} after SIGTERM"
     return "" if "stopped by SIGTERM after step" in run.output or "stopped;" in run.output else "it says nothing"
+
+
+def large(directory: Path, network: str, tries: int) -> Iterator[Tally]:
+    """Yields how soon SIGTERM ends the training of a network at 224 pixels, batch 16: 30 seconds are the most."""
+    flags = [f"--config.model.name={network}", "--config.data.image_size=224", "--config.batch_size=16"]
+    flags += ["--config.duration=100 steps", "--config.log_every=1 steps", "--config.optimizer.warmup=5 steps"]
+    flags.append(f"--config.data.data_dir={directory / 'data'}")
+    for phase, line in (("compiling", COMPILING), ("training", COMPILED)):
+        tally, ends = Tally(f"SIGTERM to {network} at 224 pixels while {phase}"), []
+        for number in range(tries):
+            run = Run(directory / f"{phase}{number}", flags)
+            run.wait_for(line)
+            time.sleep(5.0 + number)
+            ends.append(run.end(signal.SIGTERM))
+            print(run.output.splitlines()[-1], flush=True)
+            saved = checkpoints(run.workdir)
+            if saved:
+                verify(run.workdir / f"checkpoints/{saved[-1]}")
+            tally.count(run.status == 143 and ends[-1] < 30 and bool(saved) == (phase == "training"))
+        tally.seen = f"ends within {max(ends):.1f} s, load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
+        yield tally
