@@ -230,7 +230,8 @@ class OptimizerConfig:
     ] = "sgd"
     """Optimizer, all of them optax's; "lars" and "lamb": for large batches (arXiv 1708.03888, 1904.00962), "rmsprop":
     as TensorFlow has it, "muon": for kernels but the last layer's, with Adam for all else (arXiv 2502.16982),
-    "schedule_free_sgd": arXiv 2405.15682."""
+    "schedule_free_sgd": arXiv 2405.15682; evaluated at its mean, but with the running statistics of its training
+    points."""
     arguments: Annotated[
         tuple[str, ...],
         Relation(
