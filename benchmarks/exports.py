@@ -2,8 +2,8 @@
 
 One network of each family is written for small images, with random parameters, and run for batches of 1 and 3: its row
 has the largest difference to JAX over the largest logit, or the fault. As StableHLO, every other network of the
-registry is lowered for all platforms and read back, not run. The rows of other formats, whose packages need
-environments of their own, stay in the file. Patterns such as "se_vgg*" choose networks.
+registry is lowered for all platforms and read back, not run. Other rows of the file stay: the packages of each format
+need an environment of their own. Patterns such as "se_vgg*" choose networks.
 """
 
 import argparse
@@ -114,21 +114,21 @@ def main() -> None:
     parser.add_argument("--format", choices=_PACKAGES, default="stablehlo")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     if given.output.exists():
         with given.output.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["format"] != given.format]
+            rows = {(row["network"], row["format"]): row for row in csv.DictReader(file)}
     versions = {name: metadata.version(name) for name in _PACKAGES[given.format]}
     known = {name: value for name, value in provenance().items() if name in ("commit", "command", "hardware")}
     known["versions"] = json.dumps(versions)
     for name in list_models() if given.format == "stablehlo" else _FAMILIES:
         if any(fnmatch.fnmatch(name, pattern) for pattern in given.patterns):
-            rows.append(_row(name, given.format, _writer(given.format)) | known)
-            print(*list(rows[-1].values())[:5], flush=True)
+            row = rows[name, given.format] = _row(name, given.format, _writer(given.format)) | known
+            print(*list(row.values())[:5], flush=True)
             with given.output.open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[-1], lineterminator="\n")
+                writer = csv.DictWriter(file, row, lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(rows)
+                writer.writerows(rows.values())
 
 
 if __name__ == "__main__":

@@ -108,6 +108,16 @@ def _tpu_bytes(rows: Rows) -> str:
     return comparison.markdown(table)
 
 
+def _exports(rows: Rows) -> str:
+    """Returns the largest difference to JAX in each format, for a network of each family."""
+    found = {(row["network"], row["format"]): row["difference"] or f"no: {row['fault']}" for row in rows}
+    formats = {"StableHLO": "stablehlo", "ONNX": "onnx", "TFLite": "tflite"}
+    networks = [row["network"] for row in rows if row["format"] == "onnx"]
+    return comparison.markdown(
+        [{"network": name} | {title: found[name, form] for title, form in formats.items()} for name in networks]
+    )
+
+
 def _reduction_ratio(_: Rows) -> str:
     """Returns the table of the report beside the errors of the paper's ResNet-50."""
     errors = {each.fields.get("ratio"): each.error for each in ABLATIONS if each.table == "10"}
@@ -120,6 +130,7 @@ def _reduction_ratio(_: Rows) -> str:
 
 _TABLES: dict[str, Callable[[Rows], str]] = {
     "digits": _digits,
+    "exports": _exports,
     "networks": networks_table,
     "parity": comparison.markdown,
     "speed": _speed,

@@ -19,7 +19,7 @@ from senet_jax.weights.configured import build_model
 from senet_jax.weights.load import Weights, classes, from_variables, read, to_variables
 from senet_jax.weights.preprocessing import Preprocessing
 from senet_jax.weights.pretrained import digest, hub_config, located, preprocessing_of
-from senet_jax.workdir import CHECKPOINTS, NETWORK
+from senet_jax.workdir import CHECKPOINTS, NETWORK, SWEEP
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,9 @@ def _read_run(workdir: Path, step: str | int) -> tuple[Weights, runs.Description
     described = runs.read_description(workdir)
     variables, found = runs.read_variables(workdir, step)
     file = from_variables(workdir, variables, described.config.name)
-    return file, described, f"{workdir.resolve().name}, step {found}"
+    path = workdir.resolve()  # The last part of a sweep's run is often its seed alone.
+    sweep = next((parent for parent in path.parents if (parent / SWEEP).is_file()), path.parent)
+    return file, described, f"{path.relative_to(sweep)}, step {found}"
 
 
 def _read_file(source: str | Path, *, average: bool = True) -> tuple[Weights, str]:
