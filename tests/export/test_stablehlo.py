@@ -1,5 +1,6 @@
 """Networks as StableHLO, read with jax alone."""
 
+import re
 import subprocess
 import sys
 
@@ -42,14 +43,22 @@ def test_it_is_read_with_jax_alone_for_any_batch(loaded, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
 
 
-def test_a_network_of_grouped_convolutions_and_a_maximum_has_a_symbolic_batch():
-    fields = {"stage_sizes": (1,), "widths": (32,), "stem_width": 8}
-    model = create_model("timm/seresnext50_32x4d", 3, **fields)
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("timm/seresnext50_32x4d", {"stage_sizes": (1,), "widths": (32,), "stem_width": 8}),
+        ("timm/ecaresnet26t", {"stage_sizes": (1,), "widths": (32,)}),
+        ("se_shake26_2x32d_cifar", {"stage_sizes": (1, 1), "widths": (8, 16)}),
+    ],
+)
+def test_networks_have_a_symbolic_batch_without_the_gathers_that_litert_lacks(name, fields):
+    model = create_model(name, 3, **fields)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))
     variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
-    loaded = Loaded(model, variables, Preprocessing(32), (), ModelConfig("timm/seresnext50_32x4d"), "here")
-    (images,) = export.deserialize(stablehlo.to_stablehlo(loaded, normalise=False)).in_avals
-    assert str(images.shape) == "(n, 32, 32, 3)"
+    loaded = Loaded(model, variables, Preprocessing(32), (), ModelConfig(name), "here")
+    exported = export.deserialize(stablehlo.to_stablehlo(loaded, normalise=False))
+    assert str(exported.in_avals[0].shape) == "(n, 32, 32, 3)"
+    assert not re.search(r"stablehlo\.\w*gather", exported.mlir_module())
 
 
 def test_another_result_is_refused(loaded):
