@@ -1,9 +1,9 @@
 """Time to load a trained network and to its first prediction: `python -m benchmarks.loading IMAGE SOURCE...`.
 
 Each turn is a new process for each source, one after another; none finds compiled programs of another. Printed and,
-with --output=FILE.csv, written are the least seconds of the wall clock over the turns and the median CPU seconds, of all
-threads together, of `import senet_jax`, of `load(SOURCE)`, of the first `predict([IMAGE])`, which compiles, and of the
-second. On a busy machine the CPU seconds are the better figures.
+with --output=FILE.csv, written are the least seconds of the wall clock over the turns and the median CPU seconds of all
+threads, for `import senet_jax`, `load(SOURCE)`, which imports the rest, the first `predict([IMAGE])`, which compiles,
+and the second. On a busy machine the CPU seconds are the better figures.
 """
 
 import argparse

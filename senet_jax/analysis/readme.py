@@ -118,6 +118,18 @@ def _exports(rows: Rows) -> str:
     )
 
 
+def _loading(rows: Rows) -> str:
+    """Returns the seconds of each source, by the clock and of the CPU."""
+    steps = {"load": "load, s (CPU)", "first": "first prediction, s (CPU)", "second": "second, s (CPU)"}
+
+    def times(row: dict[str, str], step: str) -> str:
+        return f"{float(row[f'{step}_seconds']):.2f} ({float(row[f'{step}_cpu_seconds']):.2f})"
+
+    return comparison.markdown(
+        [{"source": row["source"]} | {title: times(row, step) for step, title in steps.items()} for row in rows]
+    )
+
+
 def _reduction_ratio(_: Rows) -> str:
     """Returns the table of the report beside the errors of the paper's ResNet-50."""
     errors = {each.fields.get("ratio"): each.error for each in ABLATIONS if each.table == "10"}
@@ -131,6 +143,7 @@ def _reduction_ratio(_: Rows) -> str:
 _TABLES: dict[str, Callable[[Rows], str]] = {
     "digits": _digits,
     "exports": _exports,
+    "loading": _loading,
     "networks": networks_table,
     "parity": comparison.markdown,
     "speed": _speed,
