@@ -91,8 +91,9 @@ class Sweep:
         """
         found, before = {}, set[str]()
         for each in self.variants:
-            prefix, label = str(each.changes.get("init.weights")).partition(_OF)[1:]
-            if prefix:
+            weights = str(each.changes.get("init.weights"))
+            if weights.startswith(_OF):
+                label = weights.removeprefix(_OF)
                 source = next(filter(before.__contains__, _swapped(each.labels, label)), None)
                 if source is None:
                     raise ValueError(
