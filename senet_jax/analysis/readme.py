@@ -114,7 +114,10 @@ def _exports(rows: Rows) -> str:
     formats = {"StableHLO": "stablehlo", "ONNX": "onnx", "TFLite": "tflite"}
     networks = [row["network"] for row in rows if row["format"] == "onnx"]
     return comparison.markdown(
-        [{"network": name} | {title: found[name, form] for title, form in formats.items()} for name in networks]
+        [
+            {"network": name} | {title: found.get((name, form), "") for title, form in formats.items()}
+            for name in networks
+        ]
     )
 
 
