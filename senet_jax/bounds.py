@@ -22,9 +22,14 @@ NotNegative = Annotated[float, Rule("a number of 0 or more", lambda value: 0 <= 
 Finite = Annotated[float, Rule("a finite number", lambda value: -inf < value < inf)]
 Rate = Annotated[float, Rule("a number of at least 0 and less than 1", lambda value: 0 <= value < 1)]
 Share = Annotated[float, Rule("a number of more than 0 and at most 1", lambda value: 0 < value <= 1)]
+Probability = Annotated[float, Rule("a number from 0 to 1", lambda value: 0 <= value <= 1)]
+Magnitude = Annotated[float, Rule("a number from 0 to 10", lambda value: 0 <= value <= 10)]
 Decay = Annotated[float, Rule("a number of more than 0 and less than 1", lambda value: 0 < value < 1)]
 Count = Annotated[int, Rule("a whole number of 1 or more", lambda value: value >= 1)]
 CountOrZero = Annotated[int, Rule("a whole number of 0 or more", lambda value: value >= 0)]
+Intensity = Annotated[CountOrZero, Rule("a whole number from 0 to 255", lambda value: value <= 255)]
+Means = Annotated[tuple[Finite, ...], Rule("one or more finite numbers", bool)]
+Source = Annotated[str, Rule("the name of a source", bool)]
 Seed = Annotated[int, Rule("a whole number of 0 or more, and less than 2**31", lambda value: 0 <= value < 2**31)]
 Stages = Annotated[
     tuple[Count, ...],

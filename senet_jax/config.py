@@ -8,32 +8,18 @@ that a run learns. `schema.py` checks all fields. Standard library only.
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from senet_jax import words
-from senet_jax.bounds import (
-    Count,
-    CountOrZero,
-    Decay,
-    Factors,
-    Finite,
-    Name,
-    Network,
-    NotNegative,
-    Positive,
-    Rate,
-    Seed,
-    Share,
-    Stages,
-)
+from senet_jax import bounds, words
+from senet_jax.bounds import Count, CountOrZero, Name, NotNegative, Positive, Rate, Share
 from senet_jax.durations import Duration, DurationOrZero, is_before, parse
 from senet_jax.optimizers import Optimizer, described_arguments, read_arguments
-from senet_jax.schema import Adjustable, Formerly, Relation, Rule
+from senet_jax.schema import Adjustable, Formerly, Relation
 
 
 @dataclass(slots=True)
 class ModelConfig:
     """The network and its precision."""
 
-    name: Network = "se_resnet20_cifar"
+    name: bounds.Network = "se_resnet20_cifar"
     """Network that is trained."""
     ratio: Positive | None = None
     """Reduction ratio of the squeeze-and-excitation blocks; none: the network's own."""
@@ -49,13 +35,12 @@ class ModelConfig:
     """Whether the dense layers of the SE block have biases; the paper's ablations have none."""
     placement: words.Placement = "standard"
     """Place of the SE block in a residual block (paper, section 6.5); "inner": after the 3x3 convolution."""
-    attention_stages: Stages | None = None
+    attention_stages: bounds.Stages | None = None
     """Stages with an SE block, counted from 2 in ResNets; none: all."""
     drop_path: Rate = 0.0
     """Stochastic depth: drop rate of the last residual branch; it rises linearly from 0 at the first."""
     remat: bool = False
-    """Whether backward computes the maps inside of each residual block once more instead of keeping them: less memory,
-    more time. Of ResNets."""
+    """Whether backward computes the maps inside of residual blocks again: less memory, more time. For ResNets alone."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute type; parameters, statistics, gates and logits stay float32."""
     statistics_group: Annotated[
@@ -92,7 +77,7 @@ class DataConfig:
     """Name of the split to evaluate."""
     image_size: Count = 8
     """Height and width of the network's input, in pixels."""
-    mean: Annotated[tuple[Finite, ...], Rule("one or more finite numbers", bool)] = (0.5,)
+    mean: bounds.Means = (0.5,)
     """Subtracted from pixels in [0, 1]: one value, or one for each channel."""
     std: Annotated[
         tuple[Positive, ...],
@@ -125,15 +110,14 @@ class DataConfig:
     """Train on images with the mean in a square of this many pixels a side, somewhere: 16 on CIFAR-10, 8 on CIFAR-100
     (arXiv 1708.04552); 0: off."""
     rotation: NotNegative = 0.0
-    """Train on images turned by at most so many degrees either way; 10 in the authors' later recipe."""
-    rand_augment: Annotated[float, Rule("a number from 0 to 10", lambda value: 0 <= value <= 10)] = 0.0
+    """Train on images turned by at most this many degrees either way; 10 in the authors' later recipe."""
+    rand_augment: bounds.Magnitude = 0.0
     """Train with RandAugment of this magnitude, two operations an image (arXiv 1909.13719, 2110.00476); 0: off."""
     color_jitter: NotNegative = 0.0
     """Train on images with brightness, contrast and saturation changed by at most this share; 0: off."""
-    pixel_jitter: Annotated[CountOrZero, Rule("a whole number from 0 to 255", lambda value: value <= 255)] = 0
-    """Train on images with a number of at most this, either way, added to each value of 0 to 255; 20 in the authors'
-    later recipe, which does not say whether one for each pixel, as here, or one for an image."""
-    random_erasing: Annotated[float, Rule("a number from 0 to 1", lambda value: 0 <= value <= 1)] = 0.0
+    pixel_jitter: bounds.Intensity = 0
+    """Train on images with random noise of at most this, either way, on each value of 0 to 255; 20 in that recipe."""
+    random_erasing: bounds.Probability = 0.0
     """Train on images with a rectangle of noise in this share of them (arXiv 1708.04896)."""
     mixup: NotNegative = 0.0
     """Train on mixtures of two images and their labels, with shares from a beta distribution with both parameters of
@@ -149,8 +133,7 @@ class DataConfig:
     memory_limit_gib: Annotated[NotNegative, Adjustable()] = 1.0
     """Largest decoded split, in GiB, that is kept in memory; a larger one is decoded in every epoch."""
     bad_images: Annotated[Rate, Adjustable()] = 0.001
-    """Largest share of a split's images that may be unreadable; others take their places in training, and evaluation
-    leaves them out."""
+    """Largest share of a split's images that may be unreadable: training replaces them, evaluation leaves them out."""
 
 
 @dataclass(slots=True)
@@ -169,8 +152,7 @@ class OptimizerConfig:
     clip_norm: Positive | None = None
     """Largest global norm of the gradient; none: no clipping."""
     schedule: Literal["cosine", "polynomial", "step", "constant"] = "cosine"
-    """Schedule after the warm-up; "cosine" and "polynomial": to zero, "step": times decay_factor at each of
-    decay_at."""
+    """Schedule after the warm-up: "cosine" and "polynomial" to zero, "step" by decay_factor at each of decay_at."""
     decay_power: Positive = 2.0
     """Power of the remaining share of the time in schedule "polynomial"; 1: a straight line."""
     warmup: Annotated[
@@ -203,8 +185,8 @@ class OptimizerConfig:
     decay_factor: Share = 0.1
     """Factor of the learning rate at each decay of schedule "step"."""
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
-    """Training loss; "binary_cross_entropy": of each class by itself, every one that has more than a fifth of the image
-    being there (arXiv 2110.00476)."""
+    """Training loss; "binary_cross_entropy": of each class by itself, with target 1 if it has more than a fifth of the
+    image (arXiv 2110.00476)."""
     label_smoothing: Annotated[
         Rate,
         Relation(
@@ -213,7 +195,7 @@ class OptimizerConfig:
         ),
     ] = 0.0
     """Share of the target probability that is spread evenly over all classes."""
-    ema_decay: Decay | None = None
+    ema_decay: bounds.Decay | None = None
     """Decay of the exponential moving average of parameters and statistics, which is then evaluated; none: off."""
     bad_steps: Annotated[CountOrZero, Adjustable()] = 0
     """Steps with a loss or a gradient that is not finite, whose updates are left out; one more ends the run."""
@@ -240,7 +222,7 @@ class OptimizerConfig:
         ),
     ] = ()
     """Arguments of the optimizer that differ from optax's defaults, such as "b2=0.95"."""
-    multipliers: Factors = ()
+    multipliers: bounds.Factors = ()
     """Factors of the learning rate for parameters whose paths match a pattern; of several that match, the product."""
     layer_decay: Share = 1.0
     """Factor of the learning rate from each block to the one before it; the last layer has the whole rate."""
@@ -250,9 +232,8 @@ class OptimizerConfig:
 class InitConfig:
     """The weights that training starts from."""
 
-    weights: Annotated[str, Rule("the name of a source", bool)] | None = None
-    """Trained weights: a workdir, a weight file, a folder in timm's format or a repository of the hub; none: random
-    initial values."""
+    weights: bounds.Source | None = None
+    """Trained weights: a workdir, a weight file, a folder in timm's format or a hub repository; none: random values."""
     head: Literal["auto", "keep", "new"] = "auto"
     """Last layer: "keep" that of the weights, which must have the dataset's classes; "new": random values; "auto":
     "keep" if number and names of the classes are the dataset's, else "new". A thousand classes without names are
@@ -296,20 +277,18 @@ class Experiment:
     """Parts of a batch that are computed one after the other, for less memory; batch normalisation is over each."""
     eval_batch_size: Annotated[Count, Adjustable()] = 500
     """Images in an evaluation step, rounded up to a multiple of the devices; it only changes bfloat16 rounding."""
-    seed: Seed = 0
+    seed: bounds.Seed = 0
     """Random seed for initialisation, data order and augmentation."""
     log_every: Duration = "50 steps"
     """Time between two records of the training loss."""
     eval_every: Duration = "1 epochs"
     """Time between two evaluations on the test split."""
     best_by: Literal["accuracy", "top5_accuracy", "loss"] = "accuracy"
-    """Figure of the test split by which best.safetensors is chosen among the evaluations: the highest accuracy, or the
-    lowest loss; of equal ones the first."""
+    """Test figure that chooses best.safetensors: the highest accuracy or the lowest loss, the first of equal ones."""
     checkpoint_every: Duration = "1 epochs"
     """Time between two checkpoints."""
     keep_checkpoints: Annotated[Count, Adjustable()] = 2
     """Number of newest checkpoints to keep."""
     stuck_after: Annotated[Positive | None, Adjustable()] = 1800.0
-    """Seconds without the end of a step, after which the stacks of all threads are printed and the process ends; none:
-    it waits for ever."""
+    """Seconds without a step, after which the process prints the stacks of all threads and ends; none: it waits."""
     init: InitConfig = field(default_factory=InitConfig)
