@@ -31,8 +31,8 @@ def main() -> None:
     groups: dict[str, Callable[[Path, Any], Iterator[Tally]]] = {
         "checkpoints": lambda place, given: checkpoints.campaign(place, given.network, given.flips),
         "signals": lambda place, given: signals.campaign(place, given.kills, given.terms),
-        "disks": lambda place, given: disks.campaign(place, given.tries),
-        "parts": lambda place, given: parts.campaign(place, given.tries),
+        "disks": lambda place, given: disks.campaign(place, given.tries, given.match),
+        "parts": lambda place, given: parts.campaign(place, given.tries, given.match),
         "large": lambda place, given: itertools.chain(
             signals.large(place, "se_resnet50", given.tries),
             checkpoints.digests_of_a_restore(place, "se_resnet50"),
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--terms", type=int, default=10)
     parser.add_argument("--flips", type=int, default=200)
     parser.add_argument("--tries", type=int, default=3, help="of each fault of disks and parts")
+    parser.add_argument("--match", default="*", help="pattern of the names of these faults")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     all_rows: list[dict[str, Any]] = []

@@ -1,6 +1,7 @@
 """Disks that are full, read-only or gone, and two runs in one workdir."""
 
 import contextlib
+import fnmatch
 import re
 import signal
 import subprocess
@@ -15,15 +16,18 @@ _DISK_BYTES = 40 * 2**20
 _SECONDS_TO_REFUSE = 30.0
 
 
-def campaign(directory: Path, tries: int) -> Iterator[Tally]:
-    """Yields a tally for each fault. Mounts small disks, which needs root, or `unshare -rm` before the command."""
+def campaign(directory: Path, tries: int, pattern: str) -> Iterator[Tally]:
+    """Yields a tally for each fault whose name matches the pattern.
+
+    It mounts small disks, which needs root, or `unshare -rm` before the command.
+    """
     place = Place(directory, _STEPS, SMALL)
     place.whole()
-    for fault, harm in _FAULTS.items():
+    for fault in fnmatch.filter(_FAULTS, pattern):
         tally = Tally(fault)
         for number in range(tries):
             with _disk(directory / "disk"):
-                tally.count(harm(place, tally, EVERY + 5 + number * EVERY // tries))
+                tally.count(_FAULTS[fault](place, tally, EVERY + 5 + number * EVERY // tries))
         yield tally
 
 

@@ -1,5 +1,6 @@
 """Parts of a run that fail: data workers, numbers, devices' memory, and one of several processes."""
 
+import fnmatch
 import os
 import re
 import resource
@@ -20,12 +21,12 @@ _STEPS = 6 * EVERY
 _ADDRESSES = 8 * 2**30
 
 
-def campaign(directory: Path, tries: int) -> Iterator[Tally]:
-    """Yields a tally for each fault."""
-    for fault, harm in _FAULTS.items():
+def campaign(directory: Path, tries: int, pattern: str) -> Iterator[Tally]:
+    """Yields a tally for each fault whose name matches the pattern."""
+    for fault in fnmatch.filter(_FAULTS, pattern):
         tally = Tally(fault)
         for number in range(tries):
-            tally.count(harm(directory, tally, number))
+            tally.count(_FAULTS[fault](directory, tally, number))
         yield tally
 
 
