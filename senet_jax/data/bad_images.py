@@ -26,23 +26,37 @@ def substitutes(examples: int, seed: int, epoch: int, index: int) -> Iterator[in
 
 
 class BadImages:
-    """The images of each split that cannot be read; a resumed run reads them from the file."""
+    """The images of each split that cannot be read, of all processes; a resumed run reads them from the files."""
 
-    def __init__(self, share: float, file: Path | None = None, say: Callable[[str], None] | None = None):
+    def __init__(
+        self, share: float, file: Path | None = None, say: Callable[[str], None] | None = None, process: int = 0
+    ):
         """Allows that share of bad images in each split.
 
         They are named by `say`, by default on standard error, and in the file if one is given. Each line of the file is
-        a JSON object with split, index, file (as far as the dataset names it) and fault.
+        a JSON object with split, index, file (as far as the dataset names it) and fault. Process N of several has a
+        file of its own, with N at the end of its name, and counts the images in all files.
         """
         self._share, self._file = share, file
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self._known: dict[str, set[int]] = {}
-        if file is None or not file.exists():
+        if file is None:
             return
-        records = read_records(file)
-        write_records(file, records)  # Removes a last line that a kill cut short.
-        for record in records:
-            self._known.setdefault(record["split"], set()).add(record["index"])
+        self._names = f"{file.stem}*{file.suffix}"
+        self._file = file.with_stem(f"{file.stem}_{process}") if process else file
+        if self._file.exists():
+            write_records(self._file, read_records(self._file))  # Removes a last line that a kill cut short.
+        self._read()
+
+    def _files(self) -> list[Path]:
+        """Returns the files of all processes."""
+        return [] if self._file is None else sorted(self._file.parent.glob(self._names))
+
+    def _read(self) -> None:
+        """Reads the images that any process has named."""
+        for file in self._files():
+            for record in read_records(file):
+                self._known.setdefault(record["split"], set()).add(record["index"])
 
     def count(self, split: Split) -> int:
         """Returns the number of images of the split that are known to be bad."""
@@ -54,6 +68,8 @@ class BadImages:
         Raises TooManyBadImagesError, a ValueError, if their share is larger than allowed.
         """
         known = self._known.setdefault(split.name, set())
+        if set(indices) - known:
+            self._read()
         for index in sorted(set(indices) - known):
             known.add(index)
             name, fault = split.fault(index)
@@ -64,7 +80,7 @@ class BadImages:
                 named = f" ({name})" if name else ""
                 self._say(f"image {index}{named} of split {split.name!r} cannot be read: {fault}")
         if len(known) > self._share * len(split):
-            listed = "" if self._file is None else f"; they are named in {self._file}"
+            listed = "" if self._file is None else f"; they are named in {', '.join(map(str, self._files()))}"
             raise TooManyBadImagesError(
                 f"{len(known):,} of the {len(split):,} images of split {split.name!r} cannot be read, a larger share "
                 f"than config.data.bad_images, {self._share:g}{listed}; repair them, or give a larger share"

@@ -52,7 +52,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     checkpoints.check_space(state)
     train_step = (parallel.PmapStep if parallelism == "pmap" else parallel.jit_step)(plan.train_step(), mesh)
     log = _open_logs(plan, workdir, start)
-    bad = BadImages(config.data.bad_images, _bad_images_file(workdir), log.say)
+    bad = BadImages(config.data.bad_images, workdir / BAD_IMAGES, log.say, jax.process_index())
     evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)
 
     with (
@@ -113,12 +113,6 @@ def _advance(
         state = train_step(*arguments)
         speed.dispatched(state.step)
         return jax.block_until_ready(state) if wait else state
-
-
-def _bad_images_file(workdir: Path) -> Path:
-    """Returns the file of this process for images that cannot be read."""
-    file, process = workdir / BAD_IMAGES, jax.process_index()
-    return file.with_stem(f"{file.stem}_{process}") if process else file
 
 
 def _batches(plan: Plan, start: int, mesh: Mesh, bad: BadImages) -> Iterator[Batch]:

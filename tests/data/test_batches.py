@@ -197,6 +197,21 @@ def test_more_bad_images_than_allowed_end_it(damaged, tmp_path):
         take(data.train_batches(opened.train, threads, batch_size=6, seed=0, bad=BadImages(0.1)), 3)
 
 
+def test_the_bad_images_of_all_processes_are_counted_together(damaged, tmp_path):
+    opened, _ = damaged
+    file = tmp_path / "bad.jsonl"
+    first, second = (BadImages(0.12, file, process=number) for number in (0, 1))
+    names = opened.train.names(range(len(opened.train)))
+    bad = [names.index(name) for name in ("cat/0.jpg", "cat/1.jpg", "dog/2.jpg")]
+    first.note(opened.train, bad[:1])
+    second.note(opened.train, bad[:2])  # In another epoch, the first is in the second's part.
+    assert second.count(opened.train) == 2
+    assert len((tmp_path / "bad_1.jsonl").read_text().splitlines()) == 1
+    with pytest.raises(TooManyBadImagesError, match=r"3 of the 18 images .* named in \S*bad.jsonl, \S*bad_1.jsonl"):
+        first.note(opened.train, bad[2:])
+    assert BadImages(0.2, file).count(opened.train) == 3
+
+
 def test_center_crop_takes_the_centre_of_the_resized_image():
     ramp = Image.fromarray(np.tile(np.arange(0, 120, dtype=np.uint8), (60, 1)))
     np.testing.assert_array_equal(images.center_crop(ramp, 60)[0, :, 0], np.arange(30, 90))
