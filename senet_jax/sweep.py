@@ -184,8 +184,9 @@ def resolve(base: Experiment, sweep: Sweep, workdir: Path = Path()) -> dict[str,
     sources = sweep.sources()
     for each in sweep.variants:
         configs[each.name] = config = copy.deepcopy(base)
-        weights = {"init.weights": str(workdir / sources[each.name])} if each.name in sources else {}
-        assign(config, {**each.changes, **weights})
+        assign(config, each.changes)
+        if each.name in sources:  # Absolute, so that no other spelling of the workdir is another experiment.
+            config.init.weights = str((workdir / sources[each.name]).absolute())
         try:
             validate(config)
         except ValueError as error:

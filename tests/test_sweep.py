@@ -35,8 +35,8 @@ def test_a_variant_starts_from_the_run_before_it_that_differs_by_a_label():
     sweep = product(seeds(2), axis("batch_size", [8, 16]), more)
     sources = sweep.sources()
     assert sources == {name: name.replace("more", "plain") for name in names(sweep)[1::2]}
-    configs = resolve(Experiment(), sweep, Path("runs/sweep"))
-    assert configs["seed=1/batch_size=8/more"].init.weights == "runs/sweep/seed=1/batch_size=8/plain"
+    configs = resolve(Experiment(), sweep, Path("/runs/sweep"))
+    assert configs["seed=1/batch_size=8/more"].init.weights == "/runs/sweep/seed=1/batch_size=8/plain"
     assert configs["seed=1/batch_size=8/plain"].init.weights is None
     for wrong in (weights_of("plian"), weights_of("more")):
         with pytest.raises(ValueError, match=r"'more' starts from '.*', and no variant before it has this label"):
