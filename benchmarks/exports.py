@@ -7,7 +7,6 @@ need an environment of their own. Patterns such as "se_vgg*" choose networks.
 """
 
 import argparse
-import csv
 import fnmatch
 import json
 import tempfile
@@ -24,7 +23,9 @@ from jax import export
 
 from senet_jax import create_model, list_models
 from senet_jax.config import ModelConfig
+from senet_jax.export import writer
 from senet_jax.export.stablehlo import PLATFORMS
+from senet_jax.files import read_table, write_table
 from senet_jax.modules.conv import with_xla_convolutions
 from senet_jax.training.provenance import provenance
 from senet_jax.weights import Preprocessing
@@ -93,20 +94,6 @@ def _row(name: str, form: str, write: Callable[..., float]) -> dict[str, str]:
     return row
 
 
-def _writer(form: str) -> Callable[..., float]:
-    if form == "onnx":
-        from senet_jax.export.onnx import write_onnx
-
-        return write_onnx
-    if form == "tflite":
-        from senet_jax.export.tflite import write_tflite
-
-        return write_tflite
-    from senet_jax.export.stablehlo import write_stablehlo
-
-    return write_stablehlo
-
-
 def main() -> None:
     """Writes the table, row by row, and says each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,19 +103,15 @@ def main() -> None:
     given = parser.parse_args()
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     if given.output.exists():
-        with given.output.open(newline="") as file:
-            rows = {(row["network"], row["format"]): row for row in csv.DictReader(file)}
+        rows = {(row["network"], row["format"]): row for row in read_table(given.output)}
     versions = {name: metadata.version(name) for name in _PACKAGES[given.format]}
     known = {name: value for name, value in provenance().items() if name in ("commit", "command", "hardware")}
     known["versions"] = json.dumps(versions)
     for name in list_models() if given.format == "stablehlo" else _FAMILIES:
         if any(fnmatch.fnmatch(name, pattern) for pattern in given.patterns):
-            row = rows[name, given.format] = _row(name, given.format, _writer(given.format)) | known
+            row = rows[name, given.format] = _row(name, given.format, writer(given.format)) | known
             print(*list(row.values())[:5], flush=True)
-            with given.output.open("w", newline="") as file:
-                writer = csv.DictWriter(file, row, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows.values())
+            write_table(given.output, list(rows.values()))
 
 
 if __name__ == "__main__":

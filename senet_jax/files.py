@@ -1,9 +1,10 @@
 """Writing of files that are complete at every moment, even if the process is killed."""
 
 import contextlib
+import csv
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,20 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Writes JSON objects, one a line, into a file in one step."""
     replace_text(path, "".join(map(line_of, records)))
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Returns the rows of a CSV file by the titles of its columns."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as a CSV file in one step. The first row has the titles of all columns; there must be one."""
+    with replaced(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def line_of(record: dict[str, Any]) -> str:

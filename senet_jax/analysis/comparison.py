@@ -1,6 +1,5 @@
 """Comparison of the runs of a sweep: means over seeds, differences to a baseline, tables."""
 
-import csv
 import json
 import re
 import statistics
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scipy import stats
+
+from senet_jax.files import read_table, write_table
 
 RESULTS = {
     "accuracy": float,
@@ -175,27 +176,25 @@ _COLUMNS = ("variant", "seed", "baseline", "changes", "parameters", "multiply_ad
 
 def write_runs(path: Path, runs: Iterable[Run]) -> None:
     """Writes a CSV file with a row for each run."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*_COLUMNS, *RESULTS], lineterminator="\n")
-        writer.writeheader()
-        for run in runs:
-            row = {name: getattr(run, name) for name in _COLUMNS} | {name: run.results.get(name) for name in RESULTS}
-            coded = [name for name in ("changes", "versions") if row[name] is not None]
-            writer.writerow(row | {name: json.dumps(row[name]) for name in coded})
+    rows = []
+    for run in runs:
+        row = {name: getattr(run, name) for name in _COLUMNS} | {name: run.results.get(name) for name in RESULTS}
+        coded = [name for name in ("changes", "versions") if row[name] is not None]
+        rows.append(row | {name: json.dumps(row[name]) for name in coded})
+    write_table(path, rows)
 
 
 def read_runs(path: Path) -> list[Run]:
     """Reads the runs of a file of `write_runs`."""
-    with path.open(newline="") as file:
-        return [
-            Run(
-                row["variant"],
-                int(row["seed"]),
-                row["baseline"] or None,
-                json.loads(row["changes"]),
-                int(row["parameters"]),
-                int(row["multiply_adds"]),
-                {name: read(row[name]) for name, read in RESULTS.items() if row[name]},
-            )
-            for row in csv.DictReader(file)
-        ]
+    return [
+        Run(
+            row["variant"],
+            int(row["seed"]),
+            row["baseline"] or None,
+            json.loads(row["changes"]),
+            int(row["parameters"]),
+            int(row["multiply_adds"]),
+            {name: read(row[name]) for name, read in RESULTS.items() if row[name]},
+        )
+        for row in read_table(path)
+    ]

@@ -1,6 +1,5 @@
 """Tables and arrays of the gates of a network."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from senet_jax.analysis.excitations import CONSTANT, NEAR, Excitations
+from senet_jax.files import write_table
 from senet_jax.terminal.tables import aligned
 
 _EXPLANATION = """
@@ -49,10 +49,7 @@ def save(
     pictures.plot_stds(found, two, output / "instances.png", f"Mean gates ± std: {title}")
     tables = {"blocks": _blocks(found), "replaced": _replaced(found, left), "gates": _gates(found, classes)}
     for name, rows in tables.items():
-        with (output / f"{name}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(output / f"{name}.csv", rows)
     arrays: dict[str, Any] = {
         f"{path}/{name}": values.astype(np.float32)
         for path, gates in found.blocks.items()

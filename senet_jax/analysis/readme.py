@@ -3,7 +3,6 @@
 A page shows a table between `<!-- NAME -->` and `<!-- end -->`.
 """
 
-import csv
 import re
 import statistics
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from senet_jax.analysis import comparison
 from senet_jax.analysis.published import ABLATIONS, networks_table
+from senet_jax.files import read_table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments/results"
@@ -29,8 +29,7 @@ def tables() -> dict[str, str]:
 
 def read(name: str) -> Rows:
     """Reads the rows of a CSV file of results."""
-    with (RESULTS / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_table(RESULTS / f"{name}.csv")
 
 
 def filled(text: str, tables: dict[str, str]) -> str:

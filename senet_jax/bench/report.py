@@ -1,6 +1,5 @@
 """Results of the benchmark as tables, CSV files and a figure."""
 
-import csv
 import json
 import statistics
 from collections.abc import Sequence
@@ -11,6 +10,8 @@ from matplotlib.figure import Figure
 
 from senet_jax.analysis.figures import save
 from senet_jax.bench.contest import Ratio, Result
+from senet_jax.files import write_table
+from senet_jax.terminal.tables import aligned
 
 _GIB = 2**30
 _COLOURS = {False: "tab:blue", True: "tab:orange"}
@@ -64,19 +65,15 @@ def compared(ratios: Sequence[Ratio]) -> list[dict[str, Any]]:
 def write(path: Path, rows: Sequence[dict[str, Any]], origin: dict[str, Any]) -> None:
     """Writes the rows as CSV, each with its settings, commit, command and hardware."""
     rows = [{name: _field(value) for name, value in (row | origin).items()} for row in rows]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(path, rows)
 
 
 def table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
     """Returns some columns of the rows as a text table with titles."""
     cells = [list(columns.values()), *([_cell(row[name]) for name in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    justify = [str.ljust if isinstance(rows[0][name], str) else str.rjust for name in columns]
-    lines = ("  ".join(map(lambda f, cell, width: f(cell, width), justify, line, widths)) for line in cells)
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(
+        aligned(cells, left=[place for place, name in enumerate(columns) if isinstance(rows[0][name], str)])
+    )
 
 
 def draw(results: Sequence[Result], images: int, path: Path, title: str) -> None:

@@ -1,10 +1,8 @@
 """`launch.py eval`: evaluates a trained network on the images of a dataset."""
 
-import csv
 import dataclasses
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import Directory, File, LoadingOptions, Request, Source
 from senet_jax.config import DataConfig, Experiment
-from senet_jax.files import replace_text
+from senet_jax.files import replace_text, write_table
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, aligned, print_table
 
@@ -168,18 +166,15 @@ def _numbers(loaded: "Loaded", dataset: "Dataset") -> "np.ndarray":
 
 def _note(config: Experiment, run: Experiment | None) -> str | None:
     """Returns a note on images that the network may have been trained on."""
-    data = config.data
+    from senet_jax.data.dataset import split_names
+
+    data, tested = config.data, split_names(config.data.test_split)
     if run is not None and (data.name, data.path) == (run.data.name, run.data.path):
-        if _splits(data.test_split) & _splits(run.data.train_split):
+        if tested & split_names(run.data.train_split):
             return f"no test: the run was trained on images of the split {run.data.train_split!r}"
-    elif "train" in _splits(data.test_split):
+    elif "train" in tested:
         return f"maybe no test: the weights may have been trained on images of the split {data.test_split!r}"
     return None
-
-
-def _splits(text: str) -> set[str]:
-    """Returns the names of splits in an expression of TFDS, such as "train[:10%]+test"."""
-    return set(re.findall(r"(?:^|\+)\s*([\w-]+)", text))
 
 
 def _rows(
@@ -285,8 +280,4 @@ def _predictions(found: "Answers", names: Sequence[str], split: "Split") -> list
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: f"{x:.6g}" if isinstance(x, float) else x for name, x in row.items()})
+    write_table(path, [{name: f"{x:.6g}" if isinstance(x, float) else x for name, x in row.items()} for row in rows])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from senet_jax import export
 from senet_jax.commands.places import check_new
 from senet_jax.commands.request import File, Request, SourceOptions
 from senet_jax.files import replaced
@@ -48,7 +49,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
         try:
             with replaced(output) as temporary, working(f"writing {kind}"):
-                difference = _writer(kind)(temporary, loaded, normalise=normalise)
+                difference = export.writer(kind)(temporary, loaded, normalise=normalise)
         except ValueError as error:
             raise SystemExit(f"{program.name()}: error: {error}") from error
         print_table(
@@ -62,21 +63,6 @@ def prepare(request: Request) -> Callable[[], None]:
         )
 
     return run
-
-
-def _writer(kind: str) -> Callable[..., float]:
-    """Returns the function that writes the file and returns the largest difference of its logits."""
-    if kind == "onnx":
-        from senet_jax.export.onnx import write_onnx
-
-        return write_onnx
-    if kind == "tflite":
-        from senet_jax.export.tflite import write_tflite
-
-        return write_tflite
-    from senet_jax.export.stablehlo import write_stablehlo
-
-    return write_stablehlo
 
 
 def _described(images: Any, normalise: bool) -> str:

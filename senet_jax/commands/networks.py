@@ -1,6 +1,5 @@
 """`launch.py networks`: published figures of the networks beside our counts, as a Markdown table."""
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, cast
 
 from senet_jax.commands.places import check_directory
 from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.files import write_table
 from senet_jax.schema import Placeholder
 
 
@@ -26,16 +26,13 @@ def prepare(request: Request) -> Callable[[], None]:
         check_directory(output)
 
     def run() -> None:
-        from senet_jax.analysis.published import ABLATIONS, NETWORKS, TITLES, counted, networks_table
+        from senet_jax.analysis.published import ABLATIONS, NETWORKS, counted, networks_table
         from senet_jax.terminal.progress import progress
 
         published = (*NETWORKS, *ABLATIONS)
         rows = [counted(network) for network in progress(published, len(published), "counting", "networks")]
         if output is not None:
-            with output.open("w", newline="") as file:
-                writer = csv.DictWriter(file, TITLES, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+            write_table(output, rows)
         print(networks_table(rows))
 
     return run

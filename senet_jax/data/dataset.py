@@ -132,7 +132,7 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     if config.name == "folder":
         if config.path is None:
             raise ValueError("config.data.path is none; give the directory that holds <split>/<class>/<file>")
-        splits = re.findall(r"(?:^|\+)\s*([\w-]+)", f"{config.train_split}+{config.test_split}")
+        splits = split_names(f"{config.train_split}+{config.test_split}")
         return folder.folder_builder(config.path, splits, data_dir, config.bad_images)
     if config.name in cifar.BUILDERS:
         return cifar.BUILDERS[config.name](data_dir=data_dir)
@@ -143,6 +143,11 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
         raise ValueError(
             f"config.data.name is {config.name!r}, which TFDS does not know{did_you_mean(config.name, known)}"
         ) from error
+
+
+def split_names(text: str) -> set[str]:
+    """Returns the names of splits in an expression of TFDS, such as "train[:10%]+test"."""
+    return set(re.findall(r"(?:^|\+)\s*([\w-]+)", text))
 
 
 def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:

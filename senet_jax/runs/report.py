@@ -1,6 +1,5 @@
 """The report of a sweep: tables, pictures and a page."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from senet_jax import workdir as workdirs
 from senet_jax.analysis import comparison_pictures as pictures
 from senet_jax.analysis import page
 from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
+from senet_jax.files import write_table
 from senet_jax.schema import flatten
 from senet_jax.terminal.tables import aligned
 from senet_jax.training import logs
@@ -37,10 +37,7 @@ def write_report(content: Mapping[str, Any], done: Mapping[str, Path], states: M
     rows = cells(summaries)
     output.mkdir(parents=True, exist_ok=True)
     write_runs(output / "runs.csv", runs.values())
-    with (output / "table.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(output / "table.csv", rows)
     (output / "table.md").write_text(markdown(rows) + "\n")
     (output / "table.tex").write_text(latex(rows))
     topic = content["name"].replace("_", " ").capitalize()

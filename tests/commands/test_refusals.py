@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import main, parse
@@ -166,5 +167,5 @@ def test_the_program_refuses_at_once(words, message):
 
 def test_nothing_slow_is_imported():
     code = "import sys, senet_jax.commands.command_line; print({'jax', 'numpy', 'flax', 'grain'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    done = run_python(code)
     assert done.stdout == "set()\n"

@@ -1,10 +1,9 @@
 """Random crops from the bytes of a file are those of the decoded picture."""
 
-import io
-
 import numpy as np
 import pytest
 import simplejpeg
+from pictures import saved
 from PIL import Image
 
 from senet_jax.data import crops, images
@@ -17,12 +16,6 @@ def photograph(width, height, seed=0):
     image = small.resize((width, height), Image.Resampling.BICUBIC)
     image.paste((250, 20, 30), (width // 3, height // 4, width // 2, height // 2))
     return image
-
-
-def saved(image, format="JPEG", **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
 
 
 def turned():

@@ -1,7 +1,5 @@
-import subprocess
-import sys
-
 import numpy as np
+from processes import run_python
 from sklearn.datasets import load_digits
 
 
@@ -37,5 +35,5 @@ from senet_jax import data
 print(len(data.open_dataset(config.DataConfig(data_dir={digits_config.data_dir!r})).train))
 assert "tensorflow" not in sys.modules
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    result = run_python(script)
     assert (result.stdout.strip(), result.stderr) == ("1438", "")

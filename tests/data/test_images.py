@@ -6,18 +6,13 @@ import zlib
 
 import numpy as np
 import pytest
+from pictures import saved
 from PIL import Image, ImageOps
 
 from senet_jax.data import images
 from senet_jax.weights import Preprocessing
 
 GREY = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
-
-
-def saved(image, format, **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
 
 
 def turned():

@@ -1,14 +1,13 @@
 """Networks as StableHLO, read with jax alone."""
 
 import re
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from processes import run_python
 
 from senet_jax import create_model
 from senet_jax.config import ModelConfig
@@ -37,7 +36,7 @@ def test_it_is_read_with_jax_alone_for_any_batch(loaded, tmp_path):
     assert exported.platforms == ("cpu", "cuda", "tpu")
     pixels = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3)).astype(np.float32)
     np.save(tmp_path / "images.npy", pixels)
-    subprocess.run([sys.executable, "-c", READER], cwd=tmp_path, check=True)
+    assert run_python(READER, directory=tmp_path).returncode == 0
     images = jnp.asarray(loaded.preprocessing.normalise(pixels))
     expected = loaded.network.apply(loaded.variables, images, train=False)
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)

@@ -1,6 +1,6 @@
-import subprocess
-import sys
 import time
+
+from processes import run_python
 
 from senet_jax.training.watchdog import watched
 
@@ -18,7 +18,7 @@ with watched(0.2):
 
 
 def test_a_process_that_hangs_ends_with_all_stacks():
-    ended = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=50, check=False)
+    ended = run_python(HANGS)
     assert ended.returncode == 1
     assert ended.stderr.startswith("Timeout (0:00:00.2")
     assert "a_worker_that_hangs" in ended.stderr
@@ -35,5 +35,5 @@ def test_work_that_ends_in_time_goes_on():
 def test_a_body_that_gets_on_has_its_time_anew():
     works = "import time\nfrom senet_jax.training.watchdog import watched\nwith watched(0.5) as gets_on:\n"
     works += "    for _ in range(4):\n        time.sleep(0.25)\n        gets_on()\n"
-    ended = subprocess.run([sys.executable, "-c", works], capture_output=True, text=True, timeout=50, check=False)
+    ended = run_python(works)
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import huggingface_hub
 import jax
 import numpy as np
 import pytest
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from processes import run_python
 from safetensors.numpy import save_file
 from weights import peers
 from weights.writers import caffe_model, state_dict
@@ -20,7 +19,6 @@ from senet_jax.models import Network
 from senet_jax.weights import Preprocessing, load_weights, pretrained, save_weights
 from senet_jax.weights.preprocessing import CAFFE
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = {"input_size": [3, 256, 256], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [1] * 3}
 SAID = Preprocessing(256, 0.95, "bicubic", (0.5,) * 3, (1,) * 3)
 
@@ -51,7 +49,7 @@ def test_without_weights_it_is_the_network_alone():
     assert small(7).num_classes == 7
     packages = ("safetensors", "huggingface_hub", "google.protobuf", "PIL")
     code = f"import sys, senet_jax; senet_jax.create_model('senet154'); print({set(packages)} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    done = run_python(code)
     assert done.stdout == "set()\n"
 
 

@@ -1,16 +1,14 @@
 """A trained network from whatever holds one."""
 
 import json
-import subprocess
-import sys
 from contextlib import closing
-from pathlib import Path
 
 import huggingface_hub
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from processes import run_python
 from safetensors.numpy import save_file
 from weights import peers
 from weights.writers import state_dict
@@ -24,7 +22,6 @@ from senet_jax.training.state import TrainState
 from senet_jax.weights import Preprocessing, imagenet, runs, save_weights, source
 from senet_jax.weights.configured import build_model
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = {"input_size": [3, 256, 256], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [1] * 3}
 NETWORK = ModelConfig("se_resnet20_cifar", ratio=8.0, gate="hard_sigmoid")
 
@@ -97,7 +94,7 @@ for name in {packages}:
     sys.modules[name] = None
 import senet_jax
 print(senet_jax.load({str(workdir[0])!r}).source)"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    done = run_python(code)
     assert done.stdout.endswith("step 7\n")
 
 
