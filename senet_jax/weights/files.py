@@ -1,14 +1,20 @@
 """Files of named arrays: our own safetensors, and files of PyTorch and Caffe."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from senet_jax.files import replaced
 from senet_jax.weights import pytorch_files
+
+_DIGEST = "senet_jax_sha256"
+"""Name of the digest in the metadata of our own files."""
 
 
 def read_tensors(path: str | Path, *, average: bool = True) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -34,13 +40,16 @@ def read_tensors(path: str | Path, *, average: bool = True) -> tuple[dict[str, n
 def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     """Writes a safetensors file of these arrays; at every moment it holds its old content or all of the new.
 
+    `read_tensors` compares arrays and metadata with a digest that it keeps in the metadata.
+
     Raises ModuleNotFoundError if safetensors is not installed.
     """
     with _installed("safetensors"):
         from safetensors.numpy import save
 
         # safetensors writes the memory of an array and ignores its strides.
-        content = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, metadata)
+        arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+        content = save(arrays, metadata | {_DIGEST: _digest(arrays, metadata)})
     with replaced(Path(path)) as temporary:
         temporary.write_bytes(content)
 
@@ -71,9 +80,22 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 
         try:
             with safe_open(path, framework="np") as file:
-                return file.get_tensors(), file.metadata() or {}
+                tensors, metadata = file.get_tensors(), file.metadata() or {}
         except (SafetensorError, AttributeError, TypeError) as error:  # The last two: a dtype unknown to NumPy.
             raise ValueError(f"safetensors says: {error}") from error
+    said = metadata.pop(_DIGEST, None)
+    if said is not None and said != _digest(tensors, metadata):
+        raise ValueError("its arrays or its description differ from those that were written; it is damaged")
+    return tensors, metadata
+
+
+def _digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
+    described = [[name, str(array.dtype), array.shape] for name, array in sorted(tensors.items())]
+    sha256 = hashlib.sha256(json.dumps([sorted(metadata.items()), described]).encode())
+    for _, array in sorted(tensors.items()):
+        content: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        sha256.update(content)
+    return sha256.hexdigest()
 
 
 @contextmanager

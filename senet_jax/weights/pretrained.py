@@ -120,9 +120,18 @@ def _fetched(repository: str) -> Path:
 
 
 def digest(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
+    """Returns the SHA-256 of a file.
+
+    Raises ValueError if the name of the file ends in the beginning of another one, as PyTorch's hub names its files.
+    """
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    said = re.search(r"-([0-9a-f]{8,64})(\.pth|\.pt|\.bin|\.tar|\.safetensors)+$", path.name)
+    if said and not found.startswith(said[1]):
+        raise ValueError(
+            f"{path} is damaged or misnamed: its SHA-256 begins with {found[: len(said[1])]}, not with that of its name"
+        )
+    return found
 
 
 def hub_config(path: Path) -> dict[str, Any]:

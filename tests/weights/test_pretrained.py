@@ -18,6 +18,7 @@ import senet_jax
 from senet_jax.models import Network
 from senet_jax.weights import Preprocessing, load_weights, pretrained, save_weights
 from senet_jax.weights.preprocessing import CAFFE
+from senet_jax.weights.pretrained import digest
 
 CONFIG = {"input_size": [3, 256, 256], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [1] * 3}
 SAID = Preprocessing(256, 0.95, "bicubic", (0.5,) * 3, (1,) * 3)
@@ -66,6 +67,15 @@ def test_a_repository(name, hub):
     jax.tree.map(np.testing.assert_array_equal, variables, load_weights(small(10), hub / name))
     assert images == SAID
     assert source == f"timm/small, SHA-256 {hashlib.sha256((hub / name).read_bytes()).hexdigest()}"
+
+
+def test_a_file_whose_name_has_another_digest_is_refused(tmp_path):
+    path = tmp_path / f"small-{hashlib.sha256(b'weights').hexdigest()[:8]}.pth.tar"
+    path.write_bytes(b"weights")
+    assert digest(path).startswith(path.name[6:14])
+    path.write_bytes(b"Weights")
+    with pytest.raises(ValueError, match=r"small-.* is damaged or misnamed: its SHA-256 begins with \w{8}, not with"):
+        digest(path)
 
 
 def test_an_empty_repository(hub):
