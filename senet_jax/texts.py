@@ -1,7 +1,8 @@
-"""Values of a schema as texts of the command line."""
+"""Values of a schema as texts of the command line, and lists of names in messages."""
 
 import math
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,3 +53,8 @@ def placeholder(hint: Any) -> str:
 def is_boolean(hint: Any) -> bool:
     """Whether a type is true or false, whatever its rules."""
     return (typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint) is bool
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """Returns the first of the names, and how many more there are: "a, b and 7 more"."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")

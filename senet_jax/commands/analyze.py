@@ -11,6 +11,7 @@ from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.terminal import program
+from senet_jax.texts import some
 
 _IMAGENET = {"n01443537": "goldfish", "n02690373": "plane", "n02110958": "pug", "n09246464": "cliff"}
 """Classes of figure 6 by their WordNet numbers, first the two of figure 7."""
@@ -108,8 +109,8 @@ def _choose(names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
     for name in wanted:
         if name not in known:
             raise ValueError(
-                f"--classes has {name!r}; the dataset's {len(names)} classes are {', '.join(list(called)[:10])}"
-                f"{' and so on' if len(names) > 10 else ''}{did_you_mean(name, known)}"
+                f"--classes has {name!r}; the dataset's {len(names)} classes are {some(list(called), 10)}"
+                f"{did_you_mean(name, known)}"
             )
     if not wanted:
         spread = [list(called)[int(number)] for number in numpy.linspace(0, len(names) - 1, min(4, len(names)))]

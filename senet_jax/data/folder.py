@@ -13,8 +13,9 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from senet_jax.data import images
-from senet_jax.data.members import entries, some
+from senet_jax.data.members import entries
 from senet_jax.terminal.progress import progress
+from senet_jax.texts import some
 
 Classes = dict[str, list[os.DirEntry[str]]]
 

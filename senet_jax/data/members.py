@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from senet_jax.texts import some
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -91,7 +93,7 @@ def listed(root: Path, labels: dict[str, str]) -> list[Member]:
             if name in there
         ]
     if missing := [name for name in labels if name not in there]:
-        raise ValueError(f"{root} lacks {missing[0]}" + (f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""))
+        raise ValueError(f"{root} lacks {some(missing, 1)}")
     return found
 
 
@@ -134,8 +136,3 @@ def entries(directory: str | Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
     """Returns the entries of a directory, sorted by name, without names that begin with a dot."""
     with os.scandir(directory) as found:
         return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
-
-
-def some(names: list[str], limit: int = 5) -> str:
-    """Returns the first of the names, and how many more there are."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")

@@ -13,7 +13,8 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from senet_jax.data import members
-from senet_jax.data.members import Member, some
+from senet_jax.data.members import Member
+from senet_jax.texts import some
 
 Splits = dict[str, list[Member]]
 

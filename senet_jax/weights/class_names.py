@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from senet_jax.schema import did_you_mean
+from senet_jax.texts import some
 from senet_jax.weights import imagenet
-
-_MOST_LISTED = 5
 
 
 def matched(network: Sequence[str], dataset: Sequence[str]) -> np.ndarray:
@@ -25,11 +24,10 @@ def matched(network: Sequence[str], dataset: Sequence[str]) -> np.ndarray:
     if is_imagenet := tuple(network) == imagenet.class_names():
         numbers |= {name: number for number, name in enumerate(imagenet.wordnet_numbers())}
     if missing := [name for name in dataset if name not in numbers]:
-        said = f"{', '.join(map(repr, missing[:_MOST_LISTED]))}{' and so on' if len(missing) > _MOST_LISTED else ''}"
-        theirs = f"{', '.join(network[:_MOST_LISTED])}{' and so on' if len(network) > _MOST_LISTED else ''}"
         raise ValueError(
-            f"{len(missing)} of the dataset's {len(dataset)} classes are not the network's: {said}; the network's "
-            f"{len(network)} are {theirs}{did_you_mean(missing[0], network)}"
+            f"{len(missing)} of the dataset's {len(dataset)} classes are not the network's: "
+            f"{some(list(map(repr, missing)))}; the network's {len(network)} are {some(network)}"
+            f"{did_you_mean(missing[0], network)}"
         )
     if double := next((name for name in dataset if network.count(name) > 1), None):
         twice = [number for number, name in enumerate(network) if name == double]

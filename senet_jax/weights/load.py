@@ -13,6 +13,7 @@ from flax import traverse_util
 from senet_jax.config import ModelConfig
 from senet_jax.models import Network
 from senet_jax.schema import to_dict
+from senet_jax.texts import some
 from senet_jax.weights import caffe
 from senet_jax.weights.files import read_tensors, write_tensors
 from senet_jax.weights.names import namings, tensor_names
@@ -138,7 +139,7 @@ def to_variables(
             misshapen.append(f"{name} {tensor.shape}, which makes {array.shape} and not {shape}")
     faults = {"missing": missing, "surplus": tensors, "of another shape": misshapen}
     if any(faults.values()):
-        listed = "; ".join(f"{kind}: {_listed(items)}" for kind, items in faults.items() if items)
+        listed = "; ".join(f"{kind}: {some(sorted(items), _MOST_LISTED)}" for kind, items in faults.items() if items)
         said = f", but says that they are those of {weights.header['model']}" if weights.header else ""
         raise ValueError(f"{weights.path} does not hold the weights of this {type(model).__name__}{said}; {listed}")
     if left_out and model.num_classes:
@@ -175,9 +176,3 @@ def _our_layout(tensor: np.ndarray, dimensions: int) -> np.ndarray:
     if dimensions == 2 and tensor.shape[2:] == (1, 1):
         tensor = tensor[..., 0, 0]
     return tensor.transpose(*range(2, tensor.ndim), 1, 0) if tensor.ndim > 1 else tensor
-
-
-def _listed(items: Iterable[str]) -> str:
-    items = sorted(items)
-    more = f" and {len(items) - _MOST_LISTED} more" if len(items) > _MOST_LISTED else ""
-    return ", ".join(items[:_MOST_LISTED]) + more

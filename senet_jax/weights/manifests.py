@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from senet_jax.texts import some
 from senet_jax.workdir import RunError
 
 
@@ -81,8 +82,7 @@ def compare(saved: dict[str, list[Any]], found: dict[str, list[Any]]) -> None:
     """Raises DamagedError with the names of the arrays that differ."""
     wrong = sorted(name for name in saved.keys() | found.keys() if saved.get(name) != found.get(name))
     if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise DamagedError(f"{', '.join(wrong[:3])}{more} differ from the saved arrays")
+        raise DamagedError(f"{some(wrong, 3)} differ from the saved arrays")
 
 
 def said(array: list[Any] | None) -> str:
