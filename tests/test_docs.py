@@ -74,7 +74,7 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", with_blocks("bash"))
-def test_commands_are_understood(page, tmp_path, monkeypatch):
+def test_commands_are_parsed(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     for block in blocks(page, "python"):

@@ -21,7 +21,7 @@ def test_damaged_bytes_are_read_or_refused(name):
 
 
 @pytest.mark.parametrize("name", targets())
-def test_what_is_damaged_is_valid_before(name, tmp_path):
+def test_the_seeds_are_valid_before_damage(name, tmp_path):
     target = targets()[name]
     for content in target.seeds:
         (tmp_path / target.name).write_bytes(content)

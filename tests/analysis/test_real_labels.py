@@ -16,11 +16,11 @@ def named(*numbers):
     return [f"val/ILSVRC2012_val_{number:08d}.JPEG" for number in numbers]
 
 
-def test_a_prediction_is_right_if_it_is_among_the_classes_and_images_without_any_do_not_count(labels):
+def test_a_prediction_among_the_classes_is_right_and_images_without_classes_do_not_count(labels):
     assert real_labels.accuracy(labels, named(3, 1, 2, 50_000), np.array([999, 4, 7, 0])) == (2 / 3, 3)
 
 
-def test_what_is_no_label_or_no_validation_image_is_refused(labels, tmp_path):
+def test_other_labels_and_other_images_are_refused(labels, tmp_path):
     for files in (["cat.jpg"], [""], named(50_001)):
         with pytest.raises(ValueError, match="is none of ImageNet's validation images"):
             real_labels.accuracy(labels, files, np.array([0]))

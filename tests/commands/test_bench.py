@@ -85,7 +85,7 @@ def test_contestants_are_measured_in_turns(contestants, tmp_path, capsys):
     ("settings", "message"),
     [({"first": 9}, "timm, SE ended with status 1"), ({"platform": "gpu"}, "do not compute on the same platform")],
 )
-def test_one_that_fails_ends_it(contestants, tmp_path, settings, message):
+def test_a_contestant_that_fails_ends_the_contest(contestants, tmp_path, settings, message):
     contestants["timm"].settings.update(settings)
     with pytest.raises(SystemExit, match=message):
         run(tmp_path, "--rounds=1")

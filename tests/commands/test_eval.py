@@ -89,7 +89,7 @@ def test_a_subset_is_chosen_among_its_own_classes(place, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_classes_without_names_are_taken_in_order_and_that_is_said(place, capsys):
+def test_classes_without_names_are_taken_in_order_with_a_note(place, capsys):
     evaluate(place, "nameless", "--config.data.test_split=rest", "--config.data.image_size=10")
     said = capsys.readouterr().out
     assert "the weights do not name theirs; taken to be those of the images" in said
@@ -106,7 +106,7 @@ def test_classes_without_names_are_taken_in_order_and_that_is_said(place, capsys
         ("named", "--output=pyproject.toml", "--output is 'pyproject.toml', which is a file; give a directory"),
     ],
 )
-def test_what_does_not_fit_is_refused(place, weights, words, message, capsys):
+def test_invalid_evaluations_are_refused(place, weights, words, message, capsys):
     with pytest.raises(SystemExit) as raised:
         evaluate(place, weights, *words.split())
     assert raised.value.code == 2

@@ -8,7 +8,7 @@ from benchmarks import imagenet_files
 from senet_jax.commands.command_line import main
 
 
-def test_an_incomplete_imagenet_is_refused_unless_that_is_wanted(tmp_path, capsys):
+def test_an_incomplete_imagenet_is_refused_without_partial(tmp_path, capsys):
     imagenet_files.write(tmp_path, 1, 2, shorter_side=24, classes=2)
     command = ["prepare", "--dataset=imagenet2012", f"--source={tmp_path}", f"--data_dir={tmp_path}"]
     with pytest.raises(SystemExit):

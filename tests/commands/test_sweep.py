@@ -163,7 +163,7 @@ def test_runs_that_differ_in_seed_and_learning_rate_share_their_program(tmp_path
     assert program(0, 0.1) == program(1, 0.5)
 
 
-def test_a_run_waits_for_that_whose_weights_it_starts_from_and_is_refused_if_that_has_not_ended(tmp_path):
+def test_a_run_waits_for_the_run_of_its_weights_and_is_refused_if_that_has_not_ended(tmp_path):
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     waiting, sources = {second: None, third: None}, {second: first}
     assert _next(waiting, [], sources) == second

@@ -40,7 +40,7 @@ def test_operations_keep_size_and_mode_and_do_more_with_more_strength(pixels, na
         assert (name == "color" and mode == "L") or (np.asarray(strong) != np.asarray(image)).any()
 
 
-def test_operations_that_are_easy_to_say(pixels):
+def test_operations_with_a_known_result(pixels):
     image = Image.fromarray(pixels)
     darker = np.where(pixels < 128, np.minimum(pixels.astype(int) + 55, 255), pixels)
     expected = {

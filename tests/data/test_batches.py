@@ -186,7 +186,7 @@ def test_evaluation_leaves_bad_images_out(damaged):
         assert sum(batch["mask"].sum() for batch in batches) == len(opened.test) - bad.count(opened.test) == 5
 
 
-def test_more_bad_images_than_allowed_end_it(damaged, tmp_path):
+def test_more_bad_images_than_allowed_end_the_batches(damaged, tmp_path):
     opened, config = damaged
     file = tmp_path / "bad.jsonl"
     message = r"3 of the 18 images of split 'train' cannot be read, .*bad_images, 0.1; they are named in .*bad.jsonl"

@@ -178,7 +178,7 @@ def test_decoded_pixels_are_kept_and_cannot_be_changed(digits):
     assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
 
 
-def test_says_in_one_line_that_it_prepares_and_is_then_silent(tmp_path, capfd):
+def test_preparing_prints_one_line_and_then_nothing(tmp_path, capfd):
     config = DataConfig(data_dir=str(tmp_path))
     data.open_dataset(config)
     assert capfd.readouterr() == ("", f"preparing dataset digits/1.0.0 in {tmp_path}/digits/1.0.0\n")

@@ -129,7 +129,7 @@ def test_faults_are_named_and_can_be_repaired(folder, folder_config, damage, mes
     assert len(data.open_dataset(folder_config).train) == 12
 
 
-def test_a_few_bad_files_are_allowed_and_said(folder, folder_config, capsys):
+def test_a_few_bad_files_are_allowed_and_named(folder, folder_config, capsys):
     break_seven(folder)
     folder_config.bad_images = 0.5
     opened = data.open_dataset(folder_config)
@@ -151,7 +151,7 @@ def test_data_are_known_by_names_and_contents(folder, folder_config, write_image
     assert first["test"] == second["test"]
 
 
-def test_names_that_are_no_text(folder, folder_config):
+def test_names_that_are_not_utf_8(folder, folder_config):
     odd = folder / "train" / "cat" / os.fsdecode(b"\xff.png")
     (folder / "train" / "cat" / "0.png").rename(odd)
     assert len(data.open_dataset(folder_config).train) == 12

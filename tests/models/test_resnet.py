@@ -176,7 +176,7 @@ def test_attention_is_injected():
     assert tree("resnet20_cifar", attention=partial(SqueezeExcite, ratio=16)) == tree("se_resnet20_cifar")
 
 
-def test_images_that_are_no_batch_are_an_error():
+def test_images_without_a_batch_dimension_raise():
     with pytest.raises(ValueError, match=r"images must be \(n, height, width, channels\); given shape \(32, 32, 3\)"):
         create_model("resnet20_cifar").init(jax.random.key(0), jnp.zeros((32, 32, 3)), train=False)
 

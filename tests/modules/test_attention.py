@@ -218,6 +218,6 @@ def test_an_input_without_positions_is_an_error(name):
         (GlobalContext, {"fuse": "mul"}, "fuse is 'mul'; it must be one of add, scale, or a function"),
     ],
 )
-def test_a_field_that_cannot_be_is_an_error_at_once(module, fields, message):
+def test_an_invalid_field_raises_at_once(module, fields, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         module(**fields)

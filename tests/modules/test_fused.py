@@ -84,7 +84,7 @@ def test_bfloat16_is_as_near_as_the_plain_composition(x64):
 
 
 @pytest.mark.slow
-def test_groups_that_fit_in_a_device_need_no_word_from_another():
+def test_groups_within_a_device_need_no_exchange():
     model, mesh = network("se_resnet50", True, group=2), parallel.data_mesh()
     variables = variables_of(model)
 

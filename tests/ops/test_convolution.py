@@ -142,7 +142,7 @@ def operations(form, platform, **settings):
 
 @pytest.mark.parametrize("form", ["3x3, odd", "1x1", "grouped", "depthwise"])
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_accelerators_have_the_forms_of_xla(form, platform):
+def test_accelerators_use_the_forms_of_xla(form, platform):
     assert operations(form, platform) == (3, 0, 0)
 
 

@@ -63,7 +63,7 @@ def test_bfloat16_is_computed_as_such_and_summed_in_float32():
     np.testing.assert_array_equal(jax.jit(onednn.product)(many, many), jnp.full((1, 2, 2), 5000.0))
 
 
-def test_a_program_that_is_kept_has_none_of_them():
+def test_a_program_that_is_kept_has_no_calls_of_onednn():
     x, kernel = normal(1, 4, 4, 2), normal(3, 3, 2, 3)
     program = jax.jit(lambda x, kernel: ops.convolution(x, kernel, padding=1))
     assert "onednn" in program.lower(x, kernel).as_text()

@@ -59,7 +59,7 @@ def test_a_topology_has_chips_and_links(name, size, links):
         ("cpu:2 --largest_batch", "--largest_batch is for TPUs, whose memory is known"),
     ],
 )
-def test_a_topology_that_cannot_be_is_refused_in_one_line(name, message, capsys):
+def test_an_impossible_topology_is_refused_in_one_line(name, message, capsys):
     with pytest.raises(SystemExit):
         main(["plan", *f"--topology={name}".split()])
     assert message in capsys.readouterr().err
@@ -139,7 +139,7 @@ def test_a_step_on_fake_devices_is_planned_and_measured(capsys, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_a_step_is_planned_for_a_pod_that_is_not_here(capsys, tmp_path):
+def test_a_step_is_planned_for_an_absent_pod(capsys, tmp_path):
     pytest.importorskip("libtpu")
     small = ["--config.model.statistics_group=8", "--config.batch_size=256", f"--config.data.data_dir={tmp_path}"]
     main(["plan", "--topology=v5e:4x8", *small])
@@ -149,7 +149,7 @@ def test_a_step_is_planned_for_a_pod_that_is_not_here(capsys, tmp_path):
     assert "bounds from published peaks" in output
 
 
-def test_what_does_not_fit_is_said(experiment):
+def test_a_step_that_does_not_fit_is_reported(experiment):
     plan = make_plan(experiment, datasets.described(experiment.data))
     found = Estimate(plan, topologies.parse("v5e:1x1"), 1, {"parameters": 2**30}, None, 20 * 2**30, None)
     assert report.rows(found, None)["memory of a chip"] == "20.00 GiB of 16.00 GiB: it does NOT fit"

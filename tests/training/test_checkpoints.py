@@ -41,7 +41,7 @@ def workdir(original, tmp_path):
     return shutil.copytree(original, tmp_path / "copy")
 
 
-def test_the_newest_is_restored_and_all_prove_themselves(workdir):
+def test_the_newest_is_restored_and_all_are_verified(workdir):
     assert restore(workdir) == (30, [])
     for step in (10, 20, 30):
         tree = verify(workdir / f"checkpoints/{step}")
@@ -78,7 +78,7 @@ def test_files_of_an_older_step_are_found(workdir):
     assert said[0].partition(": ")[2].startswith("it is that of step 20; it was moved to")
 
 
-def test_a_run_does_not_begin_anew_if_no_checkpoint_proves_itself(workdir):
+def test_a_run_does_not_start_anew_if_all_checkpoints_are_damaged(workdir):
     for path in (workdir / "checkpoints").glob("*/manifest/metadata"):
         path.write_text("{}")
     with pytest.raises(ValueError, match="has no undamaged checkpoint; train anew in another workdir"):
@@ -139,7 +139,7 @@ def test_a_reader_changes_nothing(workdir):
     assert not (workdir / "nothing").exists()
 
 
-def test_checkpoints_of_other_programs_can_prove_themselves(tmp_path):
+def test_checkpoints_of_other_programs_can_be_verified(tmp_path):
     tree = {"w": np.arange(6.0), "layers": [np.ones((2, 3), np.float32)]}
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "single", tree)

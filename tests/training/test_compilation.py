@@ -26,7 +26,7 @@ def test_programs_are_kept_in_the_users_folder_and_bounded(settings, monkeypatch
     assert 0 < jax.config.jax_compilation_cache_max_size < 2**33
 
 
-def test_they_are_not_if_onednn_computes_or_if_jax_was_told_otherwise(settings, monkeypatch):
+def test_programs_are_not_kept_with_onednn_or_by_settings_of_jax(settings, monkeypatch):
     monkeypatch.setattr(onednn, "serves", lambda dtype: True)
     assert keep_programs() is None
     monkeypatch.setattr(onednn, "serves", lambda dtype: False)

@@ -78,7 +78,7 @@ def test_gradients_on_four_devices(name, golden, x64):
     check(CASES[name].gradients(fused=True, devices=4, **FOUR_DEVICES), golden(CASES[name], **FOUR_DEVICES))
 
 
-def test_one_wrong_value_is_seen():
+def test_one_wrong_value_is_found():
     gradient = {"kernel": np.random.default_rng(0).normal(size=(3, 3, 64, 64))}
     expected = np.stack([projections("kernel", gradient["kernel"])])
     check(gradient, expected)

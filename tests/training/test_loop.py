@@ -75,7 +75,7 @@ def test_statistics_of_single_values_are_refused_before_anything_is_compiled(dat
     make_plan(config, dataset)
 
 
-def test_a_run_does_not_go_on_with_a_smaller_number_of_bad_steps_than_it_has_had(dataset, unchecked_types):
+def test_a_run_is_not_resumed_with_fewer_bad_steps_than_it_has_had(dataset, unchecked_types):
     state, checkpoints = SimpleNamespace(bad={"count": 3, "step": 0}), SimpleNamespace(latest=20)
     config = OptimizerConfig(bad_steps=1)
     message = (
@@ -86,7 +86,7 @@ def test_a_run_does_not_go_on_with_a_smaller_number_of_bad_steps_than_it_has_had
 
 
 @pytest.mark.slow
-def test_a_run_over_four_devices_learns_logs_and_can_be_looked_at(dataset, tmp_path):
+def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path):
     plan = tiny_plan(dataset)
     results = train(plan, tmp_path)
     records = logs.read(tmp_path)

@@ -17,7 +17,7 @@ TPU = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 18.51G of
 
 
 @pytest.mark.parametrize("text", [GPU, TPU])
-def test_the_message_says_what_is_needed_what_there_is_and_what_to_lower(text):
+def test_the_message_has_need_limit_and_advice(text):
     message = described(text, Experiment(batch_size=256), False, 20 * 2**30, 16 * 2**30)
     assert message == (
         "out of memory: a step of training with config.batch_size 256, 64 images on each of 4 device(s), needs 20.00 "
@@ -27,7 +27,7 @@ def test_the_message_says_what_is_needed_what_there_is_and_what_to_lower(text):
     )
 
 
-def test_advice_that_was_taken_is_not_given_again():
+def test_advice_leaves_out_settings_that_are_on_already():
     config = Experiment(ModelConfig(dtype="bfloat16", remat=True), batch_size=68, eval_batch_size=10)
     assert (
         "does not fit on a device; give a smaller config.batch_size, and the learning rate in proportion (RES"
@@ -38,7 +38,7 @@ def test_advice_that_was_taken_is_not_given_again():
     assert "give a smaller config.eval_batch_size (RES" in message
 
 
-def test_the_compiler_says_what_a_step_needs_whose_arguments_are_gone():
+def test_the_need_of_a_step_is_known_after_its_arguments_were_donated():
     step = jax.jit(lambda x, scale: x * scale, donate_argnums=0)
     arguments = jnp.zeros(2**28 // 4), 2.0
     step(*arguments)

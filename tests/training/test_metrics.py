@@ -14,7 +14,7 @@ def test_losses_are_cross_entropy():
     np.testing.assert_allclose(metrics.losses(jnp.array(LOGITS), jnp.array(LABELS)), expected, rtol=1e-6)
 
 
-def test_a_class_that_is_left_out_has_no_share_in_the_loss():
+def test_excluded_classes_do_not_change_the_loss():
     logits = jnp.array([[1.0, -jnp.inf, 2.0]])
     np.testing.assert_allclose(metrics.losses(logits, jnp.array([2])), np.log1p(np.exp(-1)), rtol=1e-6)
 

@@ -44,7 +44,7 @@ def flops(step):
 
 
 @pytest.mark.slow
-def test_what_is_frozen_stays_and_costs_no_gradient():
+def test_frozen_parameters_stay_and_cost_no_gradient():
     whole, step, _ = prepared()
     all_flops = flops(step)
     state, step, frozen = prepared(("stem", "stage2", "stage3", "*norm*"))
@@ -109,7 +109,7 @@ def test_factors_of_the_learning_rate():
         ({"optimizer": {"multipliers": ("hed=2",)}}, "multipliers has 'hed', .*; did you mean 'head'"),
     ],
 )
-def test_patterns_of_nothing_are_refused(settings, message):
+def test_patterns_that_match_nothing_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         factors(**settings)
 

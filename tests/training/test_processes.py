@@ -127,13 +127,13 @@ def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill_and_a_freeze(sta
         (["--coordinator=a:1", "--num_processes=2", "--process_id=0"], "several processes need --workdir=DIRECTORY"),
     ],
 )
-def test_flags_that_cannot_be_are_refused(flags, message, capsys):
+def test_invalid_flags_are_refused(flags, message, capsys):
     with pytest.raises(SystemExit):
         main(["train", *flags])
     assert message in capsys.readouterr().err
 
 
-def test_alone_a_process_is_the_first_and_waits_for_nobody(tmp_path):
+def test_a_single_process_is_the_first_and_does_not_wait(tmp_path):
     processes.join(processes.Together())
     assert not jax.distributed.is_initialized()
     assert not processes.several()

@@ -35,7 +35,7 @@ def test_the_share_of_time_that_the_devices_wait_for_data(log, seconds_of_data, 
     speed.close()
 
 
-def test_a_wait_of_more_than_a_twentieth_is_said(log, capsys):
+def test_a_wait_of_more_than_a_twentieth_is_printed(log, capsys):
     values = {"loss": 1.0, "accuracy": 0.5, "images_per_second": 100.0, "seconds": 1.0}
     for share in (0.04, 0.06):
         log.write("train", 1, values | {"data_wait": share})

@@ -46,7 +46,7 @@ def start(dataset, model, **init):
     return network, read_start(config, network, dataset)
 
 
-def test_none_starts_from_random_values(dataset):
+def test_weights_of_none_are_random_values(dataset):
     assert start(dataset, PLAIN)[1] is None
 
 

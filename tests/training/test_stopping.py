@@ -45,7 +45,7 @@ def test_nothing_is_waited_for_if_nothing_is_to_be_saved(monkeypatch, capsys):
     assert ended.empty()
 
 
-def test_another_thread_notes_nothing():
+def test_signals_are_not_noted_outside_the_main_thread():
     found = SimpleNamespace()
 
     def run():

@@ -24,7 +24,7 @@ def test_a_process_that_hangs_ends_with_all_stacks():
     assert "a_worker_that_hangs" in ended.stderr
 
 
-def test_work_that_ends_in_time_goes_on():
+def test_work_that_ends_in_time_is_not_ended():
     with watched(0.1):
         pass
     time.sleep(0.2)
@@ -32,7 +32,7 @@ def test_work_that_ends_in_time_goes_on():
         pass
 
 
-def test_a_body_that_gets_on_has_its_time_anew():
+def test_progress_restarts_the_time():
     works = "import time\nfrom senet_jax.training.watchdog import watched\nwith watched(0.5) as gets_on:\n"
     works += "    for _ in range(4):\n        time.sleep(0.25)\n        gets_on()\n"
     ended = run_python(works)

@@ -76,7 +76,7 @@ def test_a_file_of_pytorch_is_known_by_its_content(name, tmp_path):
     assert metadata == {}
 
 
-def test_the_moving_average_of_a_checkpoint_is_taken_and_said():
+def test_the_moving_average_of_a_checkpoint_is_taken_with_a_warning():
     with pytest.warns(UserWarning, match=r"average 'state_dict_ema' is taken, .* average=False takes 'state_dict'"):
         tensors, _ = read_tensors(FIXTURES / "average.pth")
     np.testing.assert_array_equal(tensors["a"], [2, 2])

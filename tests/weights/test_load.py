@@ -74,7 +74,7 @@ def test_all_that_does_not_fit_is_in_one_error(file):
     )
 
 
-def test_of_another_network_the_first_are_listed(file):
+def test_the_first_arrays_of_another_network_are_listed(file):
     with pytest.raises(ValueError, match=r"missing: (\S+, ){19}\S+ and \d+ more$"):
         load_weights(network(stage_sizes=(3, 3, 3, 3)), file)
 
@@ -121,6 +121,6 @@ def test_our_own_files_keep_every_bit(tmp_path):
         load_weights(network(stage_sizes=(3, 1, 1, 1)), tmp_path / "a.safetensors", channels=1)
 
 
-def test_of_some_networks_there_are_no_weights_but_ours(file):
+def test_some_networks_have_no_weights_but_ours(file):
     with pytest.raises(ValueError, match="no other project's weights are known for a ShuffleNet, only senet_jax's own"):
         load_weights(create_model("shufflenet"), file)

@@ -85,7 +85,7 @@ def test_an_empty_repository(hub):
 
 
 @pytest.mark.parametrize("error", [LocalEntryNotFoundError("no\nnetwork"), RuntimeError("no\nnetwork")])
-def test_a_network_that_does_not_allow_it(error, hub, monkeypatch):
+def test_a_hub_that_cannot_be_reached(error, hub, monkeypatch):
     asked = []
 
     def download(repository, name):
