@@ -1,8 +1,8 @@
-"""The convolutions of SE-ResNet-50 and SE-ResNeXt-50, as CPUs have them here and as XLA has them: a table of times.
+"""Times the convolutions of SE-ResNet-50 and SE-ResNeXt-50 on a CPU, ours beside XLA's.
 
     python benchmarks/convolution.py [--batch_size=16] [--rounds=5] [--only=grouped]
 
-Both take turns; times are medians in milliseconds, rates are of the multiply-adds that the layer has by definition.
+Both take turns. Times are medians in milliseconds. Rates count two operations for each multiply-add of the layer.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def programs(kind: str, lowering: str, settings: dict[str, Any]) -> Any:
 
 
 def measure(compiled: list[Callable[..., Any]], operands: tuple[Any, ...], rounds: int) -> list[float]:
-    """Returns the seconds of each program, medians of `rounds` in turns."""
+    """Returns the median seconds of each program over `rounds` rounds, in which they take turns."""
     for program in compiled:
         jax.block_until_ready(program(*operands))
     seconds: list[list[float]] = [[] for _ in compiled]
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="layers whose name has this in it")
+    parser.add_argument("--only", default="", help="only layers whose names contain this")
     arguments = parser.parse_args()
     random = np.random.default_rng(0)
 

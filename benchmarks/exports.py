@@ -1,4 +1,4 @@
-"""Tries the export of networks: `python -m benchmarks.exports --format=stablehlo|onnx|tflite --output=FILE.csv`.
+"""Exports networks and checks them: `python -m benchmarks.exports --format=stablehlo|onnx|tflite --output=FILE.csv`.
 
 One network of each family is written for small images, with random parameters, and run for batches of 1 and 3: its row
 has the largest difference to JAX over the largest logit, or the fault. As StableHLO, every other network of the
@@ -53,7 +53,7 @@ def _network(name: str) -> tuple[Any, Any, Any]:
 
 
 def _loaded(name: str) -> Loaded:
-    """The network with random variables: kernels of unit gain, scales near 1, all else near 0."""
+    """Returns the network with random variables: kernels of unit gain, scales near 1, all else near 0."""
     (network, images, shapes), random = _network(name), np.random.default_rng(0)
 
     def fill(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
@@ -67,7 +67,7 @@ def _loaded(name: str) -> Loaded:
 
 
 def _lower(name: str) -> None:
-    """Lowers the network for any batch, with variables as arguments. Raises ValueError if it is another one after."""
+    """Lowers the network for any batch, with variables as arguments. Raises ValueError if it differs when read back."""
     network, images, shapes = _network(name)
     (batch,) = export.symbolic_shape("n")
     xla = with_xla_convolutions(network)
@@ -95,7 +95,7 @@ def _row(name: str, form: str, write: Callable[..., float]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Writes the table, row by row, and says each."""
+    """Writes the table row by row, and prints each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patterns", nargs="*", default=["*"])
     parser.add_argument("--format", choices=_PACKAGES, default="stablehlo")

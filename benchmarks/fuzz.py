@@ -1,4 +1,4 @@
-"""Bytes that were damaged at random, read by everything that reads files of others.
+"""Gives randomly damaged files to every reader of files of others.
 
     python -m benchmarks.fuzz [--inputs=1000] [--only=TARGET]
 
@@ -60,7 +60,7 @@ class Outcome:
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A valid file with up to three kinds of damage."""
+    """Draws a valid file with up to three kinds of damage."""
     content = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, max(0, len(content) - 1)))
@@ -93,7 +93,7 @@ _VALUES = st.recursive(
 
 @st.composite
 def other_values(draw: st.DrawFn, content: bytes) -> bytes:
-    """A JSON file with other values in place of one to three of its own, or with values of new names."""
+    """Draws a JSON file with one to three values replaced or added."""
     values = json.loads(content)
     for _ in range(draw(st.integers(1, 3))):
         section = values
@@ -107,7 +107,7 @@ def other_values(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 def tried(target: Target, inputs: int) -> Outcome:
-    """Reads so many damaged files."""
+    """Reads that many damaged files."""
     outcome = Outcome()
 
     @settings(
@@ -200,7 +200,7 @@ def _images() -> list[bytes]:
 
 
 def _weights() -> list[bytes]:
-    """A safetensors file, PyTorch's two formats and a Caffe model, each of a small array."""
+    """Makes a safetensors file, PyTorch's two formats and a Caffe model, each of a small array."""
     from safetensors.numpy import save
 
     storage = b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ"

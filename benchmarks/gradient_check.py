@@ -1,4 +1,4 @@
-"""One training step, compiled as the training loop compiles it, with fused batch normalisation against `fused=False`.
+"""Compares the gradients of a training step, compiled as in training, with those of `BatchNorm(fused=False)`.
 
     python -m benchmarks.gradient_check [--full] [CASE ...]
 
@@ -75,7 +75,7 @@ class Case:
 
 
 def _random_state(model: nn.Module, image_shape: tuple[int, ...]) -> TrainState:
-    """A state before the first step, drawn by NumPy: nothing has to be compiled for it."""
+    """Draws a state before the first step by NumPy, so that nothing is compiled for it."""
     init = partial(init_state, model, _OPTIMIZER, image_shape, seed=0, average=False)
     state = jax.eval_shape(init)
     random = np.random.default_rng(1)
@@ -123,7 +123,7 @@ CASES = {case.name: case for case in _CASES}
 
 
 def errors(given: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, float]:
-    """The largest error of each array in units of its largest value.
+    """Returns the largest error of each array in units of its largest value.
 
     The unit is at least 1e-5 of the largest value of all arrays: some gradients are zero but for rounding.
     """
@@ -143,11 +143,11 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(CASES)}")
-    parser.add_argument("--full", action="store_true", help="the whole networks, as they are registered")
+    parser.add_argument("--full", action="store_true", help="check the whole networks")
     arguments = parser.parse_args()
     cases = arguments.cases or list(CASES)
     if unknown := [case for case in cases if case not in CASES]:
-        parser.error(f"there is no case {', '.join(unknown)}; the cases are {', '.join(CASES)}")
+        parser.error(f"unknown case {', '.join(unknown)}; the cases are {', '.join(CASES)}")
     failed = False
     print(
         "| network | group | devices | gradients wrong | largest error |\n| --- | --- | --- | --- | --- |", flush=True

@@ -1,4 +1,4 @@
-"""Damage to JPEG files: how often it is found when an image is read, here and by Pillow alone.
+"""Damages JPEG files, and counts how often reading finds the damage, here and by Pillow alone.
 
     python -m benchmarks.image_damage [--tries=60]
 

@@ -1,9 +1,9 @@
-"""A small ImageNet of synthetic photographs, in the files and the layout of the official one.
+"""Writes a small ImageNet of synthetic photographs, in the files and the layout of the official one.
 
     python -m benchmarks.imagenet_files DIRECTORY [--train=2] [--validation=50] [--shorter_side=PIXELS]
 
 Writes ILSVRC2012_img_train.tar with a tar for each of the 1,000 classes and that many images in each,
-ILSVRC2012_img_val.tar with the first so many validation images, and ILSVRC2012_devkit_t12.tar.gz with their labels.
+ILSVRC2012_img_val.tar with the first of the validation images, and ILSVRC2012_devkit_t12.tar.gz with their labels.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def write(directory: Path, train: int, validation: int, shorter_side: int | None
     """Writes the three files; with fewer classes, the tars of the first ones."""
     directory.mkdir(parents=True, exist_ok=True)
     names = imagenet_classes()
-    different = min(40, train * classes)  # More take long to make.
+    different = min(40, train * classes)  # They take long to make.
     kinds = [photograph(index, shorter_side=shorter_side, quality=90) for index in range(different)]
     with tarfile.open(directory / "ILSVRC2012_img_train.tar", "w") as outer:
         for number, name in enumerate(names[:classes]):
@@ -39,7 +39,7 @@ def write(directory: Path, train: int, validation: int, shorter_side: int | None
 
 
 def _write_devkit(directory: Path, labels: list[str], names: list[str]) -> None:
-    numbers = np.random.default_rng(0).permutation(len(names)) + 1  # The devkit has an order of its own.
+    numbers = np.random.default_rng(0).permutation(len(names)) + 1  # The devkit numbers the classes in another order.
     kind = [("ILSVRC2012_ID", object), ("WNID", object)]
     synsets = np.array([(int(number), name) for number, name in zip(numbers, names, strict=True)], kind)
     meta = io.BytesIO()

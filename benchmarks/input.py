@@ -1,4 +1,4 @@
-"""Images a second of the input: JPEG files decoded, randomly cropped and resized to 224 pixels, ours and others'.
+"""Measures the input pipeline in images a second: JPEG files decoded, cropped and resized, here and by others.
 
     python -m benchmarks.input [--images=256] [--seconds=4] [--rounds=3] [--peer_python=FILE] [--output=FILE.csv]
 
@@ -6,7 +6,7 @@ The files are synthetic photographs (`benchmarks.photographs`): of ImageNet's si
 side. Prints the medians over rounds, in which all contestants take their turns, each in a process of its own. The peers
 need a Python with PyTorch and torchvision, or TensorFlow, or both. "core" counts the seconds of all processors: of one
 thread, or of a loader with one worker and all its processes, so that a busy machine changes it little. "1" and "2" are
-loaders with so many workers, by the clock.
+loaders with that many workers, by wall time.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SETS = {"full": {}, "256": {"shorter_side": 256, "quality": 90}}
 
 
 def write_photographs(folder: Path, images: int) -> None:
-    """The sets as class folders, `folder/SET/train/CLASS/N.jpg`."""
+    """Writes the sets as class folders, `folder/SET/train/CLASS/N.jpg`."""
     for index in range(images):
         for name, options in SETS.items():
             file = folder / name / "train" / f"class{index % 2}" / f"{index}.jpg"
@@ -43,7 +43,7 @@ def write_photographs(folder: Path, images: int) -> None:
 
 
 def measure(folder: Path, seconds: float) -> dict[str, float]:
-    """Images a second of this project, and of decoders and Pillow's crop on one core."""
+    """Returns images a second of this project, and of decoders and Pillow's crop on one core."""
     rates = {}
     for name in SETS:
         files = [file.read_bytes() for file in sorted((folder / name).rglob("*.jpg"))]

@@ -1,4 +1,4 @@
-"""Images a second of others' input, for `benchmarks.input`: run by a Python that has PyTorch or TensorFlow.
+"""Measures other input pipelines for `benchmarks.input`; run by a Python that has PyTorch or TensorFlow.
 
     python input_peer.py torch|tf FOLDER SECONDS
 
@@ -17,7 +17,7 @@ SIZE, BATCH = 224, 64
 
 
 def rates_of_batches(batches, seconds):
-    """Images a second after the batches that workers made ahead: by the clock, and of one processor's seconds."""
+    """Returns images a second, by wall time and by processor time, after the batches that workers made ahead."""
     for _ in range(12):
         next(batches)
     start, used, done = time.perf_counter(), processor_seconds(), 0
@@ -28,7 +28,7 @@ def rates_of_batches(batches, seconds):
 
 
 def processor_seconds():
-    """Processor seconds of all processes of this session, as Linux counts them."""
+    """Returns processor seconds of all processes of this session, as Linux counts them."""
     ticks, session = 0, os.getsid(0)
     for process in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -60,7 +60,7 @@ class Files:
 
 
 def measure_torch(files, workers, seconds):
-    """Images a second of a DataLoader with that many worker processes."""
+    """Returns images a second of a DataLoader with that many worker processes."""
     import torch  # pyright: ignore[reportMissingImports]
 
     loader = torch.utils.data.DataLoader(Files(files), batch_size=BATCH, shuffle=True, num_workers=workers)
@@ -68,7 +68,7 @@ def measure_torch(files, workers, seconds):
 
 
 def measure_tf(files, workers, seconds):
-    """Images a second of a tf.data pipeline with that many threads."""
+    """Returns images a second of a tf.data pipeline with that many threads."""
     import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
     def crop(data):

@@ -1,4 +1,4 @@
-"""Time to load a trained network and to its first prediction: `python -m benchmarks.loading IMAGE SOURCE...`.
+"""Measures the loading of a trained network and its first predictions: `python -m benchmarks.loading IMAGE SOURCE...`.
 
 Each turn is a new process for each source, one after another; none finds compiled programs of another. Printed and,
 with --output=FILE.csv, written are the least seconds of the wall clock over the turns and the median CPU seconds of all

@@ -1,4 +1,4 @@
-"""Synthetic photographs with ImageNet's sizes, deterministic: benchmarks of the input need no download.
+"""Makes synthetic photographs of ImageNet's sizes, so that benchmarks need no download.
 
 `photograph(index)` is the same JPEG file on every machine with the same NumPy and Pillow. Its spectrum falls with the
 frequency as that of photographs does, with edges and grain on top, and its quality is chosen so that a file of 500x375
@@ -18,7 +18,7 @@ _QUALITY = 91
 
 
 def photograph(index: int, *, shorter_side: int | None = None, quality: int = _QUALITY) -> bytes:
-    """A JPEG file of one of `SIZES`, or of that size shrunk to a shorter side of that many pixels."""
+    """Returns a JPEG file of one of `SIZES`, shrunk to a shorter side of that many pixels if it is given."""
     rng = np.random.default_rng((17, index))
     width, height = SIZES[rng.choice(len(SIZES), p=SHARES)]
     image = _image(rng, width, height)
@@ -50,7 +50,7 @@ def _image(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 
 @functools.lru_cache
 def _falling_spectrum(height: int, width: int) -> np.ndarray:
-    """1 over the spatial frequency, without a constant."""
+    """Returns 1 over the spatial frequency, and 0 for the constant."""
     down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     frequency = np.hypot(down, across)
     frequency[0, 0] = np.inf

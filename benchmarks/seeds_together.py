@@ -1,4 +1,4 @@
-"""Training runs that differ in their seed: one after another, or together in one program (`jax.vmap`).
+"""Times training runs that differ in their seed, one after another and together in one program (`jax.vmap`).
 
     python -m benchmarks.seeds_together [--seeds=3] [--size=32] [--channels=3] [--batch_size=128] [--lowering=platform]
 
@@ -23,7 +23,7 @@ from senet_jax.training.step import make_train_step
 
 
 def seconds_per_step(program: Any, state: Any, batch: Any, steps: int) -> float:
-    """The median, after one step to warm up."""
+    """Returns the median seconds of a step, after one to warm up."""
     taken = []
     for _ in range(steps + 1):
         start = time.perf_counter()
@@ -64,6 +64,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # On the CPU, steps that do not wait for each other would run at the same time.
+    # On a CPU, asynchronous steps would run at the same time.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     main()

@@ -1,10 +1,10 @@
-"""Bytes that squeeze-and-excitation adds to a training step on a TPU, by the compiler's own count.
+"""Counts the bytes that squeeze-and-excitation adds to a training step on a TPU, by the compiler.
 
     pip install 'senet-jax[plan]'
     python -m benchmarks.tpu_bytes [--batch_size=128] [--topology=v5e:2x2] [--output=FILE.csv]
 
-No TPU is needed: the step is compiled for one chip of the topology, in bfloat16, and not run. One
-to two minutes a network on two cores.
+No TPU is needed: the step is compiled for one chip of the topology, in bfloat16, and not run. It takes one to two
+minutes for each network on two cores.
 """
 
 import argparse
@@ -37,7 +37,7 @@ NETWORKS = ("timm/resnet50", "timm/seresnet50")
 
 
 def compiled_step(model: nn.Module, batch_size: int, topology: str) -> Program:
-    """The training step on uint8 images of 224x224, SGD with momentum, compiled for one chip."""
+    """Compiles the training step on uint8 images of 224x224, SGD with momentum, for one chip."""
     mesh = parallel.data_mesh(topologies.devices(topologies.parse(topology))[:1])
     optimizer = optax.sgd(0.1, momentum=0.9)
     state = jax.eval_shape(partial(init_state, model, optimizer, (224, 224, 3), seed=0, average=False))

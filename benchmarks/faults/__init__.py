@@ -1,1 +1,1 @@
-"""A campaign of faults with fixed seeds: `python -m benchmarks.faults`."""
+"""Faults with fixed seeds, injected into training runs and checkpoints: `python -m benchmarks.faults`."""

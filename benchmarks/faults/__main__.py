@@ -1,4 +1,4 @@
-"""Harms training runs and their checkpoints in every way of the documentation, and prints how they bore it.
+"""Injects every fault of the documentation into training runs and checkpoints, and prints how many survived.
 
     python -m benchmarks.faults [--only=checkpoints,signals] [--kills=50] [--terms=10] [--flips=200] [--output=FILE.csv]
 

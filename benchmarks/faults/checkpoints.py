@@ -1,4 +1,4 @@
-"""Damage to the files of a checkpoint: found, with the older checkpoint restored, or harmless."""
+"""Damages the files of a checkpoint: the damage is found and the older checkpoint restored, or it is harmless."""
 
 import os
 import shutil
@@ -66,7 +66,7 @@ STALE: dict[str, Callable[[Path], object]] = {
     ),
     "copy with the name of a later step": lambda checkpoints: shutil.copytree(checkpoints / "2", checkpoints / "3"),
 }
-"""What failed commits and copies leave behind in `checkpoints`."""
+"""Files that failed commits and copies leave behind in `checkpoints`."""
 
 
 def files_of(workdir: Path, step: int) -> list[Path]:
@@ -152,7 +152,7 @@ def digests_of_a_restore(directory: Path, network: str) -> Iterator[Tally]:
 
 
 def _forget(workdir: Path) -> None:
-    """Lets the system forget the contents of the files that it keeps in memory."""
+    """Removes the contents of files from the system's page cache."""
     os.sync()
     for path in workdir.rglob("*"):
         if path.is_file():

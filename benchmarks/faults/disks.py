@@ -33,7 +33,7 @@ def campaign(directory: Path, tries: int, pattern: str) -> Iterator[Tally]:
 
 @contextlib.contextmanager
 def _disk(path: Path) -> Iterator[None]:
-    """A small disk of its own at the path, in memory."""
+    """Mounts a small disk in memory at the path."""
     path.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "faults", path], check=True)
     try:
@@ -139,7 +139,7 @@ def _is_saving(workdir: Path) -> bool:
 
 
 def _whole(workdir: Path) -> bool:
-    """Whether there is a checkpoint, and all prove themselves."""
+    """Whether the workdir has checkpoints, all undamaged."""
     steps = checkpoints(workdir)
     for step in steps:
         verify(workdir / f"checkpoints/{step}")

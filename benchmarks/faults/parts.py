@@ -126,7 +126,7 @@ def _poisoned(directory: Path, tally: Tally, number: int) -> bool:
 
 
 def _out_of_memory(directory: Path, tally: Tally, number: int) -> bool:
-    """Trains with a batch whose maps need more than the memory that the process may have, a limit of the system."""
+    """Trains with a batch whose maps need more memory than the system allows the process."""
     workdir = directory / f"memory{number}"
     flags = ["--config.model.name=se_resnet20_cifar", f"--config.data.data_dir={directory / 'data'}"]
     run = Run(workdir, [*flags, "--config.data.image_size=224", "--config.batch_size=1400"], SMALL)

@@ -1,4 +1,4 @@
-"""Training runs as processes that can be watched and harmed, and tables of how they bore it."""
+"""Training runs as processes that can be watched and harmed, and counts of the faults that they survived."""
 
 import atexit
 import contextlib
@@ -45,17 +45,17 @@ _POLL = 0.002
 
 @dataclass
 class Tally:
-    """How often a fault was tried, and how it was borne."""
+    """Counts how often a fault was tried and survived."""
 
     fault: str
     survived: int = 0
     lost: int = 0
     seconds: list[float] = field(default_factory=list)
-    """Of each recovery that was measured."""
+    """Seconds of each recovery that was measured."""
     seen: str = ""
 
     def count(self, good: bool) -> None:
-        """Counts one more try; a bad one is said at once."""
+        """Counts one more try; a lost one is printed at once."""
         self.survived += good
         self.lost += not good
         if not good:
@@ -76,7 +76,7 @@ class Run:
     """A command as a process, whose lines are read as they come."""
 
     def __init__(self, workdir: Path, flags: Sequence[str], program: Sequence[str] = ("launch.py",), **settings: str):
-        """Starts it; the settings are environment variables."""
+        """Starts the process; the settings are environment variables."""
         self.workdir = workdir
         self.lines: list[tuple[float, str]] = []
         self.began = time.monotonic()
@@ -134,7 +134,7 @@ class Run:
 
     @property
     def status(self) -> int | None:
-        """Exit status; minus the signal that ended the process."""
+        """Exit status; if a signal ended the process, minus its number."""
         return self.process.returncode
 
     @property

@@ -31,7 +31,7 @@ _HARMED = "harmed"
 
 @dataclass
 class _Try:
-    """A signal that was sent, before the next start shows how it was borne."""
+    """A signal that was sent; the next start shows whether the run survived it."""
 
     tally: Tally
     logged: int
@@ -42,7 +42,7 @@ class _Try:
 
 
 def campaign(directory: Path, kills: int, terms: int) -> Iterator[Tally]:
-    """Yields a tally for each signal and phase, after one run that bore all signals, one after the other."""
+    """Yields a tally for each signal and phase, after one run that got all signals, one after the other."""
     draw = random.Random(0)
     number = {signal.SIGKILL: kills, signal.SIGTERM: terms}
     moments = [(signum, PHASES[index % len(PHASES)]) for signum, count in number.items() for index in range(count)]
@@ -72,7 +72,7 @@ def campaign(directory: Path, kills: int, terms: int) -> Iterator[Tally]:
 
 
 class _Tries:
-    """The signals that one run has borne."""
+    """The signals that one run got."""
 
     def __init__(self, place: Place):
         self.sent: list[_Try] = []
@@ -103,7 +103,7 @@ class _Tries:
         return True
 
     def judge(self, run: Run, *, warm: bool = True) -> None:
-        """Judges the signals before this start by where it went on; nothing if it was ended before it came to that."""
+        """Judges the signals before this start by the step from which it goes on, unless it ended before that."""
         went_on, first = run.went_on_after(), run.seconds_to(COMPILED)
         if went_on is None and run.seconds_to(COMPILING) is None:
             return
@@ -132,7 +132,7 @@ def _reached(run: Run, phase: str) -> bool:
 
 
 def _stopped_badly(run: Run) -> str:
-    """Returns how the end after SIGTERM is not that of the documentation; "" if it is."""
+    """Returns how the end after SIGTERM differs from the documentation; "" if it does not."""
     if run.seconds_to(COMPILING) is None and run.status == -signal.SIGTERM:
         return ""  # Before the first step there is nothing to save.
     if run.status != 128 + signal.SIGTERM:

@@ -1,6 +1,6 @@
-"""Attention: SE against later attention modules, each as its own paper has it, by three seeds each.
+"""Attention: SE against later attention modules, each as its own paper has it, three seeds each.
 
-Command: python launch.py sweep --config=experiments/ablations/attention.py; base.py says more
+Command: python launch.py sweep --config=experiments/ablations/attention.py; see base.py
 Paper:   has none of them; ECA's own (arXiv 1910.03151, table 2) is with another recipe
 """
 

@@ -1,6 +1,6 @@
-"""Squeeze: how a channel is described, by its mean or its maximum, or both, by three seeds each.
+"""Squeeze: how a channel is described, by its mean or its maximum, or both, three seeds each.
 
-Command: python launch.py sweep --config=experiments/ablations/squeeze.py; base.py says more
+Command: python launch.py sweep --config=experiments/ablations/squeeze.py; see base.py
 Paper:   table 11, top-1 / top-5 error: max 22.57 / 6.09 %, mean 22.28 / 6.03 %
 """
 

@@ -1,6 +1,6 @@
-"""Stages: SE in one stage at a time, and in all, by three seeds each.
+"""Stages: SE in one stage at a time, and in all, three seeds each.
 
-Command: python launch.py sweep --config=experiments/ablations/stages.py; base.py says more
+Command: python launch.py sweep --config=experiments/ablations/stages.py; see base.py
 Paper:   table 13, top-1 / top-5 error: stage 2 23.03 / 6.48 %, 3: 23.04 / 6.32, 4: 22.68 / 6.22, all: 22.28 / 6.03;
          without SE 23.30 / 6.55 %
 """

@@ -1,4 +1,4 @@
-"""SE put into a trained ResNet-20 on CIFAR-10, against the plain one that goes on and SE from the start; three seeds.
+"""SE put into a trained ResNet-20 on CIFAR-10, against the plain network trained further and SE from the start.
 
 Command: python launch.py sweep --config=experiments/cifar10/insert_se.py
          with --config.data.name=folder --config.data.path=DIRECTORY for images in class folders, and then
