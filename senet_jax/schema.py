@@ -73,7 +73,7 @@ def one_of(names: Iterable[str]) -> Rule:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names as the end of a message, "; did you mean 'x'?", or "" if none is near.
+    """Returns the nearest of the known names as the end of a message, "; did you mean 'x'?", or "" if none is near.
 
     A second one is named if it is nearly as near.
     """
@@ -85,25 +85,25 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @functools.cache
 def hints(kind: type) -> Mapping[str, Any]:
-    """The types of the fields of a dataclass, with their rules, by the names of the fields."""
+    """Returns the types of the fields of a dataclass, with their rules, by the names of the fields."""
     found = typing.get_type_hints(kind, include_extras=True)
     return {field.name: found[field.name] for field in dataclasses.fields(kind)}
 
 
 def sections(kind: type) -> dict[str, type]:
-    """The fields of a dataclass that are dataclasses themselves, such as "model": ModelConfig."""
+    """Returns the fields of a dataclass that are dataclasses themselves, such as "model": ModelConfig."""
     return {name: hint for name, hint in hints(kind).items() if _is_section(hint)}
 
 
 @functools.cache
 def field_types(kind: type) -> Mapping[str, Any]:
-    """The type of every leaf of a dataclass, with its rules, by dotted names such as "optimizer.learning_rate"."""
+    """Returns the type of every leaf of a dataclass, with its rules, by dotted names such as "optimizer.momentum"."""
     return dict(_leaves(kind, hints))
 
 
 @functools.cache
 def documentation(kind: type) -> Mapping[str, str]:
-    """The string below each leaf in the source of a dataclass, by its dotted name."""
+    """Returns the string below each leaf in the source of a dataclass, by its dotted name."""
     return dict(_leaves(kind, _documented))
 
 
@@ -128,7 +128,7 @@ def _documented(kind: type) -> Mapping[str, str]:
 
 
 def flatten(config: Any) -> dict[str, Any]:
-    """The value of every leaf of a configuration, by its dotted name."""
+    """Returns the value of every leaf of a configuration, by its dotted name."""
     return {name: operator.attrgetter(name)(config) for name in field_types(type(config))}
 
 
@@ -140,14 +140,14 @@ def assign(config: Any, values: Mapping[str, Any]) -> None:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The configuration as nested dictionaries that JSON can hold."""
+    """Returns the configuration as nested dictionaries that JSON can hold."""
     return dataclasses.asdict(
         config, dict_factory=lambda items: {name: list(x) if isinstance(x, tuple) else x for name, x in items}
     )
 
 
 def from_dict(kind: type[_T], values: Any) -> _T:
-    """The configuration of this kind that `to_dict` made a dictionary of. Raises ValueError for an unknown field."""
+    """Returns the configuration of this kind from a dictionary of `to_dict`. Raises ValueError for an unknown field."""
     known, within = hints(kind), sections(kind)
     if not isinstance(values, dict):
         raise ValueError(f"{kind.__name__} is {values!r}; it must be an object with the fields {', '.join(known)}")
@@ -165,13 +165,13 @@ def from_dict(kind: type[_T], values: Any) -> _T:
 
 
 def required(kind: type) -> list[str]:
-    """The fields of a dataclass that have no default."""
+    """Returns the fields of a dataclass that have no default."""
     none = dataclasses.MISSING
     return [field.name for field in dataclasses.fields(kind) if (field.default, field.default_factory) == (none, none)]
 
 
 def said(value: Any) -> str:
-    """The value of a field as messages give it: none, true and false as on the command line."""
+    """Returns the value of a field as messages give it: none, true and false as on the command line."""
     return str(value).lower() if value is None or isinstance(value, bool) else repr(value)
 
 
@@ -219,7 +219,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _near(value: Any, hint: Any) -> str:
-    """The end of a message: names that are near the first wrong one of a value."""
+    """Returns the end of a message: names that are near the first wrong one of a value."""
     items, known = value if isinstance(value, tuple) else (value,), words(hint)
     wrong = (item for item in items if isinstance(item, str) and item not in known)
     return did_you_mean(next(wrong, ""), known)
@@ -240,7 +240,7 @@ def describe(hint: Any) -> str:
 
 
 def words(hint: Any) -> tuple[str, ...]:
-    """The words of a type that takes some words only; empty for other types."""
+    """Returns the words of a type that takes some words only; empty for other types."""
     if typing.get_origin(hint) is Literal:
         return typing.get_args(hint)
     named = [name for rule in extras(hint, Rule) for name in rule.names]
@@ -252,7 +252,7 @@ def _is_section(hint: Any) -> bool:
 
 
 def extras(hint: Any, kind: type[_T]) -> list[_T]:
-    """The rules, relations or other additions of this kind to a type."""
+    """Returns the rules, relations or other additions of this kind to a type."""
     return [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
 
 

@@ -18,7 +18,7 @@ def cost_table(network: NetworkCost, depth: int) -> str:
 
 
 def _table(network: NetworkCost, depth: int) -> list[str]:
-    """A line for each module down to a depth, with blocks inside of their stage, and lines for the whole network."""
+    """Returns a line for each module down to a depth, with blocks inside their stage, and lines for the network."""
     nested = NetworkCost({path.replace("_block", "/block"): own for path, own in network.own.items()})
     attention = nested.named("se").modules
     rows = [["", *_COUNTS, *_COUNTS]]

@@ -59,7 +59,7 @@ def save(
 
 
 def _blocks(found: Excitations) -> list[dict[str, Any]]:
-    """A row for each block."""
+    """Returns a row for each block."""
     return [
         {
             "block": path,
@@ -76,7 +76,7 @@ def _blocks(found: Excitations) -> list[dict[str, Any]]:
 
 
 def _replaced(found: Excitations, left: Mapping[str, float]) -> list[dict[str, Any]]:
-    """A row for the network as it is, and for each group of blocks whose gates are replaced."""
+    """Returns a row for the network as it is, and for each group of blocks whose gates are replaced."""
     return [
         {"replaced": name, "accuracy": _rounded(accuracy), "difference": _rounded(accuracy - found.accuracy)}
         for name, accuracy in ({"none": found.accuracy} | dict(left)).items()
@@ -84,7 +84,7 @@ def _replaced(found: Excitations, left: Mapping[str, float]) -> list[dict[str, A
 
 
 def _gates(found: Excitations, classes: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The values in the pictures: a row for each block, class and channel."""
+    """Returns the values in the pictures: a row for each block, class and channel."""
     rows = []
     for path in found.shown:
         gates = found.blocks[path]
@@ -104,7 +104,7 @@ def _rounded(value: Any) -> float:
 
 
 def _lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The rows as lines under their titles, the first column flush left."""
+    """Returns the rows as lines under their titles, the first column flush left."""
     cells = [
         [name.replace("_", " ") for name in rows[0]],
         *(

@@ -126,7 +126,7 @@ def networks_table(rows: Sequence[dict[str, str]]) -> str:
 
 
 def counted(published: Published) -> dict[str, str]:
-    """The row of a network: its counts here beside the published ones."""
+    """Returns the row of a network: its counts here beside the published ones."""
     classes, size = default_input(published.model)
     model = build_model(ModelConfig(published.model, **published.fields), classes)
     counts = cost(model, size).total

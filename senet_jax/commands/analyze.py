@@ -72,7 +72,7 @@ def prepare(request: Request) -> Callable[[], None]:
         state, step = initial_state(plan, checkpoints, mesh)
 
     def batches(task: str) -> Iterator[tuple[jax.Array, np.ndarray]]:
-        """The test images as the network takes them, and their classes, -1 for padding; shows the task's progress."""
+        """Yields normalised test images and their classes, -1 for padding; shows the task's progress."""
         size = plan.config.eval_batch_size
         found = parallel.to_devices(evaluation_batches(dataset.test, data, batch_size=size), mesh)
         for batch in progress(found, -(-len(dataset.test) // size), task, "batches"):
@@ -98,7 +98,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _choose(names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
-    """The classes that are wanted, by default the paper's if the dataset has them, else four at even distances.
+    """Returns the classes to draw, by default the paper's if the dataset has them, else four at even distances.
 
     Raises ValueError for a class that does not exist.
     """

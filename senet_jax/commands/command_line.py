@@ -144,7 +144,7 @@ def parse(argv: Sequence[str]) -> Request:
 
 
 def _run_of(weights: str, workdir: Path | None, has_images: bool) -> Path | None:
-    """The workdir that --weights names; None if it is another source.
+    """Returns the workdir that --weights names; None if it is another source.
 
     Raises ValueError if --workdir is given too, or if nothing says which images to evaluate.
     """
@@ -166,7 +166,7 @@ def _is_data(field: str) -> bool:
 
 
 def _experiment(given: str | None) -> tuple[Experiment, Path, str]:
-    """The experiment of --config, by default the digits', its file and its name."""
+    """Returns the experiment of --config, by default the digits', its file and its name."""
     file, _, argument = (str(EXPERIMENTS / "digits.py") if given is None else given).partition(":")
     path = find(_read("config", given if given and "://" in given else file, Path))
     return load(path, argument), path, "-".join(filter(None, [path.stem, argument]))
@@ -193,7 +193,7 @@ def _read(flag: str, text: str, kind: Any) -> Any:
 
 
 def _command(words: list[str]) -> tuple[str, list[str]]:
-    """The command, and the words after it. Raises ValueError if the command takes none."""
+    """Returns the command, and the words after it. Raises ValueError if the command takes none."""
     command, *surplus = words or ["train"]
     allowed = f"the commands are {', '.join(COMMANDS)}"
     if command.endswith(".py"):
@@ -208,7 +208,7 @@ def _command(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _options(command: str, given: dict[str, str]) -> CommandOptions:
-    """The flags of a command. Raises ValueError if it does not take one, needs one, or cannot have its value."""
+    """Returns the flags of a command. Raises ValueError for one that it does not take, lacks, or cannot have so."""
     kind = COMMANDS[command]
     kinds, meanings = field_types(kind), documentation(kind)
     for name in (name for name in given if name not in kinds):

@@ -217,7 +217,7 @@ def _real_row(labels: list[list[int]], predicted: "np.ndarray", files: list[str]
 
 
 def _files(found: "Answers", split: "Split") -> list[str]:
-    """The names of the files of all answers; "" if the dataset has none."""
+    """Returns the names of the files of all answers; "" if the dataset has none."""
     examples: list[int] = found.numbers.tolist()
     return [name for start in range(0, len(examples), 256) for name in split.names(examples[start : start + 256])]
 

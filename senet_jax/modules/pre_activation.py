@@ -48,7 +48,7 @@ class PreActivationBasicBlock(PreActivationBlock):
     expansion: ClassVar[int] = 1
 
     def branch(self, x: Array, *, train: bool) -> Array:
-        """The residual branch, from its first convolution to its last."""
+        """Computes the residual branch, from its first convolution to its last."""
         x = self.conv(self.width, 3, stride=self.stride, name="conv1")(x)
         return self.next_conv(x, 2, self.width, 3, after_3x3=True, train=train)
 
@@ -59,7 +59,7 @@ class PreActivationBottleneck(PreActivationBlock):
     expansion: ClassVar[int] = 4
 
     def branch(self, x: Array, *, train: bool) -> Array:
-        """The residual branch, from its first convolution to its last."""
+        """Computes the residual branch, from its first convolution to its last."""
         x = self.conv(self.width, 1, stride=self.stride, name="conv1")(x)
         x = self.next_conv(x, 2, self.width, 3, train=train)
         return self.next_conv(x, 3, self.width * self.expansion, 1, after_3x3=True, train=train)

@@ -237,7 +237,7 @@ def _interleave(parts: list[Array], axis: int) -> Array:
 
 
 def _divisor(number: int, limit: int) -> int:
-    """The largest divisor of the number that is not above the limit, at least 1."""
+    """Returns the largest divisor of the number that is not above the limit, at least 1."""
     return next((size for size in range(min(number, limit), 0, -1) if number % size == 0), 1)
 
 
@@ -259,7 +259,7 @@ def _multiply(x: Array, y: Array, use_onednn: bool) -> Array:
 
 
 def _together(groups: int, group_width: int, block: int) -> int:
-    """Number of groups that are computed as one, of about this many channels."""
+    """Returns the number of groups to compute as one, which have about this many channels."""
     together = max(1, min(groups, block // group_width))
     while groups % together:
         together -= 1
