@@ -142,8 +142,17 @@ def _reduction_ratio(_: Rows) -> str:
     return comparison.markdown(table)
 
 
+_FAULTS = ("fault", "tries", "survived", "lost", "seconds_to_recover", "seen")
+
+
+def _faults(rows: Rows) -> str:
+    """Returns a row for each fault of the campaign."""
+    return comparison.markdown([{name.replace("_", " "): row[name] for name in _FAULTS} for row in rows])
+
+
 _TABLES: dict[str, Callable[[Rows], str]] = {
     "digits": _digits,
+    "faults": _faults,
     "exports": _exports,
     "loading": _loading,
     "networks": networks_table,

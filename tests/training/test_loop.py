@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -127,11 +128,15 @@ def test_the_best_evaluation_is_kept_by_its_figure_across_a_restart(figure, kept
     assert sources == kept
 
 
-def test_a_nan_loss_ends_the_run_without_a_checkpoint(dataset, tmp_path):
-    plan = tiny_plan(dataset, optimizer=OptimizerConfig(learning_rate=1e30, schedule="constant"))
-    message = (
-        r"step \d is bad: its loss is .*, its largest gradient norms are stem/.*; there is no checkpoint; .* more "
-    )
-    with pytest.raises(FloatingPointError, match=message + "than config.optimizer.bad_steps, 0: .*learning_rate"):
+def test_steps_with_a_nan_are_left_out_and_told_and_one_too_many_ends_the_run(dataset, tmp_path, capsys):
+    optimizer = OptimizerConfig(learning_rate=1e30, schedule="constant", bad_steps=2)
+    plan = dataclasses.replace(tiny_plan(dataset, optimizer=optimizer), log_every=1)
+    bad = r"step {} is bad: its loss is .*, its largest gradient norms are stem/.*; {}"
+    message = bad.format(4, "there is no checkpoint; 3 bad steps are more than config.optimizer.bad_steps, 2: allow")
+    with pytest.raises(FloatingPointError, match=message):
         train(plan, tmp_path)
+    told = [line for line in capsys.readouterr().out.splitlines() if "is bad" in line]
+    assert len(told) == 2
+    for number, line in enumerate(told, 1):
+        assert re.fullmatch(bad.format(number + 1, f"it was left out, {number} in all"), line)
     assert Checkpoints(tmp_path).latest is None
