@@ -26,6 +26,8 @@ PHASES = ("starting", "compiling", "training", "evaluating", "saving")
 _LONGEST = {"starting": 4.0, "compiling": 4.0, "training": 1.5, "evaluating": 0.3, "saving": 0.06}
 """Longest time in seconds from the beginning of a phase to the signal."""
 _STEPS_OF_A_TRY = 20
+_MOST_SECONDS = 30.0
+"""Time to save after SIGTERM."""
 _HARMED = "harmed"
 
 
@@ -38,6 +40,8 @@ class _Try:
     """Newest step in the log."""
     saved: int
     """Step of the newest complete checkpoint."""
+    seconds: float = 0.0
+    """From the signal to the end of the process."""
     bad: str = ""
 
 
@@ -63,8 +67,9 @@ def campaign(directory: Path, kills: int, terms: int) -> Iterator[Tally]:
     for (signum, _), tally in tallies.items():
         if wrong:
             tally.lose(wrong)
-        elif not tally.lost:
-            said = f"saves and ends within {tries.most_seconds:.1f} s"
+        elif tally.survived and not tally.lost:
+            most = max(each.seconds for each in tries.sent if each.tally is tally)
+            said = f"ends within {most:.1f} s"
             if signum == signal.SIGKILL:
                 said = f"at most {tries.most_again} steps computed again, with a checkpoint every {EVERY}"
             tally.seen = f"bit-equal arrays and log; {said}"
@@ -78,8 +83,6 @@ class _Tries:
         self.sent: list[_Try] = []
         self.most_again = 0
         """Most steps that a restart computed again."""
-        self.most_seconds = 0.0
-        """Most seconds from a SIGTERM to the end of the process."""
         self._place, self._workdir = place, place.directory / _HARMED
         self._pending: list[_Try] = []
 
@@ -92,11 +95,10 @@ class _Tries:
         if run.process.poll() is not None:
             return False
         each = _Try(tally, newest(self._workdir)[1], (checkpoints(self._workdir) or [0])[-1])
-        seconds = run.end(signum)
+        each.seconds = run.end(signum)
         self.judge(run, warm=phase != "compiling")
         if signum == signal.SIGTERM:
-            self.most_seconds = max(self.most_seconds, seconds)
-            each.bad = _stopped_badly(run)
+            each.bad = _stopped_badly(run, each.seconds)
             each.saved = (checkpoints(self._workdir) or [0])[-1]
         self.sent.append(each)
         self._pending.append(each)
@@ -131,8 +133,10 @@ def _reached(run: Run, phase: str) -> bool:
     return True
 
 
-def _stopped_badly(run: Run) -> str:
+def _stopped_badly(run: Run, seconds: float) -> str:
     """Returns how the end after SIGTERM differs from the documentation; "" if it does not."""
+    if seconds > _MOST_SECONDS:
+        return f"{seconds:.0f} s from SIGTERM to the end"
     if run.seconds_to(COMPILING) is None and run.status == -signal.SIGTERM:
         return ""  # Before the first step there is nothing to save.
     if run.status != 128 + signal.SIGTERM:
@@ -156,6 +160,6 @@ def large(directory: Path, network: str, tries: int) -> Iterator[Tally]:
             saved = checkpoints(run.workdir)
             if saved:
                 verify(run.workdir / f"checkpoints/{saved[-1]}")
-            tally.count(run.status == 143 and ends[-1] < 30 and bool(saved) == (phase == "training"))
+            tally.count(run.status == 143 and ends[-1] < _MOST_SECONDS and bool(saved) == (phase == "training"))
         tally.seen = f"ends within {max(ends):.1f} s, load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
         yield tally
