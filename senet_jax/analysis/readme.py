@@ -108,16 +108,13 @@ def _tpu_bytes(rows: Rows) -> str:
 
 
 def _exports(rows: Rows) -> str:
-    """Returns the largest difference to JAX in each format, for a network of each family."""
-    found = {(row["network"], row["format"]): row["difference"] or f"no: {row['fault']}" for row in rows}
+    """Returns the largest difference to JAX in each format, for a network of each family, and the number of others."""
     formats = {"StableHLO": "stablehlo", "ONNX": "onnx", "TFLite": "tflite"}
-    networks = [row["network"] for row in rows if row["format"] == "onnx"]
-    return comparison.markdown(
-        [
-            {"network": name} | {title: found.get((name, form), "") for title, form in formats.items()}
-            for name in networks
-        ]
-    )
+    found = {(row["network"], row["format"]): row["difference"] or row["fault"] for row in rows}
+    networks = dict.fromkeys(network for (network, _), text in found.items() if text)
+    table = [{"network": name} | {title: found[name, form] for title, form in formats.items()} for name in networks]
+    others = {"network": f"{list(found.values()).count('')} others", "StableHLO": "lowered"}
+    return comparison.markdown([*table, others | {"ONNX": "", "TFLite": ""}])
 
 
 def _loading(rows: Rows) -> str:
