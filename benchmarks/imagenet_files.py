@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import savemat
 
-from benchmarks.photographs import photograph
+from senet_jax.data.photographs import photograph
 from senet_jax.data.standard_sets import imagenet_classes, validation_labels
 
 

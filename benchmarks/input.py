@@ -2,7 +2,7 @@
 
     python -m benchmarks.input [--images=256] [--seconds=4] [--rounds=3] [--peer_python=FILE] [--output=FILE.csv]
 
-The files are synthetic photographs (`benchmarks.photographs`): of ImageNet's sizes, and of 256 pixels on the shorter
+The files are synthetic photographs of ImageNet's sizes (`senet_jax.data.photographs`), and of 256 pixels on the shorter
 side. Prints the medians over rounds, in which all contestants take their turns, each in a process of its own. The peers
 need a Python with PyTorch and torchvision, or TensorFlow, or both. "core" counts the seconds of all processors: of one
 thread, or of a loader with one worker and all its processes, so that a busy machine changes it little. "1" and "2" are
@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.input_peer import BATCH, SIZE, rates_of_batches
-from benchmarks.photographs import photograph
 from senet_jax.config import DataConfig
+from senet_jax.data.photographs import photograph
 from senet_jax.terminal.tables import print_table
 
 SETS = {"full": {}, "256": {"shorter_side": 256, "quality": 90}}

@@ -26,7 +26,7 @@ class Options(CommandOptions):
     configured = True
 
     topology: Annotated[Name, Placeholder("CHIP:SHAPE")]
-    """Topology, as in v5e:16x16 or v4:8x8x8; cpu:8 measures a step on fake devices."""
+    """Topology, as in v5e:16x16 or v4:8x8x8; cpu:8 measures a step on fake devices, gpu:1 on the GPU that is here."""
     largest_batch: bool = False
     """Finds the largest batch that fits into the TPUs, by a few more compilations."""
     train_images: Count | None = None

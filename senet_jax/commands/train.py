@@ -59,6 +59,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
     processes.join(_together(options))
     _check_common(request, several=processes.several())
+    _check_timeouts(options, joined=processes.joined())
 
     from senet_jax.runs.run import run as train
     from senet_jax.training.compilation import keep_programs
@@ -111,6 +112,16 @@ def _check_common(request: Request, *, several: bool) -> None:
     """Raises ValueError if several processes would make a workdir each."""
     if several and request.workdir is None:
         raise ValueError("several processes need --workdir=DIRECTORY, the same for all, on a shared file system")
+
+
+def _check_timeouts(options: Options, *, joined: bool) -> None:
+    """Raises ValueError for a time-out of a process that waits for no other."""
+    for name in ("start_timeout", "heartbeat_timeout"):
+        if not joined and getattr(options, name) != getattr(Options(), name):
+            raise ValueError(
+                f"--{name} is of several processes, and this is the only one; leave it out, or give --coordinator, "
+                "--num_processes and --process_id"
+            )
 
 
 def _together(options: Options) -> "Together":

@@ -1,36 +1,35 @@
 """The dataset of an experiment for a plan: its size and the time of reading, even if it is not here."""
 
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from senet_jax.config import DataConfig
 from senet_jax.data import Dataset, augmentation, crops, images, open_dataset, preview
 from senet_jax.data.batches import is_kept
+from senet_jax.data.photographs import photograph
 from senet_jax.data.split import Split
 from senet_jax.data.standard_sets import IMAGES
 
-_SIDES = 500, 375
-"""Width and height of a typical image of ImageNet, in pixels."""
+_PHOTOGRAPHS = 8
+"""Number of synthetic photographs that stand for an absent dataset."""
 
 
 @dataclass(frozen=True)
 class _Synthetic:
-    """The examples of an absent split, each the same JPEG."""
+    """The examples of an absent split, each one of a few JPEG files."""
 
     number: int
-    jpeg: bytes
+    jpegs: Sequence[bytes]
 
     def __len__(self) -> int:
         return self.number
 
     def __getitems__(self, keys: Sequence[int]) -> Sequence[dict[str, Any]]:
-        return [{"image": self.jpeg, "label": 0}] * len(keys)
+        return [{"image": self.jpegs[key % len(self.jpegs)], "label": 0} for key in keys]
 
 
 def described(config: DataConfig, train_images: int | None = None) -> Dataset:
@@ -48,9 +47,9 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
             f"dataset {config.name!r} is not prepared here, and how many images its split {config.train_split!r} has "
             "is not known; give --train_images=N"
         )
-    jpeg = _synthetic(channels)
+    jpegs = [photograph(index) for index in range(_PHOTOGRAPHS)]
     train_split, test_split = (
-        Split(name=name, source=_Synthetic(number, jpeg), num_classes=classes, channels=channels)
+        Split(name=name, source=_Synthetic(number, jpegs), num_classes=classes, channels=channels)
         for name, number in ((config.train_split, train), (config.test_split, published.get(config.test_split, 1)))
     )
     return Dataset(config.name, classes, tuple(map(str, range(classes))), channels, train_split, test_split)
@@ -59,8 +58,8 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
 def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> tuple[float, str] | None:
     """Returns seconds of a core of this machine for a training image, and words for the images; None if they are kept.
 
-    Reads, decodes, crops and resizes that many images: the dataset's own, or synthetic JPEGs of 500 x 375 pixels if it
-    is not here.
+    Reads, decodes, crops and resizes that many images: the dataset's own, or synthetic photographs of ImageNet's sizes
+    if it is not here.
     """
     if is_kept(dataset.train, config) and not augmentation.is_on(config):
         return None
@@ -76,16 +75,5 @@ def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> 
         pass
     seconds = (time.process_time() - began) / number
     synthetic = isinstance(split.source, _Synthetic)
-    said = f"synthetic JPEGs of {_SIDES[0]} x {_SIDES[1]} pixels" if synthetic else "images of the dataset"
+    said = "synthetic photographs of ImageNet's sizes" if synthetic else "images of the dataset"
     return seconds, f"{number} {said}"
-
-
-def _synthetic(channels: int) -> bytes:
-    """Returns a JPEG of about the size of ImageNet's files."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (48, 64, 3), np.uint8)
-    picture = np.asarray(Image.fromarray(coarse).resize(_SIDES, Image.Resampling.BICUBIC), np.int16)
-    noisy = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
-    file = io.BytesIO()
-    images.of_channels(Image.fromarray(noisy), channels).save(file, "JPEG", quality=90)
-    return file.getvalue()

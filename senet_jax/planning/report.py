@@ -22,10 +22,10 @@ def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, st
     written = {
         "network": f"{config.model.name}, {_KNOWN_TYPES[config.model.dtype] if topology.chip else config.model.dtype}",
         "topology": f"{topology.name}: {chips}, {estimate.hosts:,} host{'s' if estimate.hosts > 1 else ''}",
-        "batch": f"{size(estimate)}; {groups(estimate)}",
+        "batch": f"{size(estimate)}; {_groups(estimate)}",
         "duration": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:,.1f} epochs of "
         f"{len(plan.dataset.train):,} images",
-        "memory of a chip": memory(estimate),
+        "memory of a chip": _memory(estimate),
     } | {f"  {name}": _size(part) for name, part in estimate.state_bytes.items() if part}
     program = estimate.program
     if program is None:
@@ -44,7 +44,7 @@ def size(estimate: Estimate) -> str:
     return f"{estimate.batch_size:,} images, {estimate.images_per_chip:,} on each chip"
 
 
-def groups(estimate: Estimate) -> str:
+def _groups(estimate: Estimate) -> str:
     """Describes whether the statistics groups of batch normalisation lie within chips."""
     config = estimate.plan.config
     group, images = config.model.statistics_group, estimate.images_per_chip // config.accumulate
@@ -56,7 +56,7 @@ def groups(estimate: Estimate) -> str:
     return f"statistics groups of {group} reach over chips, and so need exchanges between them"
 
 
-def memory(estimate: Estimate) -> str:
+def _memory(estimate: Estimate) -> str:
     """Describes the needed part of a chip's memory."""
     chip, needed = estimate.topology.chip, estimate.needed_bytes
     said = "more than there is" if needed is None else _size(needed)
@@ -85,14 +85,14 @@ def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, 
         "  memory": f"{1e3 * bound.memory:,.3f} ms",
         "  interconnect": f"{1e3 * bound.interconnect:,.3f} ms over {estimate.topology.links} links of a chip",
         "images per second": f"{rate:,.0f} under that bound",
-        "the whole experiment": f"{hours(estimate):,.2f} hours under that bound, without evaluation and checkpoints",
+        "the whole experiment": f"{_hours(estimate):,.2f} hours under that bound, without evaluation and checkpoints",
         "input of a host": f"{per_host:,.0f} images/s to keep up with that",
         "  cores for it": cores,
         "peaks": source,
     }
 
 
-def hours(estimate: Estimate) -> float:
+def _hours(estimate: Estimate) -> float:
     """Returns the hours of all steps under the bound; infinite without a bound."""
     return float("inf") if estimate.bound is None else estimate.plan.total_steps * estimate.bound.step / 3600
 

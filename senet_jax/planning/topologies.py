@@ -1,4 +1,4 @@
-"""Topologies by their names, such as "v5e:16x16", "v4:8x8x8" or, of this machine, "cpu:8"."""
+"""Topologies by their names, such as "v5e:16x16", "v4:8x8x8" or, of this machine, "cpu:8" and "gpu:1"."""
 
 import contextlib
 import math
@@ -10,6 +10,8 @@ from senet_jax.planning.chips import CHIPS, Chip
 from senet_jax.schema import did_you_mean
 
 _FORM = "a chip and the number of chips along each axis, as in v5e:16x16 or v4:8x8x8, or cpu:8 for fake devices"
+_LOCAL = ("cpu", "gpu")
+"""Devices of this machine, whose peaks are not known."""
 _ALONE = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_ID": "0"}
 """Environment variables that keep libtpu from looking for TPUs, which it does with warnings."""
 
@@ -20,7 +22,7 @@ class Topology:
 
     name: str
     chip: Chip | None
-    """Chip; None: fake devices of this machine's CPU."""
+    """Chip; None: fake devices of this machine's CPU, or its GPUs."""
     shape: tuple[int, ...]
 
     @property
@@ -48,13 +50,15 @@ def parse(name: str) -> Topology:
     if not all(length.isdecimal() and int(length) for length in lengths):
         raise ValueError(f"--topology is {name!r}; it must be {_FORM}")
     axes = tuple(map(int, lengths))
-    if chip_name == "cpu":
+    if chip_name in _LOCAL:
         if len(axes) > 1:
-            raise ValueError(f"--topology is {name!r}; a CPU has one axis, as in cpu:{math.prod(axes)}")
+            raise ValueError(
+                f"--topology is {name!r}; a {chip_name.upper()} has one axis, as in {chip_name}:{math.prod(axes)}"
+            )
         return Topology(name, None, axes)
     if chip_name not in CHIPS:
-        near = did_you_mean(chip_name, [*CHIPS, "cpu"])
-        raise ValueError(f"--topology is {name!r}; the chips are {', '.join(CHIPS)} and cpu{near}")
+        near = did_you_mean(chip_name, [*CHIPS, *_LOCAL])
+        raise ValueError(f"--topology is {name!r}; the chips are {', '.join(CHIPS)}, cpu and gpu{near}")
     chip = CHIPS[chip_name]
     pod = "x".join(map(str, chip.pod))
     if len(axes) != len(chip.pod):
@@ -68,11 +72,13 @@ def devices(topology: Topology) -> list[Any]:
     """Returns the devices to compile for; those of a TPU are descriptions, on which nothing runs.
 
     Fake CPU devices must be asked for before jax is first used. Raises ValueError if libtpu is not installed or does
-    not know the topology, or if jax has fewer CPU devices already.
+    not know the topology, if jax has fewer CPU devices already, or if fewer GPUs are here.
     """
     import jax
     from jax.experimental import topologies
 
+    if topology.name.startswith("gpu:"):
+        return _gpus(topology)
     with contextlib.suppress(RuntimeError):  # It is in use already.
         jax.config.update("jax_platforms", "cpu")  # No accelerator is looked for.
         if topology.chip is None:
@@ -95,3 +101,18 @@ def devices(topology: Topology) -> list[Any]:
             raise ValueError("plan compiles for TPUs with libtpu; pip install 'senet-jax[plan]' installs it") from error
         said = str(error).partition("\n")[0]
         raise ValueError(f"--topology is {topology.name!r}, which libtpu does not make: {said}") from error
+
+
+def _gpus(topology: Topology) -> list[Any]:
+    import jax
+
+    try:
+        found = jax.devices("gpu")
+    except RuntimeError:
+        found = []
+    if len(found) < topology.size:
+        raise ValueError(
+            f"--topology is {topology.name!r}, but jax finds {len(found)} GPUs here; XLA compiles for GPUs where they "
+            "are, and only for TPUs elsewhere"
+        )
+    return found[: topology.size]

@@ -60,7 +60,7 @@ def _needed(step: Any, arguments: Sequence[Any]) -> int | None:
 
     try:
         sizes = step.lower(*jax.tree.map(shape, tuple(arguments))).compile().memory_analysis()
-    except jax.errors.JaxRuntimeError:
+    except (jax.errors.JaxRuntimeError, NotImplementedError):  # The latter from `jax.pmap` with several processes.
         return None
     kept = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     return kept + sizes.temp_size_in_bytes

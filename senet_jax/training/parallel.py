@@ -68,7 +68,12 @@ class PmapStep:
         return jax.tree.map(self._global, self._step(state, self._part(batch), seed, learning_rate))
 
     def lower(self, state: Any, batch: Any, seed: Any, learning_rate: Any) -> jax.stages.Lowered:
-        """Lowers the step for descriptions of its arguments, for the compiler's counts alone."""
+        """Lowers the step for descriptions of its arguments, for the compiler's counts alone.
+
+        Raises NotImplementedError with several processes, for which `jax.pmap` takes no descriptions.
+        """
+        if jax.process_count() > 1:
+            raise NotImplementedError("jax.pmap cannot be lowered for descriptions of arrays with several processes")
         part = jax.eval_shape(self._part, batch)
         return self._step.lower(state, part, seed, learning_rate)
 

@@ -75,6 +75,11 @@ def _in_cluster() -> bool:
     return (several and inside) or (bool(chips) and importlib.util.find_spec("libtpu") is not None)
 
 
+def joined() -> bool:
+    """Whether this process has joined a run of processes, of which it can be the only one."""
+    return jax.distributed.is_initialized()
+
+
 def several() -> bool:
     """Whether several processes train together. A single process does not initialise the devices here."""
     return jax.distributed.is_initialized() and jax.process_count() > 1

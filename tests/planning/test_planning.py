@@ -51,11 +51,12 @@ def test_a_topology_has_chips_and_links(name, size, links):
     ("name", "message"),
     [
         ("v5e", "'v5e'; it must be a chip and the number of chips along each axis, as in v5e:16x16"),
-        ("v5:2x2", "the chips are v4, v5e, v5p, v6e and cpu; did you mean 'v5p' or 'v5e'"),
+        ("v5:2x2", "the chips are v4, v5e, v5p, v6e, cpu and gpu; did you mean 'v5p' or 'v5e'"),
         ("v4:2x2", "v4 has 3 axes, up to v4:16x16x16"),
         ("v5e:32x16", "the largest of v5e is v5e:16x16"),
         ("cpu:2x4", "a CPU has one axis, as in cpu:8"),
         ("v5e:0x4", "it must be a chip"),
+        ("gpu:2", "jax finds 0 GPUs here; XLA compiles for GPUs where they are, and only for TPUs elsewhere"),
         ("cpu:2 --largest_batch", "--largest_batch is for TPUs, whose memory is known"),
     ],
 )
@@ -95,7 +96,7 @@ def test_an_absent_dataset_has_its_numbers(experiment):
     experiment.data.random_resized_crop = True
     seconds, said = datasets.decoding_seconds(dataset, experiment.data, number=2) or (0, "")
     assert 0 < seconds < 1
-    assert said == "2 synthetic JPEGs of 500 x 375 pixels"
+    assert said == "2 synthetic photographs of ImageNet's sizes"
     assert len(datasets.described(experiment.data, train_images=7).train) == 7
 
 

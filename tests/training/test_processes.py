@@ -27,7 +27,7 @@ FLAGS = [
 ]  # fmt: skip
 HEARTBEAT = 5
 GONE = re.compile(
-    "process 0 of 2 ends, because another one no longer answers|another task died; see the other task logs"
+    "process [01] of 2 ends, because another one no longer answers|another task died; see the other task logs"
 )
 """What a process says whose neighbour is gone: the loop, or jax.distributed after the heartbeat."""
 
@@ -45,6 +45,7 @@ def start(tmp_path):
         settings = {
             "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // number), "JAX_ENABLE_X64": "true",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "true", "PYTHONPATH": str(Path(__file__).parents[2]),
+            "GLIBC_TUNABLES": "",
         }  # fmt: skip
         command = [sys.executable, str(Path(__file__).with_name("process.py")), "train", f"--workdir={workdir}"]
         command += [*FLAGS, f"--config.data.data_dir={tmp_path / 'data'}"]
@@ -85,20 +86,15 @@ def final_state(workdir):
 
 @pytest.mark.slow
 def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill_and_a_freeze(start, tmp_path):
-    one, two, harmed = tmp_path / "one", tmp_path / "two", tmp_path / "harmed"
+    """One process with two devices computes the same bits, so that no run of two without harm is needed."""
+    one, harmed = tmp_path / "one", tmp_path / "harmed"
     finish(start(one, 1))
-    first_said, second_said = finish(start(two, 2))
-    assert f"step {STEPS}/{STEPS}" in first_said
-    assert "loss" not in second_said
-    alone, together = final_state(one), final_state(two)
-    assert len(jax.tree.leaves(together)) > 50
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-10), together, alone)
 
     run = start(harmed, 2)
     wait_for(6, harmed, run)
-    run[1].kill()
-    survivor, _ = run[0].communicate(timeout=HEARTBEAT + 20)
-    assert run[0].returncode != 0
+    run[0].kill()  # The coordinator.
+    survivor, _ = run[1].communicate(timeout=HEARTBEAT + 20)
+    assert run[1].returncode != 0
     assert GONE.search(survivor), survivor
 
     run = start(harmed, 2)
@@ -110,9 +106,14 @@ def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill_and_a_freeze(sta
     assert run[0].returncode != 0
     assert GONE.search(survivor), survivor
 
-    assert re.search(r"goes on after step (8|12|16)", finish(start(harmed, 2))[0])
-    jax.tree.map(np.testing.assert_array_equal, final_state(harmed), together)
-    assert records(harmed) == records(two)
+    first_said, second_said = finish(start(harmed, 2))
+    assert re.search(r"goes on after step (8|12|16)", first_said)
+    assert f"step {STEPS}/{STEPS}" in first_said
+    assert "loss" not in second_said
+    alone, together = final_state(one), final_state(harmed)
+    assert len(jax.tree.leaves(together)) > 50
+    jax.tree.map(np.testing.assert_array_equal, together, alone)
+    assert records(harmed) == records(one)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,7 @@ def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill_and_a_freeze(sta
         ),
         (["--coordinator=a", "--num_processes=2", "--process_id=0"], "--coordinator is 'a'; it must be HOST:PORT"),
         (["--coordinator=a:1", "--num_processes=2", "--process_id=0"], "several processes need --workdir=DIRECTORY"),
+        (["--heartbeat_timeout=9"], "--heartbeat_timeout is of several processes, and this is the only one"),
     ],
 )
 def test_invalid_flags_are_refused(flags, message, capsys):

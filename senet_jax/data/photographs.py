@@ -1,4 +1,4 @@
-"""Makes synthetic photographs of ImageNet's sizes, so that benchmarks need no download.
+"""Makes synthetic photographs of ImageNet's sizes, so that measurements of the input need no download.
 
 `photograph(index)` is the same JPEG file on every machine with the same NumPy and Pillow. Its spectrum falls with the
 frequency as that of photographs does, with edges and grain on top, and its quality is chosen so that a file of 500x375
