@@ -186,8 +186,13 @@ def _whole_pair(directory: Path) -> Path:
     return workdir
 
 
+def _ended(run: Run, status: int | None) -> bool:
+    """Tells whether the run ended with that status; None: with an error."""
+    return run.status != 0 if status is None else run.status == status
+
+
 def _one_of_two(
-    signum: signal.Signals, flags: list[str], most_seconds: float, said: str, status: int
+    signum: signal.Signals, flags: list[str], most_seconds: float, said: str, status: int | None
 ) -> Callable[[Path, Tally, int], bool]:
     """Signals the second of two processes, and expects the end of the first within the time."""
 
@@ -203,7 +208,7 @@ def _one_of_two(
             second.end(signal.SIGKILL)
         second.end()
         tally.seen = f"the other ends after {seconds:.1f} s with status {first.status}"
-        if seconds > most_seconds or first.status != status or said not in first.output:
+        if seconds > most_seconds or not _ended(first, status) or said not in first.output:
             print(seconds, first.status, first.output[-3000:])
             return False
         again = _pair(workdir, directory)
@@ -226,8 +231,8 @@ _FAULTS: dict[str, Callable[[Path, Tally, int], bool]] = {
     "batch with a loss that is not finite": _poisoned,
     "out of memory": _out_of_memory,
     "another number of devices": _other_devices,
-    "one of two processes killed": _one_of_two(signal.SIGKILL, [_HEARTBEAT], 15.0, "", 1),
-    "one of two processes stopped": _one_of_two(signal.SIGSTOP, [_HEARTBEAT], 15.0, "", 1),
+    "one of two processes killed": _one_of_two(signal.SIGKILL, [_HEARTBEAT], 15.0, "", None),
+    "one of two processes stopped": _one_of_two(signal.SIGSTOP, [_HEARTBEAT], 15.0, "", None),
     "one of two stuck in a step": _one_of_two(
         signal.SIGSTOP, ["--heartbeat_timeout=300", "--config.stuck_after=8"], 20.0, "most recent call first", 1
     ),

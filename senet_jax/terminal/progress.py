@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tqdm import tqdm
+from senet_jax.terminal.bars import tqdm
 
 Item = TypeVar("Item")
 

@@ -5,9 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from senet_jax.files import line_of, read_records, write_records
+from senet_jax.terminal.bars import tqdm
 from senet_jax.training.events import Events
 from senet_jax.workdir import METRICS
 
