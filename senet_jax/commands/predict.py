@@ -2,7 +2,6 @@
 
 import csv
 import glob
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Annotated, Any, cast
 from senet_jax.bounds import Count
 from senet_jax.commands.places import check_directory
 from senet_jax.commands.request import File, Request, SourceOptions
+from senet_jax.files import replaced, write_records
 from senet_jax.schema import Placeholder
 from senet_jax.terminal.tables import aligned
 
@@ -90,12 +90,14 @@ def _table(found: dict[Path, Any]) -> list[str]:
 
 
 def _write(output: Path, found: dict[Path, Any]) -> None:
-    with output.open("w", newline="") as file:
-        if output.suffix == ".jsonl":
-            for path, classes in found.items():
-                named = [{"class": name, "probability": probability} for name, probability in classes]
-                file.write(json.dumps({"file": str(path), "predictions": named}) + "\n")
-            return
+    if output.suffix == ".jsonl":
+        records = []
+        for path, classes in found.items():
+            named = [{"class": name, "probability": probability} for name, probability in classes]
+            records.append({"file": str(path), "predictions": named})
+        write_records(output, records)
+        return
+    with replaced(output) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "rank", "class", "probability"])
         for path, classes in found.items():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from networks import tiny_network
 from random_variables import random_variables
 
 from senet_jax import SqueezeExcite, WithSE, analysis, create_model, ops
@@ -95,7 +96,7 @@ def test_replaced_gates_make_a_network_of_constant_gates(variables):
 
 @pytest.mark.slow
 def test_only_the_blocks_of_the_group_are_replaced():
-    model = create_model("se_resnet20_cifar", CLASSES, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
+    model = tiny_network(CLASSES)
     images = IMAGES[..., :3]
     values = random_variables(model, images)
     network = ObservedNetwork(model, {})

@@ -9,10 +9,10 @@ from contextlib import closing
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import tiny_network
 from PIL import Image
 from random_variables import random_variables
 
-from senet_jax import create_model
 from senet_jax.commands import analyze
 from senet_jax.commands.command_line import main
 from senet_jax.commands.request import Request
@@ -24,7 +24,7 @@ from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.plan import open_plan
 from senet_jax.training.state import TrainState
 
-TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 2), stem_width=8, widths=(8, 16, 32))
+TINY = tiny_network(stage_sizes=(1, 1, 2))
 
 
 @pytest.fixture(scope="module")

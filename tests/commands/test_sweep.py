@@ -9,8 +9,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+from networks import tiny_network
 
-from senet_jax import create_model
 from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.config_files import EXPERIMENTS
@@ -23,7 +23,7 @@ from senet_jax.training.plan import make_plan
 from senet_jax.training.state import init_state
 from senet_jax.weights.configured import build_model
 
-TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
+TINY = tiny_network()
 
 FILE = """
 from senet_jax.config import DataConfig, Experiment, ModelConfig

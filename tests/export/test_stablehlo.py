@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from networks import tiny_network
 from processes import run_python
 
 from senet_jax import create_model
@@ -24,7 +25,7 @@ np.save("found.npy", run(np.load("images.npy")))"""
 
 @pytest.fixture(scope="module")
 def loaded():
-    model = create_model("se_resnet20_cifar", 3, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
+    model = tiny_network(3)
     variables = jax.jit(lambda: model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False))()
     return Loaded(model, variables, Preprocessing(16), (), ModelConfig("se_resnet20_cifar"), "here")
 

@@ -4,8 +4,8 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
+from networks import tiny_network
 
-from senet_jax import create_model
 from senet_jax.analysis.curves import plot_curves
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
@@ -20,7 +20,7 @@ from senet_jax.training.state import TrainState
 from senet_jax.training.stopping import Stop
 from senet_jax.weights.load import read
 
-TINY = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
+TINY = tiny_network()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from networks import tiny_network
 
 from senet_jax import create_model
 from senet_jax.analysis.parameters import abstract_variables
@@ -26,7 +27,7 @@ BATCH = {
 }
 
 
-MODEL = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), stem_width=8, widths=(8, 16, 32))
+MODEL = tiny_network()
 SGD = optax.sgd(0.1, momentum=0.9)
 
 

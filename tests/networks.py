@@ -1,0 +1,9 @@
+"""Networks that are quick to compile."""
+
+from senet_jax import create_model
+
+
+def tiny_network(classes=10, **fields):
+    """Returns SE-ResNet-20 for CIFAR with one narrow block in each stage, unless the fields say otherwise."""
+    sizes = {"stage_sizes": (1, 1, 1), "stem_width": 8, "widths": (8, 16, 32)}
+    return create_model("se_resnet20_cifar", classes, **sizes | fields)
