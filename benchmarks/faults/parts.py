@@ -234,7 +234,7 @@ _FAULTS: dict[str, Callable[[Path, Tally, int], bool]] = {
     "one of two processes killed": _one_of_two(signal.SIGKILL, [_HEARTBEAT], 15.0, "", None),
     "one of two processes stopped": _one_of_two(signal.SIGSTOP, [_HEARTBEAT], 15.0, "", None),
     "one of two stuck in a step": _one_of_two(
-        signal.SIGSTOP, ["--heartbeat_timeout=300", "--config.stuck_after=8"], 20.0, "most recent call first", 1
+        signal.SIGSTOP, ["--heartbeat_timeout=300", "--config.stuck_after=40"], 60.0, "most recent call first", 1
     ),
     "SIGTERM to one of two processes": _one_of_two(signal.SIGTERM, [], 30.0, "stopped by SIGTERM after step", 143),
 }
