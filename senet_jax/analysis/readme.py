@@ -58,40 +58,42 @@ def _digits(rows: Rows) -> str:
     return comparison.markdown([cells])
 
 
-_OTHER_SPEEDS = {
-    "SE-ResNeXt-50, training": ("training", "16", "timm/seresnext50_32x4d", "timm/resnext50_32x4d"),
-    "inference": ("inference", "16", "timm/seresnet50", "timm/resnet50"),
-    "inference, 1 image": ("inference", "1", "timm/seresnet50", "timm/resnet50"),
+_TASKS = {
+    "SE-ResNet-50, training, 16 images": ("training", "16", "timm/seresnet50", "timm/resnet50"),
+    "SE-ResNeXt-50, training, 16 images": ("training", "16", "timm/seresnext50_32x4d", "timm/resnext50_32x4d"),
+    "SE-ResNet-20, training, 128 images": ("training", "128", "se_resnet20_cifar", "resnet20_cifar"),
+    "SE-ResNet-50, inference, 16 images": ("inference", "16", "timm/seresnet50", "timm/resnet50"),
+    "SE-ResNet-50, inference, 1 image": ("inference", "1", "timm/seresnet50", "timm/resnet50"),
 }
 
 
 def _speed(rows: Rows) -> str:
-    """Returns a row for each contestant; images per second and memory are with SE / without."""
+    """Returns a row for each contestant of each task; images per second and memory are with SE / without."""
     measured = {(row["mode"], row["batch_size"], row["network"], row["contestant"]): row for row in rows}
-
-    def pair(contestant: str, mode: str, batch_size: str, *networks: str) -> list[dict[str, str]]:
-        keys = [(mode, batch_size, network, contestant) for network in networks]
-        return [measured[key] for key in keys if key in measured]
 
     def both(pair: Rows, field: str, form: str) -> str:
         return " / ".join(format(float(row[field]), form) for row in pair if row[field])
 
     table = []
-    for contestant in dict.fromkeys(row["contestant"] for row in rows):
-        training = pair(contestant, "training", "16", "timm/seresnet50", "timm/resnet50")
-        rounds = [map(float, row["rounds"].split()) for row in training]
-        taxes = [100 * (plain / se - 1) for se, plain in zip(*rounds, strict=True)]
-        row = {
-            "contestant": contestant,
-            "SE-ResNet-50, training": both(training, "images_per_second", ".2f"),
-            "SE adds": f"{statistics.median(taxes):+.1f} %",
-            "compiled GiB": both(training, "compiled_memory_gib", ".2f"),
-            "process GiB": both(training, "peak_memory_gib", ".2f"),
-        }
-        others = {
-            title: both(pair(contestant, *task), "images_per_second", ".1f") for title, task in _OTHER_SPEEDS.items()
-        }
-        table.append(row | others)
+    for title, (mode, batch_size, *networks) in _TASKS.items():
+        for contestant in dict.fromkeys(row["contestant"] for row in rows):
+            keys = [(mode, batch_size, network, contestant) for network in networks]
+            pair = [measured[key] for key in keys if key in measured]
+            if not pair:
+                continue
+            rounds = [map(float, row["rounds"].split()) for row in pair]
+            taxes = [100 * (plain / se - 1) for se, plain in zip(*rounds, strict=True)]
+            table.append(
+                {
+                    "task": title,
+                    "contestant": contestant,
+                    "images/s": both(pair, "images_per_second", ".4g"),
+                    "SE adds": f"{statistics.median(taxes):+.1f} %",
+                    "CPU s a step": both(pair, "cpu_seconds_per_step", ".3g"),
+                    "compiled GiB": both(pair, "compiled_memory_gib", ".2f"),
+                    "process GiB": both(pair, "peak_memory_gib", ".2f"),
+                }
+            )
     return comparison.markdown(table)
 
 
