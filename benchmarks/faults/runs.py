@@ -36,7 +36,7 @@ FLAGS = [
     f"--config.eval_every={EVALUATED_EVERY} steps",
 ]
 SMALL = ("tests/training/process.py", "train")
-"""The program with a network of three blocks, which compiles in a third of the time."""
+"""The program with a network of one block, which is quick to compile."""
 COMPILING = "compiling the training step"
 COMPILED = "compiled, with the first step"
 _PATIENCE = 600.0

@@ -13,7 +13,7 @@ from senet_jax.training import plan
 
 def _small(config, num_classes):
     """Computes in float64 if JAX_ENABLE_X64 is set."""
-    sizes = {"stage_sizes": (1, 1, 1), "widths": (4, 4, 4), "stem_width": 4}
+    sizes = {"stage_sizes": (1,), "widths": (4,), "stem_width": 4}
     norm = partial(BatchNorm, group=config.statistics_group)
     return create_model(config.name, num_classes, norm=norm, dtype=jnp.result_type(float), **sizes)
 

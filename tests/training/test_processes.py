@@ -111,7 +111,7 @@ def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill_and_a_freeze(sta
     assert f"step {STEPS}/{STEPS}" in first_said
     assert "loss" not in second_said
     alone, together = final_state(one), final_state(harmed)
-    assert len(jax.tree.leaves(together)) > 50
+    assert len(jax.tree.leaves(together)) > 30
     jax.tree.map(np.testing.assert_array_equal, together, alone)
     assert records(harmed) == records(one)
 
