@@ -113,13 +113,16 @@ def _two_runs(place: Place, tally: Tally, step: int) -> bool:
 
 
 def _read_while_it_trains(place: Place, tally: Tally, step: int) -> bool:
-    """Evaluates the workdir again and again while it trains."""
-    workdir = place.directory / "disk/run"
-    run = place.start("disk/run")
+    """Evaluates the workdir again and again while it trains; `eval` builds the network that `launch.py` trains."""
+    place = Place(place.directory / "evaluated", _STEPS)
+    name = f"run{tally.survived + tally.lost}"
+    place.whole()
+    run = place.start(name)
     run.wait_for_step(step)
+    run.wait_until(lambda: checkpoints(run.workdir))
     readers = 0
     while run.process.poll() is None:
-        reader = Run(workdir, [], (SMALL[0], "eval"), **place.settings)
+        reader = Run(run.workdir, [], ("launch.py", "eval"), **place.settings)
         reader.end()
         readers += 1
         if reader.status or "Traceback" in reader.output:
@@ -127,7 +130,7 @@ def _read_while_it_trains(place: Place, tally: Tally, step: int) -> bool:
             return False
     run.end()
     tally.seen = f"{readers} evaluations in the last one, and it ends bit-equal"
-    return run.status == 0 and place.recovered(tally, "disk/run")
+    return run.status == 0 and place.recovered(tally, name)
 
 
 def _remount(place: Place, mode: str) -> None:
