@@ -3,7 +3,6 @@
 Orbax restores flipped bits without an error. The manifest has the SHA-256 of every array and of itself.
 """
 
-import logging
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,7 +12,6 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from absl import logging as absl_logging
 
 from senet_jax import workdir as workdirs
 from senet_jax.config import Experiment
@@ -38,7 +36,6 @@ class Checkpoints:
         self._manager: Any = None
         if read_only and not self._directory.is_dir():
             return
-        absl_logging.get_absl_logger().addFilter(_is_told_once)
         with runs.quiet() if read_only else nullcontext():
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=None if read_only else keep,
@@ -165,11 +162,6 @@ class Checkpoints:
             path.rename(aside / f"{number}_step{path.name}")
         processes.told("moved")
         self._manager.reload()
-
-
-def _is_told_once(record: logging.LogRecord) -> bool:
-    """Tells whether a line of the log is no traceback of Orbax's threads, whose errors `save` and `close` raise too."""
-    return not (record.exc_info and "orbax" in record.pathname)
 
 
 def _bytes(state: Any) -> int:
