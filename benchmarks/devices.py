@@ -9,7 +9,6 @@ statistic from one device, and the collectives in the compiled step.
 
 import argparse
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from benchmarks.faults.runs import free_address
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
@@ -73,7 +73,7 @@ def trained(devices: int, parallelism: str, steps: int) -> tuple[list[np.ndarray
     return [np.asarray(leaf.addressable_data(0)) for leaf in jax.tree.leaves(state.variables)], found
 
 
-def _run(processes: int, steps: int, file: Path, number: int = 0, coordinator: str | None = None) -> None:
+def _run(processes: int, steps: int, file: Path, coordinator: str, number: int) -> None:
     """Trains in all ways that so many processes can, and writes the results; of two processes, the first writes."""
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 8 // processes)
@@ -93,10 +93,8 @@ def _run(processes: int, steps: int, file: Path, number: int = 0, coordinator: s
 
 
 def _spawn(processes: int, steps: int, file: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        coordinator = f"localhost:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "benchmarks.devices", f"--steps={steps}", str(processes), str(file), coordinator]
+    words = [f"--steps={steps}", str(processes), str(file), free_address()]
+    command = [sys.executable, "-m", "benchmarks.devices", *words]
     begun = [subprocess.Popen([*command, str(number)]) for number in range(processes)]
     if any([process.wait() for process in begun]):
         sys.exit("a process failed")
@@ -110,7 +108,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.child:
         processes, file, coordinator, number = given.child
-        _run(int(processes), given.steps, Path(file), int(number), coordinator)
+        _run(int(processes), given.steps, Path(file), coordinator, int(number))
         return
     rows, first = {}, []
     with tempfile.TemporaryDirectory() as directory:

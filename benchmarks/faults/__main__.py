@@ -9,7 +9,6 @@ other faults in the file stay.
 """
 
 import argparse
-import csv
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 from benchmarks.faults import checkpoints, disks, parts, signals
 from benchmarks.faults.runs import Tally
 from senet_jax.bench import report
+from senet_jax.files import read_table
 from senet_jax.terminal.tables import aligned
 from senet_jax.training.provenance import provenance
 
@@ -61,11 +61,8 @@ def main() -> None:
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes the rows, in place of those of the same faults."""
-    before: list[dict[str, Any]] = []
-    if path.exists():
-        with path.open(newline="") as file:
-            before = list(csv.DictReader(file))
+    """Replaces the rows of the same faults in the file, and adds those of others."""
+    before: list[dict[str, Any]] = list(read_table(path)) if path.exists() else []
     new = {row["fault"]: row for row in rows}
     kept = [new.pop(row["fault"], row) for row in before]
     report.write(path, [*kept, *new.values()], {})

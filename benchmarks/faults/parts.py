@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,19 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.faults.runs import COMPILED, EVERY, SMALL, Place, Run, Tally, checkpoints, difference, finished, newest
+from benchmarks.faults.runs import (
+    COMPILED,
+    EVERY,
+    SMALL,
+    Place,
+    Run,
+    Tally,
+    checkpoints,
+    difference,
+    finished,
+    free_address,
+    newest,
+)
 from senet_jax.checkpoints import verify
 
 _STEPS = 6 * EVERY
@@ -170,9 +181,7 @@ def _other_devices(directory: Path, tally: Tally, number: int) -> bool:
 
 def _pair(workdir: Path, directory: Path, *flags: str) -> list[Run]:
     """Starts a run of two processes."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
+    coordinator = f"--coordinator={free_address()}"
     common = [*_TOGETHER, f"--config.data.data_dir={directory / 'data'}", coordinator, "--num_processes=2", *flags]
     settings = _FLOAT64 | {"JAX_NUM_CPU_DEVICES": "1"}
     return [Run(workdir, [*common, f"--process_id={index}"], SMALL, **settings) for index in range(2)]

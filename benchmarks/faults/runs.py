@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -99,7 +100,7 @@ class Run:
             self.lines.append((time.monotonic() - self.began, line))
 
     def seconds_to(self, text: str) -> float | None:
-        """Returns the seconds from the start to a line with that text; None if it has not come."""
+        """Returns the seconds from the start to the first line with that text; None if no line has it."""
         return next((seconds for seconds, line in self.lines if text in line), None)
 
     def wait_until(self, reached: Callable[[], Any]) -> bool:
@@ -146,6 +147,13 @@ class Run:
         """Returns the step of the checkpoint that it went on from; None if it did not say."""
         found = re.search(r"goes on after step (\d+)", self.output)
         return int(found[1]) if found else None
+
+
+def free_address() -> str:
+    """Returns an address of this machine, as in localhost:54321, on which nothing listens yet."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return f"localhost:{free.getsockname()[1]}"
 
 
 def finished(workdir: Path, flags: Sequence[str], **arguments: Any) -> Run:

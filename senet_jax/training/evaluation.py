@@ -59,7 +59,7 @@ class Evaluations:
         return -record[name] if name == "loss" else record[name]
 
     def last(self, state: TrainState) -> dict[str, float]:
-        """Returns the metrics of the final state; computes them if this process has not yet."""
+        """Returns the metrics of the final state, which are computed only if this process does not have them."""
         return self._results or self._evaluate(state.evaluated)
 
 

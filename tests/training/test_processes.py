@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.faults.runs import records
+from benchmarks.faults.runs import free_address, records
 from senet_jax.checkpoints import verify
 from senet_jax.commands.command_line import main
 from senet_jax.training import logs, processes
@@ -38,10 +37,7 @@ def start(tmp_path):
     started = []
 
     def start(workdir, number):
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
-        several = [coordinator, f"--num_processes={number}", f"--heartbeat_timeout={HEARTBEAT}"]
+        several = [f"--coordinator={free_address()}", f"--num_processes={number}", f"--heartbeat_timeout={HEARTBEAT}"]
         settings = {
             "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // number), "JAX_ENABLE_X64": "true",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "true", "PYTHONPATH": str(Path(__file__).parents[2]),
