@@ -114,7 +114,7 @@ def _kernel_gradient_by_products(
         return _products(x, gradient, kernel, window, blocks, use_onednn)
 
     gathered = gradient[0].size // features * kw * window.stride[0] * x.shape[-1] * x.dtype.itemsize
-    chunk = _divisor(len(x), _CHUNK // gathered) if alone and kh * kw > 1 else len(x)
+    chunk = _divisor(len(x), _CHUNK // gathered) if alone else len(x)
     if chunk == len(x):
         total = part(x, gradient)
     else:
