@@ -20,7 +20,7 @@ with watched(0.2):
 def test_a_process_that_hangs_ends_with_all_stacks():
     ended = run_python(HANGS)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("Timeout (0:00:00.2")
+    assert ended.stderr.startswith("error: no progress for 0.2 seconds; the stacks of all threads:\n")
     assert "a_worker_that_hangs" in ended.stderr
 
 
@@ -37,3 +37,21 @@ def test_progress_restarts_the_time():
     works += "    for _ in range(4):\n        time.sleep(0.25)\n        gets_on()\n"
     ended = run_python(works)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+STOPPED = """
+import os, signal, subprocess, time
+from senet_jax.training.watchdog import watched
+
+with watched(1):
+    time.sleep(0.2)
+    subprocess.Popen(["sh", "-c", f"sleep 2; kill -CONT {os.getpid()}"])
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(0.2)
+print("goes on")
+"""
+
+
+def test_the_time_in_which_a_process_is_stopped_does_not_count():
+    ended = run_python(STOPPED)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "goes on\n", "")
