@@ -19,6 +19,7 @@ from senet_jax.bench.contest import Entry, Result, contest, ratios
 from senet_jax.bounds import Count, NotNegative
 from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import CommandOptions, Directory, File, Request
+from senet_jax.cores import usable
 from senet_jax.schema import Placeholder, Rule, one_of
 from senet_jax.terminal import program
 
@@ -151,7 +152,7 @@ def prepare(request: Request) -> Callable[[], None]:
         ]
         for mode in options.modes
     }
-    settings |= {"allocator": options.allocator, "threads": len(os.sched_getaffinity(0))}
+    settings |= {"allocator": options.allocator, "threads": usable()}
     return lambda: _run(contests, options.rounds, settings, output)
 
 

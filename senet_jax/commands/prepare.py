@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from senet_jax.bounds import Count, Name
 from senet_jax.commands.request import CommandOptions, Directory, Request
+from senet_jax.cores import usable
 from senet_jax.schema import Placeholder, Rule
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import print_table
@@ -53,7 +54,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
     def run() -> None:
         try:
-            unreadable = preparation.write(plan, given.jobs or os.cpu_count() or 1)
+            unreadable = preparation.write(plan, given.jobs or usable())
         except (ValueError, OSError) as error:  # Of other options than the unfinished dataset has, or of the disk.
             sys.exit(f"{program.name()}: error: {error}")
         for fault in unreadable[:5]:

@@ -6,7 +6,6 @@ Every batch is a pure function of its number, so a stream can begin anywhere and
 import contextlib
 import functools
 import gc
-import os
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from absl import flags
 
 from senet_jax.children import end_with_parent
 from senet_jax.config import DataConfig
+from senet_jax.cores import usable
 from senet_jax.data import augmentation, crops, images
 from senet_jax.data.bad_images import BadImages, substitutes
 from senet_jax.data.split import Decoded, Split
@@ -222,7 +222,7 @@ def _generate(make: Callable[[int], Batch], start: int, stop: int, workers: int 
         iterator = iter(ahead.mp_prefetch(options, end_with_parent))
         made = supervised(iterator)
     else:
-        threads = min(os.cpu_count() or 1, 16)
+        threads = min(usable(), 16)
         iterator = made = iter(batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads)))
     try:
         for batch in made:

@@ -20,6 +20,7 @@ import jax
 from senet_jax import workdir as workdirs
 from senet_jax.children import end_with_parent
 from senet_jax.config import DataConfig, Experiment
+from senet_jax.cores import keep_to_part
 from senet_jax.data import Dataset, open_dataset
 from senet_jax.inherited import adopted
 from senet_jax.runs.run import run
@@ -44,10 +45,11 @@ def train_all(
 ) -> None:
     """Trains each run in its directory, `jobs` at a time; `say` gets the directory and how its run starts and ends.
 
+    Each of the `jobs` has an equal part of the cores: a step with fewer threads waits less for their slowest.
     Compiled programs are kept in `programs`, so that runs which differ in seed or learning rate alone share theirs.
     `sources` are the directories of the runs, each before it, from whose weights a run starts; it waits for their end.
     """
-    waiting, idle = dict(runs), deque[_Worker]()
+    waiting, idle, parts = dict(runs), deque[_Worker](), deque(range(jobs))
     busy: dict[Any, tuple[_Worker, Path]] = {}
     try:
         while waiting or busy:
@@ -58,7 +60,7 @@ def train_all(
                     workdirs.write_failure(directory, fault)
                     say(directory, workdirs.describe(directory))
                     continue
-                worker = idle.popleft() if idle else _Worker(programs, jobs)
+                worker = idle.popleft() if idle else _Worker(programs, parts.popleft(), jobs)
                 busy[worker.connection] = worker, directory
                 say(directory, "starts")
                 with contextlib.suppress(ConnectionError):  # A worker that died while idle is noticed below.
@@ -71,6 +73,7 @@ def train_all(
                 except (EOFError, ConnectionError):
                     trained = True
                     worker.process.join()
+                    parts.append(worker.part)
                     workdirs.write_failure(directory, f"its process ended with exit code {worker.process.exitcode}")
                 say(directory, workdirs.describe(directory) if trained else "skipped: another process is training it")
     finally:
@@ -91,18 +94,20 @@ def _next(waiting: Mapping[Path, Any], busy: list[Path], sources: Mapping[Path, 
 
 
 class _Worker:
-    """A process that trains one run after the other."""
+    """A process that trains one run after the other, on its part of the cores."""
 
-    def __init__(self, programs: Path, jobs: int):
+    def __init__(self, programs: Path, part: int, jobs: int):
+        self.part = part
         self.connection, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_serve, args=(theirs, programs, jobs, program.invocation()))
+        self.process = _SPAWN.Process(target=_serve, args=(theirs, programs, part, jobs, program.invocation()))
         self.process.start()
         theirs.close()
 
 
-def _serve(connection: Connection, programs: Path, jobs: int, command: str) -> None:
+def _serve(connection: Connection, programs: Path, part: int, jobs: int, command: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent is interrupted too, and ends this process.
     end_with_parent()  # So that the same command can start the same run at once.
+    keep_to_part(part, jobs)
     if jobs > 1:
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.3f}")
     keep_programs(programs)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from senet_jax import __version__
+from senet_jax.cores import usable
 from senet_jax.terminal import program
 
 _LIBRARIES = ("jax", "flax", "optax")
@@ -45,7 +46,8 @@ def _commit() -> str:
 def _hardware() -> str:
     device = jax.devices()[0]
     if device.platform == "cpu":
-        return f"{os.cpu_count()} CPU cores ({_processor()})"
+        count, own = os.cpu_count(), usable()
+        return f"{count if own == count else f'{own} of {count}'} CPU cores ({_processor()})"
     return f"{jax.device_count()} x {device.device_kind}"
 
 
