@@ -55,10 +55,10 @@ def make_optimizer(
     """Makes an optimizer whose `update` takes the peak learning rate as its argument `learning_rate`.
 
     It clips, then adds the L2 decay of the kernels: in this order the decay passes through the momentum, as in Caffe.
-    The decoupled decay of Adam, Lion, Muon and LAMB is added after their direction; LAMB then scales each step by
-    the ratio of the norms of the parameter and of the step. LARS scales the gradients of the kernels alone by that
-    ratio, of the gradient with its decay, times the trust coefficient. `factors` are those of the learning rates of
-    parameters, by their paths.
+    The decoupled decay of Adam, Lion, Muon and LAMB is added after their direction; LAMB then scales the steps of the
+    kernels by the ratio of the norms of kernel and step. LARS scales the gradients of the kernels by that ratio, of
+    the gradient with its decay, times the trust coefficient. `factors` are those of the learning rates of parameters,
+    by their paths.
     """
     arguments: Any = read_arguments(config.kind, config.arguments)
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
@@ -83,7 +83,7 @@ def make_optimizer(
             parts = [direction, decay, rate]
         case "lamb":
             adam = optax.scale_by_adam(b1=config.momentum, b2=0.999, eps=1e-6)
-            parts = [adam, decay, optax.scale_by_trust_ratio(), rate]
+            parts = [adam, decay, optax.masked(optax.scale_by_trust_ratio(), kernels), rate]
         case "lars":
             trust = optax.masked(optax.scale_by_trust_ratio(**arguments), kernels)
             parts = [decay, trust, rate, optax.trace(config.momentum, nesterov=config.nesterov)]

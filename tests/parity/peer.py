@@ -66,12 +66,12 @@ def optimized(kind: str, *, steps: int, own_decay: bool) -> dict[str, np.ndarray
     settings = rule.OPTIMIZER
     parameters = {name: torch.from_numpy(value).double().requires_grad_() for name, value in rule.parameters().items()}
     kernels = {name for name in parameters if "kernel" in name}
-    decays = own_decay or kind == "lamb"
+    decays = own_decay or kind == "lamb"  # Whose decay is not of the gradient.
     groups = [
         {
             "params": [value for name, value in parameters.items() if (name in kernels) == is_kernel],
             "weight_decay": settings["weight_decay"] * (is_kernel and decays),
-            "always_adapt": is_kernel or kind == "lamb",
+            "always_adapt": is_kernel,
         }
         for is_kernel in (True, False)
     ]
