@@ -49,7 +49,7 @@ def train_all(
     Compiled programs are kept in `programs`, so that runs which differ in seed or learning rate alone share theirs.
     `sources` are the directories of the runs, each before it, from whose weights a run starts; it waits for their end.
     """
-    waiting, idle, parts = dict(runs), deque[_Worker](), deque(range(jobs))
+    waiting, idle = dict(runs), deque[_Worker]()
     busy: dict[Any, tuple[_Worker, Path]] = {}
     try:
         while waiting or busy:
@@ -60,7 +60,8 @@ def train_all(
                     workdirs.write_failure(directory, fault)
                     say(directory, workdirs.describe(directory))
                     continue
-                worker = idle.popleft() if idle else _Worker(programs, parts.popleft(), jobs)
+                free = set(range(jobs)) - {worker.part for worker, _ in busy.values()}
+                worker = idle.popleft() if idle else _Worker(programs, min(free), jobs)
                 busy[worker.connection] = worker, directory
                 say(directory, "starts")
                 with contextlib.suppress(ConnectionError):  # A worker that died while idle is noticed below.
@@ -73,7 +74,6 @@ def train_all(
                 except (EOFError, ConnectionError):
                     trained = True
                     worker.process.join()
-                    parts.append(worker.part)
                     workdirs.write_failure(directory, f"its process ended with exit code {worker.process.exitcode}")
                 say(directory, workdirs.describe(directory) if trained else "skipped: another process is training it")
     finally:
