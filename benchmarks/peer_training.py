@@ -1,6 +1,6 @@
 """ResNet-20 on CIFAR-10, plain and with SE, trained by PyTorch with timm's blocks: the peer of se_against_plain.py.
 
-    PYTHON benchmarks/peer_training.py --data=DIRECTORY --output=FILE [--seeds=3] [--epochs=12] [--steps=N]
+    PYTHON benchmarks/peer_training.py --data=DIRECTORY --output=FILE [--seeds=3] [--only=SE] [--epochs=12] [--steps=N]
 
 PYTHON has PyTorch, timm and Pillow; `bench/timm_cifar.py` alone is imported of this project. DIRECTORY has images in
 train/CLASS and test/CLASS. Recipe, augmentation, schedule and the convolutions' initial distribution are those of the
@@ -91,6 +91,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="directory of train/CLASS and test/CLASS")
     parser.add_argument("--output", type=Path, required=True, help="CSV file")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=NETWORKS, help="network to train; default: both")
     parser.add_argument("--epochs", type=float, default=12)
     parser.add_argument("--steps", type=int, help="steps of each run, to try it")
     options = parser.parse_args()
@@ -101,7 +102,7 @@ def main():
     data = [read(options.data / split) for split in ("train", "test")]
     for seed in range(options.seeds):
         for name in NETWORKS:
-            if (name, seed) in done:
+            if (name, seed) in done or options.only not in (None, name):
                 continue
             accuracy, seconds = train(name, seed, data, options.epochs, options.steps)
             with options.output.open("a", newline="") as file:

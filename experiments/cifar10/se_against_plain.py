@@ -3,7 +3,8 @@
 Command: python launch.py sweep --config=experiments/cifar10/se_against_plain.py
          with --config.data.name=folder --config.data.path=DIRECTORY for images in class folders
 Paper:   has no SE-ResNet-20; SE-ResNet-110 has 5.21 % error against 6.37 % without SE (table 4)
-Here:    not trained
+Here:    84.34 % accuracy without SE, 84.54 % with it, five seeds; the difference, +0.20 points (95 % interval -0.18 to
+         +0.59), is not significant. 38 minutes a run on one core of an AMD EPYC. Other variants: not trained
 """
 
 from senet_jax.config import Experiment
@@ -29,7 +30,7 @@ def sweep() -> Sweep:
     """The pair for every seed, then the other variants."""
     others = chain(
         axis("model.ratio", [4]),
-        axis("model.squeeze", ["max"]),
+        axis("model.squeeze", ["max", "none"]),
         axis("model.gate", ["relu", "tanh"]),
         axis("model.placement", ["pre", "post", "identity"]),
     )

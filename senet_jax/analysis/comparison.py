@@ -89,11 +89,6 @@ def _summary(runs: Sequence[Run], baseline: Sequence[Run]) -> Summary:
     accuracies = _values(runs, "accuracy")
     others = {run.seed: run.results["accuracy"] for run in baseline if first.baseline != first.variant}
     differences = [run.results["accuracy"] - others[run.seed] for run in runs if run.seed in others]
-    interval = None
-    if len(set(differences)) > 1:
-        test: Any = stats.ttest_1samp(differences, 0.0)
-        low, high = test.confidence_interval(CONFIDENCE)
-        interval = float(low), float(high)
     many_classes = all(run.results.get("classes", 0) > 10 for run in runs)
     return Summary(
         first.variant,
@@ -105,10 +100,19 @@ def _summary(runs: Sequence[Run], baseline: Sequence[Run]) -> Summary:
         statistics.fmean(_values(runs, "top5_accuracy")) if many_classes else None,
         len(differences),
         statistics.fmean(differences) if differences else None,
-        interval,
+        mean_interval(differences),
         first.parameters,
         first.multiply_adds,
     )
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Returns the 95 % confidence interval of the mean (t-test); None if there is one value, or all are equal."""
+    if len(set(values)) < 2:
+        return None
+    test: Any = stats.ttest_1samp(values, 0.0)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return float(low), float(high)
 
 
 def _values(runs: Sequence[Run], name: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""Figures of a sweep: accuracy over the varied field and over parameters, and training curves."""
+"""Figures of a sweep: accuracy over the varied field, parameters and seconds, and training curves."""
 
 import statistics
 from collections import defaultdict
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
@@ -71,31 +72,46 @@ def plot_parameters(summaries: Sequence[Summary], path: Path, title: str) -> Non
 
 
 def plot_training(curves: Curves, path: Path, title: str) -> None:
-    """Draws training loss and test accuracy of each variant over epochs: the mean over its runs, and a band from the
-    lowest to the highest.
+    """Draws training loss and test accuracy of each variant over epochs, and test accuracy over seconds of training:
+    the mean over its runs, and a band from the lowest to the highest.
     """
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(15, 4.2), layout="constrained")
     figure.suptitle(title)
-    panels = (("train", "loss", "training loss (nats)"), ("test", "accuracy", "test accuracy"))
-    for axis, (split, name, label) in zip(figure.subplots(1, 2), panels, strict=True):
+    loss, accuracy, speed = figure.subplots(1, 3)
+    panels = (
+        (loss, "train", "loss", "training loss (nats)", "epoch"),
+        (accuracy, "test", "accuracy", "test accuracy", "epoch"),
+        (speed, "test", "accuracy", "test accuracy", "seconds of training, mean over runs"),
+    )
+    for axis, split, name, label, time in panels:
         for (variant, runs), colour in zip(curves.items(), colours(len(curves)), strict=True):
-            epochs: dict[float, list[float]] = defaultdict(list)
-            for record in (record for records in runs for record in records):
-                if record["split"] == split:
-                    epochs[record["epoch"]].append(record[name])
-            times = sorted(epochs)
-            axis.plot(times, [statistics.fmean(epochs[x]) for x in times], ".-", color=colour, label=variant)
-            lowest, highest = ([extreme(epochs[x]) for x in times] for extreme in (min, max))
+            values: dict[float, list[float]] = defaultdict(list)
+            seconds: dict[float, list[float]] = defaultdict(list)
+            for records in runs:
+                shown = [record for record in records if record["split"] == split]
+                for record, second in zip(shown, _seconds(records, shown), strict=True):
+                    values[record["epoch"]].append(record[name])
+                    seconds[record["epoch"]].append(second)
+            epochs = sorted(values)
+            times = epochs if time == "epoch" else [statistics.fmean(seconds[x]) for x in epochs]
+            axis.plot(times, [statistics.fmean(values[x]) for x in epochs], ".-", color=colour, label=variant)
+            lowest, highest = ([extreme(values[x]) for x in epochs] for extreme in (min, max))
             axis.fill_between(times, lowest, highest, color=colour, alpha=0.15, linewidth=0)
-        axis.set_xlabel("epoch")
+        axis.set_xlabel(time)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-        if name == "loss":
-            axis.set_yscale("log")
-        else:
-            axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-            axis.legend(fontsize="small")
+    loss.set_yscale("log")
+    for axis in (accuracy, speed):
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    accuracy.legend(fontsize="small")
     save(figure, path)
+
+
+def _seconds(records: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Returns the seconds of training before each of the shown records, interpolated between those of training."""
+    train = [record for record in records if record["split"] == "train"]
+    steps, ends = [0, *(record["step"] for record in train)], np.cumsum([0, *(record["seconds"] for record in train)])
+    return np.interp([record["step"] for record in shown], steps, ends).tolist()
 
 
 def varied_number(summaries: Sequence[Summary]) -> str | None:

@@ -11,13 +11,14 @@ from senet_jax.files import write_table
 from senet_jax.terminal.tables import aligned
 
 _EXPLANATION = """
-The std is over images, averaged over channels. Near 0 and near 1 is the share of gates
-closer than {near}, constant the share of channels with a std below {constant}, between classes the share of the
-gates' variance that is between the means of classes: if classes do not matter, {chance:.1%} by chance.
+The std is over images, the class std over those of one class, both averaged over channels.
+Near 0 and near 1 is the share of gates closer than {near}, constant the share of channels with a std below {constant},
+between classes the share of the gates' variance that is between the means of classes: if classes do not matter,
+{chance:.1%} by chance.
 
 Test accuracy if all gates of some blocks are replaced by their means over images:
 """
-_FORMATS = {"mean": ".3f", "std": ".3f", "channels": "d", "accuracy": ".2%", "difference": "+.2%"}
+_FORMATS = {"mean": ".3f", "std": ".3f", "class_std": ".3f", "channels": "d", "accuracy": ".2%", "difference": "+.2%"}
 """Formats of the printed columns; all others are shares."""
 
 
@@ -66,6 +67,7 @@ def _blocks(found: Excitations) -> list[dict[str, Any]]:
             "channels": gates.channels,
             "mean": _rounded(gates.mean.mean()),
             "std": _rounded(gates.std.mean()),
+            "class_std": _rounded(np.nanmean(gates.class_std)),
             "near_0": _rounded(gates.near_zero),
             "near_1": _rounded(gates.near_one),
             "constant": _rounded(gates.constant),

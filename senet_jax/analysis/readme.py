@@ -8,12 +8,13 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from senet_jax.analysis import comparison
-from senet_jax.analysis.published import ABLATIONS, networks_table
+from senet_jax.analysis import comparison, excitation_runs
+from senet_jax.analysis.published import networks_table
 from senet_jax.files import read_table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments/results"
+_PAIRS = RESULTS / "se_against_plain.csv"
 Rows = Sequence[dict[str, str]]
 
 
@@ -23,8 +24,8 @@ def pages() -> list[Path]:
 
 
 def tables() -> dict[str, str]:
-    """Returns each table as Markdown, by its name, which is also that of its CSV file."""
-    return {name: table(read(name)) for name, table in _TABLES.items()}
+    """Returns each table as Markdown by its name, that of its CSV file unless it is made from several."""
+    return {name: table(read(name)) for name, table in _TABLES.items()} | {"claims": _claims()}
 
 
 def read(name: str) -> Rows:
@@ -131,14 +132,20 @@ def _loading(rows: Rows) -> str:
     )
 
 
-def _reduction_ratio(_: Rows) -> str:
-    """Returns the table of the report beside the errors of the paper's ResNet-50."""
-    errors = {each.fields.get("ratio"): each.error for each in ABLATIONS if each.table == "10"}
-    summaries = comparison.summarise(comparison.read_runs(RESULTS / "reduction_ratio.csv"))
-    table = []
-    for row, summary in zip(comparison.cells(summaries), summaries, strict=True):
-        table.append(row | {"paper: error, %": errors[summary.changes.get("model.ratio")]})
-    return comparison.markdown(table)
+def _se_against_plain(_: Rows) -> str:
+    """Returns the table of the report."""
+    return comparison.markdown(comparison.cells(comparison.summarise(comparison.read_runs(_PAIRS))))
+
+
+def _gates(rows: Rows) -> str:
+    """Returns a row for each block, or group of blocks, over seeds."""
+    return comparison.markdown([cells for cells in excitation_runs.cells(rows) if cells.pop("variant")])
+
+
+def _claims() -> str:
+    """Returns a row for each claim of the paper about gates."""
+    claims = excitation_runs.claims(read("gates"), read("mean_gates"), comparison.read_runs(_PAIRS))
+    return comparison.markdown(excitation_runs.decide(claims))
 
 
 _FAULTS = ("fault", "tries", "survived", "lost", "seconds_to_recover", "seen")
@@ -158,5 +165,7 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "parity": comparison.markdown,
     "speed": _speed,
     "tpu_bytes": _tpu_bytes,
-    "reduction_ratio": _reduction_ratio,
+    "se_against_plain": _se_against_plain,
+    "gates": _gates,
+    "mean_gates": _gates,
 }

@@ -38,7 +38,7 @@ def prepare(request: Request) -> Callable[[], None]:
     exist, or if --output is a file.
     """
     options, workdir = cast(Options, request.options), cast(Path, request.workdir)
-    output = options.output or workdir / "excitations"
+    output = options.output or workdir / workdirs.EXCITATIONS
     check_folder(output)
 
     import jax

@@ -1,12 +1,13 @@
 """The report of a sweep: tables, pictures and a page."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from senet_jax import workdir as workdirs
 from senet_jax.analysis import comparison_pictures as pictures
-from senet_jax.analysis import page
+from senet_jax.analysis import excitation_runs, page
 from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
 from senet_jax.files import write_table
 from senet_jax.schema import flatten
@@ -19,10 +20,11 @@ _NOTE = (
     "It is not significant if the interval contains zero. Multiply-adds are those of convolutions and dense layers "
     "for one image."
 )
+_GATES = "Mean and std over the seeds whose gates were analyzed; constant gates have no share between classes."
 _PICTURES = {
     "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
     "parameters.png": "Test accuracy over the number of parameters.",
-    "training.png": "Training loss and test accuracy: mean over seeds, and between the lowest and the highest a band.",
+    "training.png": "Training loss and test accuracy: mean over seeds, and a band from the lowest to the highest.",
 }
 
 
@@ -37,10 +39,13 @@ def write_report(content: Mapping[str, Any], done: Mapping[str, Path], states: M
     rows = cells(summaries)
     output.mkdir(parents=True, exist_ok=True)
     write_runs(output / "runs.csv", runs.values())
+    gates = excitation_runs.tables({done[name]: run for name, run in runs.items()})
+    for name, table in gates.items():
+        write_table(output / f"{name}.csv", table)
     write_table(output / "table.csv", rows)
     (output / "table.md").write_text(markdown(rows) + "\n")
     (output / "table.tex").write_text(latex(rows))
-    topic = content["name"].replace("_", " ").capitalize()
+    topic = re.sub(r"\b[Ss]e\b", "SE", content["name"].replace("_", " ").capitalize())
     if len(summaries) > 1:
         pictures.plot_accuracy(summaries, output / "accuracy.png", f"{topic}: test accuracy")
         pictures.plot_parameters(summaries, output / "parameters.png", f"{topic}: accuracy and parameters")
@@ -48,7 +53,7 @@ def write_report(content: Mapping[str, Any], done: Mapping[str, Path], states: M
     for name, directory in done.items():
         curves.setdefault(runs[name].variant, []).append(logs.read(directory))
     pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
-    (output / "report.html").write_text(_page(content, done, states, runs, output))
+    (output / "report.html").write_text(_page(content, done, states, runs, gates, output))
     return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)]))
 
 
@@ -65,6 +70,7 @@ def _page(
     done: Mapping[str, Path],
     states: Mapping[str, str],
     runs: Mapping[str, Run],
+    gates: Mapping[str, excitation_runs.Rows],
     output: Path,
 ) -> str:
     summaries = summarise(list(runs.values()))
@@ -88,6 +94,11 @@ def _page(
         {
             "Results": [page.table(cells(summaries), baselines), page.note(_NOTE)],
             "Pictures": shown,
+            **(
+                {"Gates": [*map(page.table, map(excitation_runs.cells, gates.values())), page.note(_GATES)]}
+                if gates
+                else {}
+            ),
             "Runs": [page.table(log), page.note(f"Command: {command}")],
             "What all runs share": [page.folded(f"{len(fields)} fields of the configuration", page.table(fields))],
         },

@@ -121,7 +121,9 @@ def test_pictures(draw, tmp_path):
 
 def test_curves(tmp_path):
     records = [
-        {"split": split, "epoch": x, "loss": 1 / x, "accuracy": 0.5} for x in (1, 2) for split in ("train", "test")
+        {"split": split, "step": 10 * x, "epoch": x, "loss": 1 / x, "accuracy": 0.5, "seconds": 6.0}
+        for x in (1, 2)
+        for split in ("train", "test")
     ]
     pictures.plot_training({"a": [records, records[:2]], "b": [records]}, tmp_path / "curves.png", "curves")
     with Image.open(tmp_path / "curves.png") as picture:

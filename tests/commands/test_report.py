@@ -25,9 +25,9 @@ def write_run(directory, *, ratio=None, seed=0, accuracy=0.9, ended=True):
     config = Experiment(ModelConfig("se_resnet20_cifar", ratio=ratio), DataConfig(data_dir="data"), seed=seed)
     (directory / "config.json").write_text(json.dumps(to_dict(config)))
     records = [
-        {"split": split, "step": step, "epoch": step / 10, "loss": 3 / step, "accuracy": accuracy * step / 20}
+        {"split": split, "step": step, "epoch": step / 10, "loss": 3 / step, "accuracy": accuracy * step / 20} | more
         for step in (10, 20)
-        for split in ("train", "test")
+        for split, more in (("train", {"seconds": 6.0}), ("test", {}))
     ]
     (directory / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     result = {"seed": seed, "steps": 20, "classes": 10, "accuracy": accuracy, "loss": 0.3, "seconds": 12.0}
@@ -72,6 +72,22 @@ def test_a_sweep(sweep, capsys):
         ("ratio=16", "0", "abc<def"),
     ]
     assert {path.name for path in output.glob("*.png")} == {"accuracy.png", "parameters.png", "training.png"}
+
+
+def test_gates_over_the_seeds_of_runs_that_were_analyzed(sweep):
+    for seed, mean in ((0, 0.5), (1, 0.7)):
+        folder = sweep / f"ratio=4/seed={seed}/excitations"
+        folder.mkdir()
+        (folder / "blocks.csv").write_text(f"block,channels,mean,between_classes\nstage2_block1,16,{mean},nan\n")
+    main(["report", f"--workdir={sweep}"])
+    rows = list(csv.DictReader((sweep / "report/gates.csv").read_text().splitlines()))
+    assert [(row["variant"], row["seed"], row["mean"]) for row in rows] == [
+        ("ratio=4", "0", "0.5"),
+        ("ratio=4", "1", "0.7"),
+    ]
+    assert not (sweep / "report/mean_gates.csv").exists()
+    page = (sweep / "report/report.html").read_text()
+    assert "<td>ratio=4</td><td>stage2_block1</td><td>2</td><td>0.600 ± 0.141</td><td></td>" in page
 
 
 def test_a_run(tmp_path, capsys):
