@@ -23,9 +23,9 @@ class Options(CommandOptions):
     """
 
     dataset: Annotated[Name, Placeholder("NAME")]
-    """imagenet2012, imagenet_v2, places365, or a new name for class folders."""
+    """imagenet2012, imagenet_v2, places365, or a new name for images of your own."""
     source: Directory
-    """Directory of the official files of the dataset, or of <split>/<class>/<file>."""
+    """Directory of the official files, of <split>/<class>/<file>, of WebDataset's tars, or after save_to_disk."""
     data_dir: Directory | None = None
     """Directory of prepared datasets; by default that of TFDS (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
     shorter_side: Annotated[Count | None, Placeholder("PIXELS")] = None

@@ -70,9 +70,8 @@ def in_tar(path: Path, labels: dict[str, str]) -> list[Member]:
 
     Raises ValueError if a file has none, or if the tar cannot be read to its end.
     """
-    with path.open("rb") as file:
-        found = [(os.path.basename(part.name), part) for part in _parts(path, file)]
-    return [Member(str(path), part.offset_data, part.size, name, _label(labels, name, path)) for name, part in found]
+    found = [(os.path.basename(name), offset, size) for name, offset, size in parts(path)]
+    return [Member(str(path), offset, size, name, _label(labels, name, path)) for name, offset, size in found]
 
 
 def listed(root: Path, labels: dict[str, str]) -> list[Member]:
@@ -84,14 +83,12 @@ def listed(root: Path, labels: dict[str, str]) -> list[Member]:
         found = [Member(f"{root}/{name}", 0, _size(root / name), name, label) for name, label in labels.items()]
         there = {member.name for member in found if member.size >= 0}
     else:
-        with root.open("rb") as file:
-            parts = {part.name.partition("/")[2]: part for part in _parts(root, file)}
-        there = parts.keys() & labels.keys()
-        found = [
-            Member(str(root), parts[name].offset_data, parts[name].size, name, labels[name])
-            for name in labels
-            if name in there
-        ]
+        below = ((name.partition("/")[2], offset, size) for name, offset, size in parts(root))
+        inside = {
+            name: Member(str(root), offset, size, name, labels[name]) for name, offset, size in below if name in labels
+        }
+        there = inside.keys()
+        found = [inside[name] for name in labels if name in there]
     if missing := [name for name in labels if name not in there]:
         raise ValueError(f"{root} lacks {some(missing, 1)}")
     return found
@@ -113,6 +110,12 @@ def in_tars_in_tar(path: Path) -> list[Member]:
             for part in _parts(path, file, inner.name):
                 found.append(Member(str(path), part.offset_data, part.size, os.path.basename(part.name), label))
     return found
+
+
+def parts(path: Path) -> list[tuple[str, int, int]]:
+    """Returns name, offset and size of every file in a tar. Raises ValueError if it cannot be read to its end."""
+    with path.open("rb") as file:
+        return [(part.name, part.offset_data, part.size) for part in _parts(path, file)]
 
 
 def _parts(path: Path, file: BinaryIO, within: str = "") -> Iterator[tarfile.TarInfo]:

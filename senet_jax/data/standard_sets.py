@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from senet_jax.data import members
+from senet_jax.data import members, shards
 from senet_jax.data.members import Member
 from senet_jax.texts import some
 
@@ -189,7 +189,7 @@ IMAGES = {name: each.images for name, each in SETS.items()} | {
 
 
 def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[str], Splits]:
-    """Returns the directory, the class names and the files of one of `SETS`, or of class folders under another name.
+    """Returns the directory, the class names and the files of one of `SETS`, or of any source under another name.
 
     Raises ValueError if files or classes are missing, double or unknown; `partial` allows missing ones. Raises OSError
     if the source cannot be read.
@@ -199,8 +199,7 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
     standard = SETS.get(name)
     if standard is None:
         _check_name(name)
-        splits = {folder.name: members.in_class_folders(folder) for folder in _folders(source)}
-        names = sorted({member.label for found in splits.values() for member in found})
+        names, splits = shards.find_arrow(source) or shards.find_tars(source) or _class_folders(source)
     else:
         splits, names = standard.find(source), standard.class_names(source)
     for split, found in splits.items():
@@ -223,7 +222,7 @@ def _check_name(name: str) -> None:
     if name in ("digits", "folder", *tfds.list_builders(with_community_datasets=False)):
         raise ValueError(
             f"--dataset={name} is prepared by itself when it is used; here it can be {', '.join(SETS)}, or a new name "
-            "for class folders"
+            "for images of your own"
         )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"--dataset is {name!r}; it must be lower-case letters, digits and underscores, as my_photos")
@@ -244,5 +243,7 @@ def _check_complete(split: str, found: list[Member], names: list[str], images: i
         raise ValueError(f"split {split!r} has {len(found):,} images, which should be {images:,}{_PARTIAL}")
 
 
-def _folders(source: Path) -> list[Path]:
-    return sorted(entry for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _class_folders(source: Path) -> shards.Found:
+    folders = sorted(entry for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    splits = {folder.name: members.in_class_folders(folder) for folder in folders}
+    return sorted({member.label for found in splits.values() for member in found}), splits
