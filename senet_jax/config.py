@@ -279,6 +279,15 @@ class Experiment:
     """Images in an evaluation step, rounded up to a multiple of the devices; it only changes bfloat16 rounding."""
     seed: bounds.Seed = 0
     """Random seed for initialisation, data order and augmentation."""
+    freeze_statistics_at: Annotated[
+        Duration | None,
+        Relation(
+            "before the end of training, {config.duration!r}",
+            lambda time, config: time is None or is_before(time, config.duration),
+        ),
+    ] = None
+    """Time after which batch normalisation keeps its running statistics and uses them in training too, as the authors
+    did for SENet-154; scale and bias are still trained. none: never."""
     log_every: Duration = "50 steps"
     """Time between two records of the training loss."""
     eval_every: Duration = "1 epochs"

@@ -110,7 +110,8 @@ def plot_training(curves: Curves, path: Path, title: str) -> None:
 def _seconds(records: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[float]:
     """Returns the seconds of training before each of the shown records, interpolated between those of training."""
     train = [record for record in records if record["split"] == "train"]
-    steps, ends = [0, *(record["step"] for record in train)], np.cumsum([0, *(record["seconds"] for record in train)])
+    steps = [0, *(record["step"] for record in train)]
+    ends = np.cumsum([0, *(record.get("seconds", 0) for record in train)])  # None for the step that was compiled.
     return np.interp([record["step"] for record in shown], steps, ends).tolist()
 
 

@@ -50,7 +50,8 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
         state, start = initial_state(plan, checkpoints, mesh)
     _check_numbers(plan, state, checkpoints)
     checkpoints.check_space(state)
-    train_step = (parallel.PmapStep if parallelism == "pmap" else parallel.jit_step)(plan.train_step(), mesh)
+    on_devices = parallel.PmapStep if parallelism == "pmap" else parallel.jit_step
+    train_step, last_step = (on_devices(plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True))
     log = _open_logs(plan, workdir, start)
     bad = BadImages(config.data.bad_images, workdir / BAD_IMAGES, log.say, jax.process_index())
     evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)
@@ -73,10 +74,13 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
             last = step == plan.total_steps
             record, save = (last or step % every == 0 for every in (plan.log_every, plan.checkpoint_every))
             tests, first = evaluations.due(step), step == start + 1
-            place(f"step {step} of {plan.total_steps}" + ", which is compiled first" * first)
+            if step > plan.freeze_statistics_at:
+                train_step = last_step
+            compiles = first or step == plan.freeze_statistics_at + 1
+            place(f"step {step} of {plan.total_steps}" + ", which is compiled first" * compiles)
             at_once = ended_at_once(start) if first and not stop.together else nullcontext()
-            with at_once, watched(config.stuck_after), speed.measure(config.batch_size, compiles=first):
-                wait = record or tests or save or first
+            with at_once, watched(config.stuck_after), speed.measure(config.batch_size, compiles=compiles):
+                wait = record or tests or save or compiles
                 state = _advance(train_step, state, batches, config, speed, wait=wait)
             log.advance()
             if record or tests or save:

@@ -74,15 +74,18 @@ def join(trained: Any, kept: Any) -> Any:
     return traverse_util.unflatten_dict(traverse_util.flatten_dict(trained) | traverse_util.flatten_dict(kept))
 
 
-def frozen_statistics(frozen: Collection[Path]) -> AbstractContextManager[None]:
-    """Returns a context in which a BatchNorm with a frozen parameter uses its running statistics in training."""
-    modules = {path[:-1] for path in frozen if path[-1] in ("scale", "bias")}
-    if not modules:
+def running_statistics(frozen: Collection[Path] | None) -> AbstractContextManager[None]:
+    """Returns a context in which a BatchNorm with a frozen parameter uses its running statistics in training.
+
+    None: every BatchNorm does.
+    """
+    modules = None if frozen is None else {path[:-1] for path in frozen if path[-1] in ("scale", "bias")}
+    if modules is not None and not modules:
         return nullcontext()
 
     def evaluate(method: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
-        is_frozen = isinstance(context.module, BatchNorm) and context.module.path in modules
-        if is_frozen and "train" in kwargs:
+        module = context.module
+        if isinstance(module, BatchNorm) and (modules is None or module.path in modules) and "train" in kwargs:
             kwargs = kwargs | {"train": False}
         return method(*args, **kwargs)
 

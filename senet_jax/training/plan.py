@@ -39,6 +39,8 @@ class Plan:
     """Share of the peak learning rate at a step, counted from 0."""
     optimizer: optax.GradientTransformationExtraArgs
     """Optimizer whose `update` takes the peak learning rate as an argument."""
+    freeze_statistics_at: int
+    """Steps after which batch normalisation uses its running statistics; that of all steps: never."""
     frozen: frozenset[Path] = frozenset()
     """The parameters that are not trained."""
 
@@ -51,12 +53,14 @@ class Plan:
         """Returns the learning rate of a step, counted from 0."""
         return self.config.optimizer.learning_rate * float(self.schedule(step))
 
-    def train_step(self) -> Callable[..., TrainState]:
+    def train_step(self, *, frozen_statistics: bool = False) -> Callable[..., TrainState]:
         """Makes (state, batch, seed, learning_rate) -> state, as `make_train_step` does.
 
         The last two differ most often between the runs of a sweep; as arguments, they leave them one compiled program.
         """
-        return make_train_step(self.model, self.optimizer, self.config, self.frozen)
+        return make_train_step(
+            self.model, self.optimizer, self.config, self.frozen, frozen_statistics=frozen_statistics
+        )
 
 
 def open_plan(config: Experiment) -> Plan:
@@ -112,6 +116,13 @@ def _in_steps(config: Experiment, images: int) -> tuple[dict[str, int], optax.Sc
                 f"config.{name} is {getattr(config, name)!r}, less than one step of {config.batch_size} images out of "
                 f"{images}; it must be at least '1 steps'"
             )
+    time = config.freeze_statistics_at
+    steps["freeze_statistics_at"] = steps["duration"] if time is None else to_steps(time, steps_per_epoch)
+    if time is not None and steps["freeze_statistics_at"] >= steps["duration"]:
+        raise ValueError(
+            f"config.freeze_statistics_at is {time!r}, step {steps['freeze_statistics_at']:,}; it must be before the "
+            f"end of training, after {steps['duration']:,} steps"
+        )
     return steps, make_schedule(config.optimizer, total_steps=steps["duration"], steps_per_epoch=steps_per_epoch)
 
 

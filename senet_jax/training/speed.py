@@ -33,7 +33,7 @@ class Speed:
         yield
         seconds = time.perf_counter() - began
         if compiles:
-            self.compile_seconds = seconds
+            self.compile_seconds += seconds
             self._log.say(f"compiled, with the first step, in {seconds:.1f} s")
         else:
             self._images += images

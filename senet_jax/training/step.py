@@ -13,7 +13,7 @@ from flax import linen as nn
 from senet_jax.config import DataConfig, Experiment, OptimizerConfig
 from senet_jax.ops import divided
 from senet_jax.training import augmentation, bad_steps, metrics, random
-from senet_jax.training.parts import Path, frozen_statistics, join, split
+from senet_jax.training.parts import Path, join, running_statistics, split
 from senet_jax.training.state import TrainState
 from senet_jax.typing import Array
 
@@ -22,7 +22,12 @@ Batch = dict[str, Array]
 
 
 def make_train_step(
-    model: nn.Module, optimizer: optax.GradientTransformation, config: Experiment, frozen: Collection[Path] = ()
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    config: Experiment,
+    frozen: Collection[Path] = (),
+    *,
+    frozen_statistics: bool = False,
 ) -> Callable[..., TrainState]:
     """Makes (state, batch, seed, learning_rate) -> state: augmentation, gradient, update, moving average, metrics.
 
@@ -30,7 +35,8 @@ def make_train_step(
     argument `learning_rate` has a learning rate of its own.
 
     A step with a loss or a gradient whose norm is not finite changes neither the variables nor the metrics; it is noted
-    in `state.bad`. No gradient is computed for the `frozen` parameters, nor before the first of the others.
+    in `state.bad`. No gradient is computed for the `frozen` parameters, nor before the first of the others. With
+    `frozen_statistics`, every batch normalisation uses its running statistics and keeps them.
 
     The step is of the whole batch: of the global arrays under `jax.jit`, and of a batch that is `divided` over devices.
     """
@@ -42,7 +48,7 @@ def make_train_step(
         kept: Any, trained: Any, statistics: Any, examples: Batch, key: Array
     ) -> tuple[Array, tuple[Any, metrics.Sums]]:
         variables, rngs = {"params": join(trained, kept), **statistics}, {"dropout": key}
-        with frozen_statistics(frozen):
+        with running_statistics(None if frozen_statistics else frozen):
             logits, updated = model.apply(variables, examples["image"], train=True, mutable=["batch_stats"], rngs=rngs)
         losses = _losses(logits, examples, config.optimizer)
         return losses.mean(), (updated, metrics.sums(losses, logits, examples["label"]))

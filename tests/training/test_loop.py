@@ -3,6 +3,8 @@ import re
 from contextlib import closing
 from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 from networks import tiny_network
 
@@ -10,6 +12,7 @@ from senet_jax.analysis.curves import plot_curves
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
 from senet_jax.data.bad_images import BadImages
+from senet_jax.schema import validate
 from senet_jax.training import evaluation, logs, loop
 from senet_jax.training import plan as training_plan
 from senet_jax.training.checkpoints import Checkpoints
@@ -104,6 +107,30 @@ def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path):
     plot_curves(records, tmp_path / "curves.png", "tiny")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "curves.svg").read_text().count("<text") > 5
+
+
+@pytest.mark.slow
+def test_statistics_stay_from_a_stated_time_on(dataset, tmp_path, monkeypatch):
+    saved = {}
+    keep = lambda _, step, state, __: saved.update({step: jax.device_get(state.variables)})  # noqa: E731
+    monkeypatch.setattr(Checkpoints, "save", keep)
+    train(tiny_plan(dataset, checkpoint_every="10 steps", freeze_statistics_at="20 steps"), tmp_path)
+
+    def same(name):
+        return [
+            all(jax.tree.leaves(jax.tree.map(np.array_equal, saved[step][name], saved[step + 10][name])))
+            for step in (10, 20)
+        ]
+
+    assert same("batch_stats") == [False, True]
+    assert same("params") == [False, False]
+
+
+def test_a_time_after_the_end_is_refused_for_statistics(dataset):
+    with pytest.raises(ValueError, match="freeze_statistics_at is '30 epochs', step 337; it must be before the end"):
+        make_plan(Experiment(duration="200 steps", freeze_statistics_at="30 epochs"), dataset)
+    with pytest.raises(ValueError, match="freeze_statistics_at"):
+        validate(Experiment(duration="2 epochs", freeze_statistics_at="2 epochs"))
 
 
 @pytest.mark.parametrize(

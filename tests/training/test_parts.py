@@ -1,12 +1,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import traverse_util
 
 from senet_jax import create_model
 from senet_jax.config import DataConfig, Experiment, InitConfig, OptimizerConfig
 from senet_jax.modules.conv import with_xla_convolutions
+from senet_jax.training.augmentation import normalise
 from senet_jax.training.optimizer import make_optimizer
 from senet_jax.training.parts import find_parts, join, split
 from senet_jax.training.state import init_state
@@ -72,6 +74,21 @@ def test_frozen_normalisation_alone_uses_its_running_statistics():
 
 
 @pytest.mark.slow
+def test_frozen_statistics_stay_and_are_those_of_the_gradient():
+    state, _, _ = prepared()
+    config = Experiment(optimizer=OptimizerConfig(learning_rate=0.1, schedule="constant"))
+    optimizer = make_optimizer(config.optimizer, lambda _: 1.0, {})
+    new = jax.jit(make_train_step(MODEL, optimizer, config, frozen_statistics=True))(state, BATCH)
+    assert changed(state.variables["params"], new.variables["params"]) == set(
+        traverse_util.flatten_dict(state.variables["params"], sep="/")
+    )
+    jax.tree.map(np.testing.assert_array_equal, new.variables["batch_stats"], state.variables["batch_stats"])
+    images = normalise(BATCH["image"], config.data.mean, config.data.std)
+    logits = MODEL.apply(state.variables, images, train=False)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, BATCH["label"]).sum()
+    np.testing.assert_allclose(new.sums["loss"], loss, rtol=1e-5)
+
+
 def test_schedule_free_sgd_is_evaluated_at_its_mean():
     state, step, _ = prepared(("stem",), kind="schedule_free_sgd", learning_rate=0.01)
     new = step(step(state, BATCH), BATCH)
