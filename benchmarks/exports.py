@@ -3,12 +3,13 @@
 One network of each family is written for small images, with random parameters, and run for batches of 1 and 3: its row
 has the largest difference to JAX over the largest logit, or the fault. As StableHLO, every other network of the
 registry is lowered for all platforms and read back, not run. Other rows of the file stay: the packages of each format
-need an environment of their own. Patterns such as "se_vgg*" choose networks.
+need an environment of their own. Patterns such as "se_vgg*" choose networks. The exit status is 1 if one has a fault.
 """
 
 import argparse
 import fnmatch
 import json
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -95,7 +96,7 @@ def _row(name: str, form: str, write: Callable[..., float]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Writes the table row by row, and prints each."""
+    """Writes the table row by row, prints each, and exits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patterns", nargs="*", default=["*"])
     parser.add_argument("--format", choices=_PACKAGES, default="stablehlo")
@@ -107,11 +108,14 @@ def main() -> None:
     versions = {name: metadata.version(name) for name in _PACKAGES[given.format]}
     known = {name: value for name, value in provenance().items() if name in ("commit", "command", "hardware")}
     known["versions"] = json.dumps(versions)
+    faults = 0
     for name in list_models() if given.format == "stablehlo" else _FAMILIES:
         if any(fnmatch.fnmatch(name, pattern) for pattern in given.patterns):
             row = rows[name, given.format] = _row(name, given.format, writer(given.format)) | known
+            faults += bool(row["fault"])
             print(*list(row.values())[:5], flush=True)
             write_table(given.output, list(rows.values()))
+    sys.exit(1 if faults else 0)
 
 
 if __name__ == "__main__":
