@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from scipy import stats
+
 from senet_jax.analysis import comparison, excitation_runs
 from senet_jax.analysis.published import networks_table
 from senet_jax.files import read_table
@@ -137,6 +139,26 @@ def _se_against_plain(_: Rows) -> str:
     return comparison.markdown(comparison.cells(comparison.summarise(comparison.read_runs(_PAIRS))))
 
 
+def _peer_training(rows: Rows) -> str:
+    """Returns a row for each network: accuracy of our runs, of the peer's, and the difference of their means."""
+    table = []
+    for name in dict.fromkeys(row["network"] for row in rows):
+        ours = [run.results["accuracy"] for run in comparison.read_runs(_PAIRS) if run.variant == name]
+        peers = [float(row["accuracy"]) for row in rows if row["network"] == name]
+        low, high = stats.ttest_ind(ours, peers, equal_var=False).confidence_interval(comparison.CONFIDENCE)
+        titles = f"senet_jax, {len(ours)} seeds", f"timm and PyTorch, {len(peers)} seeds"
+        table.append(
+            {"network": name}
+            | {
+                title: f"{100 * statistics.mean(own):.2f} ± {100 * statistics.stdev(own):.2f} %"
+                for title, own in zip(titles, (ours, peers), strict=True)
+            }
+            | {"difference": f"{100 * (statistics.mean(ours) - statistics.mean(peers)):+.2f}"}
+            | {"95 % interval": f"{100 * low:+.2f} to {100 * high:+.2f}"}
+        )
+    return comparison.markdown(table)
+
+
 def _gates(rows: Rows) -> str:
     """Returns a row for each block, or group of blocks, over seeds."""
     return comparison.markdown([cells for cells in excitation_runs.cells(rows) if cells.pop("variant")])
@@ -166,6 +188,7 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "speed": _speed,
     "tpu_bytes": _tpu_bytes,
     "se_against_plain": _se_against_plain,
+    "peer_training": _peer_training,
     "gates": _gates,
     "mean_gates": _gates,
 }
