@@ -124,6 +124,9 @@ class DataConfig:
     this value (arXiv 1710.09412); 0: off. With `cutmix` too, either is chosen for a batch with probability 1/2."""
     cutmix: NotNegative = 0.0
     """Train on images with a rectangle of another, and both labels, with shares as for `mixup` (arXiv 1905.04899)."""
+    repeats: Count = 1
+    """Copies of an image that follow one another, changed differently; an epoch then has that part of the images
+    (repeated augmentation, arXiv 1902.05509)."""
     center_crop: Share = 1.0
     """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"

@@ -27,7 +27,7 @@ _BAD = "bad"
 """Key for the indices of images that cannot be read, -1 for the others, in unfinished batches."""
 _Batches = Generator[Batch, None, None]
 _Load = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Function of (indices, epoch of each): pixels, labels, and whether each image cannot be read."""
+"""Function of (indices, epoch and copy of each (n, 2)): pixels, labels, and whether each image cannot be read."""
 
 
 def train_batches(
@@ -44,7 +44,10 @@ def train_batches(
     """Yields shuffled batches without end: {"image": uint8 (b, image_size, image_size, c), "label": int32 (b,)}.
 
     Each epoch is a permutation of the split given by (seed, epoch). The next one follows at once, if need be within a
-    batch. The order is that of the global batches of `batch_size` examples: this process gets the process_index-th of
+    batch. With `config.repeats`, the first images of the permutation come that many times, one copy after the other, in
+    an epoch of as many images.
+
+    The order is that of the global batches of `batch_size` examples: this process gets the process_index-th of
     process_count equal parts of each, b = batch_size / process_count. `start` is the number of batches already
     consumed; the stream continues as an uninterrupted one would.
 
@@ -56,7 +59,7 @@ def train_batches(
     """
     part = _part(batch_size, process_index, process_count)
     load = _loader(split, config, seed)
-    make = functools.partial(_train_batch, load, len(split), batch_size, part, seed)
+    make = functools.partial(_train_batch, load, len(split), batch_size, part, seed, config.repeats)
     return _noted(make, load, split, config, range(start, sys.maxsize), bad)
 
 
@@ -91,16 +94,18 @@ def _part(batch_size: int, process_index: int, process_count: int) -> range:
     return range(process_index * size, (process_index + 1) * size)
 
 
-def _train_batch(load: _Load, examples: int, batch_size: int, part: range, seed: int, number: int) -> Batch:
-    positions = number * batch_size + np.asarray(part)
-    epochs = positions // examples
+def _train_batch(
+    load: _Load, examples: int, batch_size: int, part: range, seed: int, repeats: int, number: int
+) -> Batch:
+    epochs, places = np.divmod(number * batch_size + np.asarray(part), examples)
     indices = np.concatenate(
-        [_permutation(examples, seed, int(epoch))[positions[epochs == epoch] % examples] for epoch in np.unique(epochs)]
+        [_permutation(examples, seed, int(epoch))[places[epochs == epoch] // repeats] for epoch in np.unique(epochs)]
     )
-    pixels, labels, bad = load(indices, epochs)
+    draws = np.stack([epochs, places % repeats], axis=1)
+    pixels, labels, bad = load(indices, draws)
     for row in np.flatnonzero(bad):
         for other in substitutes(examples, seed, int(epochs[row]), int(indices[row])):
-            pixel, label, bad_too = load(np.array([other]), epochs[row : row + 1])
+            pixel, label, bad_too = load(np.array([other]), draws[row : row + 1])
             if not bad_too[0]:
                 pixels[row], labels[row] = pixel[0], label[0]
                 break
@@ -116,7 +121,7 @@ def _test_batch(load: _Load, examples: int, batch_size: int, part: range, number
     positions = number * batch_size + np.asarray(part)
     inside = positions < examples
     padding = len(part) - int(inside.sum())
-    pixels, labels, bad = load(positions[inside], np.zeros_like(positions[inside]))
+    pixels, labels, bad = load(positions[inside], np.zeros((int(inside.sum()), 2), int))
     bad = np.pad(bad, (0, padding))
     return {
         "image": np.pad(pixels, ((0, padding), (0, 0), (0, 0), (0, 0))),
@@ -132,19 +137,19 @@ class _Gather:
 
     decoded: Decoded
 
-    def __call__(self, indices: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __call__(self, indices: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.decoded.pixels[indices], self.decoded.labels[indices], self.decoded.bad[indices]
 
 
 @dataclass(frozen=True)
 class _Decode:
-    """Loads examples from files, changed at random by (seed, epoch, index) unless seed is None."""
+    """Loads examples from files, changed at random by (seed, epoch, index, copy) unless seed is None."""
 
     split: Split
     config: DataConfig
     seed: int | None
 
-    def __call__(self, indices: np.ndarray, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __call__(self, indices: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         size = self.config.image_size
         pixels = np.zeros((len(indices), size, size, self.split.channels), np.uint8)
         labels, bad = np.zeros(len(indices), np.int32), np.zeros(len(indices), bool)
@@ -152,7 +157,8 @@ class _Decode:
         def decode(row: int, data: bytes) -> np.ndarray:
             if self.seed is None:
                 return self._central(data)
-            rng = np.random.default_rng((self.seed, 1, int(epochs[row]), int(indices[row])))
+            epoch, copy = draws[row].tolist()
+            rng = np.random.default_rng((self.seed, 1, epoch, int(indices[row]), *([copy] if copy else [])))
             if self.config.random_resized_crop:
                 image = crops.random_resized_crop(data, self.split.channels, size, rng)
             else:

@@ -92,6 +92,24 @@ def test_every_epoch_has_every_example_once_in_another_order(digits, digits_conf
     assert sorted(first) == sorted(second) == sorted(image.tobytes() for image in digits.test.decoded(8, 1.0)[0])
 
 
+@pytest.mark.parametrize("memory", [1.0, 0.0])
+def test_copies_of_an_image_follow_one_another_and_are_changed_differently(photos, memory):
+    opened, config = photos
+    config = dataclasses.replace(config, memory_limit_gib=memory, random_resized_crop=not memory)
+    once = take(data.train_batches(opened.train, config, batch_size=18, seed=3), 2)
+    config.repeats = 3
+    batches = take(data.train_batches(opened.train, config, batch_size=6, seed=3), 6)
+    for epoch in (0, 1):
+        first, *_ = copies = [np.concatenate([b["image"][k::3] for b in batches[3 * epoch :][:3]]) for k in range(3)]
+        np.testing.assert_array_equal(first, once[epoch]["image"][:6])
+        changed = [(copy != first).any((1, 2, 3)).all() for copy in copies]
+        assert changed == [False, not memory, not memory]
+        labels = [np.concatenate([b["label"][k::3] for b in batches[3 * epoch :][:3]]) for k in range(3)]
+        np.testing.assert_array_equal(labels, [once[epoch]["label"][:6]] * 3)
+    part = take(data.train_batches(opened.train, config, batch_size=6, seed=3, process_index=1, process_count=2), 6)
+    np.testing.assert_array_equal([b["image"] for b in part], [b["image"][3:] for b in batches])
+
+
 def test_seeds_differ(digits, digits_config):
     first, again, other = (
         next(data.train_batches(digits.train, digits_config, batch_size=64, seed=seed)) for seed in (0, 0, 1)
