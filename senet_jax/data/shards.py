@@ -54,24 +54,23 @@ def find_tars(source: Path) -> Found | None:
 
 def _samples(path: Path) -> Iterator[Member]:
     """Yields the image of each sample; its parts have the same name up to the first dot."""
-    samples: dict[str, dict[str, tuple[int, int, str]]] = {}
+    samples: dict[str, dict[str, Member]] = {}
     for name, offset, size in members.parts(path):
         folder, _, file = name.rpartition("/")
         key, _, extension = file.partition(".")
-        samples.setdefault(f"{folder}/{key}", {})[extension.lower()] = offset, size, file
-    with path.open("rb") as file:
-        for key, sample in samples.items():
-            images = [extension for extension in sample if extension in _IMAGES]
-            if len(images) != 1 or "cls" not in sample:
-                raise ValueError(
-                    f"{path}: sample {key.lstrip('/')!r} has {', '.join(sorted(sample))}; it must have a .cls and one "
-                    f"image (.{', .'.join(_IMAGES)})"
-                )
-            offset, size, _ = sample["cls"]
-            file.seek(offset)
-            label = file.read(size).decode().strip()
-            offset, size, name = sample[images[0]]
-            yield Member(str(path), offset, size, name, label)
+        samples.setdefault(f"{folder}/{key}", {})[extension.lower()] = Member(str(path), offset, size, file, "")
+    images = []
+    for key, sample in samples.items():
+        found = [part for extension, part in sample.items() if extension in _IMAGES]
+        if len(found) != 1 or "cls" not in sample:
+            raise ValueError(
+                f"{path}: sample {key.lstrip('/')!r} has {', '.join(sorted(sample))}; it must have a .cls and one "
+                f"image (.{', .'.join(_IMAGES)})"
+            )
+        images += found
+    labels = members.read(sample["cls"] for sample in samples.values())
+    for image, label in zip(images, labels, strict=True):
+        yield replace(image, label=label.decode().strip())
 
 
 def find_arrow(source: Path) -> Found | None:
