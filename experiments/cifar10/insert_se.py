@@ -15,8 +15,10 @@ PLAIN = {"model.attention": "none"}
 
 
 def get_config() -> Experiment:
-    """The short recipe of se_against_plain.py, as one of two halves: each has its warm-up and its cosine to zero."""
+    """Half the epochs of se_against_plain.py: each half has its warm-up and its cosine to zero."""
     config = se_against_plain.get_config()
+    config.duration = "6 epochs"
+    config.eval_every = config.checkpoint_every = "1 epochs"
     config.init.head, config.init.preprocessing = "keep", "config"
     return config
 
@@ -34,4 +36,4 @@ def sweep() -> Sweep:
         variant("SE inserted", {"init.weights": weights_of(plain), "init.insert_se": True}),
         variant("SE", {"init.weights": weights_of(with_se)}),
     )
-    return product(halves, seeds(3)).against("plain")
+    return product(seeds(3), halves).against("plain")
