@@ -277,7 +277,7 @@ class Experiment:
             lambda parts, config: config.batch_size % parts == 0,
         ),
     ] = 1
-    """Parts of a batch that are computed one after the other, for less memory; batch normalisation is over each."""
+    """Parts of a batch, computed one by one for less memory; batch normalisation is over each, or over its groups."""
     eval_batch_size: Annotated[Count, Adjustable()] = 500
     """Images in an evaluation step, rounded up to a multiple of the devices; it only changes bfloat16 rounding."""
     seed: bounds.Seed = 0

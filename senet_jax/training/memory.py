@@ -42,7 +42,8 @@ def described(error: str, config: Experiment, evaluates: bool, needed: int | Non
         advice += [] if config.model.remat else ["config.model.remat=true"]
         parts = 2 * config.accumulate
         if all(size % (parts * each) == 0 for each in (devices, config.model.statistics_group or 1)):
-            advice.append(f"config.accumulate={parts}, with batch normalisation over each part")
+            over = "" if config.model.statistics_group else ", with batch normalisation over each part"
+            advice.append(f"config.accumulate={parts}{over}")
     return (
         f"out of memory: a step of {step} with config.{field} {size}, {-(-size // devices)} images on each of "
         f"{devices} device(s), {needs}{has}; give {', or '.join(advice)} ({error.partition(chr(10))[0][:300]})"

@@ -72,7 +72,7 @@ def make_train_step(
         key = random.stream(seed, "dropout", state.step)
         trained, kept = split(state.variables["params"], frozen)
         variables = state.variables | {"params": trained}
-        gradient, updated, sums = _gradient(partial(loss, kept), variables, examples, key, config.accumulate)
+        gradient, updated, sums = _gradient(partial(loss, kept), variables, examples, key, config)
         (gradient, updated), sums = divided.mean((gradient, updated)), divided.total(sums)
         norms = bad_steps.norms(gradient)
         good = jnp.isfinite(sums["loss"]) & jnp.isfinite(norms).all()
@@ -110,25 +110,41 @@ def _losses(logits: Any, examples: Batch, config: OptimizerConfig) -> Array:
 
 
 def _gradient(
-    loss: Callable[..., Any], variables: Any, examples: Batch, key: Array, parts: int
+    loss: Callable[..., Any], variables: Any, examples: Batch, key: Array, config: Experiment
 ) -> tuple[Any, Any, metrics.Sums]:
-    """Returns the mean gradient over the parts of a batch, computed one by one, the new statistics and the sums."""
+    """Returns the mean gradient over the parts of a batch, computed one by one, the new statistics and the sums.
+
+    A part has whole statistics groups, and each part moves the statistics from before the step: their mean is of the
+    whole batch, because they are linear in the moments of the groups. Raises ValueError if the batch is `divided` and
+    groups reach over devices.
+    """
     params, statistics = variables["params"], {name: values for name, values in variables.items() if name != "params"}
-    gradient = jax.grad(loss, has_aux=True)
+    gradient, parts, group = jax.grad(loss, has_aux=True), config.accumulate, config.model.statistics_group or 1
     if parts == 1:
         found, (updated, sums) = gradient(params, statistics, examples, key)
         return found, updated, sums
+    size = examples["label"].shape[0] // parts
+    if size % group:
+        raise ValueError(
+            f"a device has {size} images of each of config.accumulate={parts} parts, which is no multiple of "
+            f"config.model.statistics_group={group}; divide the step by jax.jit instead of jax.pmap, or give smaller "
+            "groups"
+        )
 
     def add(carry: Any, part: Any) -> tuple[Any, None]:
-        total, statistics, sums = carry
-        found, (statistics, more) = gradient(params, statistics, *part)
-        return (jax.tree.map(jnp.add, total, found), statistics, metrics.add(sums, more)), None
+        total, sums = carry
+        found, (updated, more) = gradient(params, statistics, *part)
+        change = jax.tree.map(jnp.subtract, updated, statistics)
+        return (jax.tree.map(jnp.add, total, (found, change)), metrics.add(sums, more)), None
 
-    # Each device's share of the batch has an equal share of every part.
-    split = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), examples)
-    begin = jax.tree.map(jnp.zeros_like, params), statistics, metrics.zeros()
-    (total, statistics, sums), _ = jax.lax.scan(add, begin, (split, jax.random.split(key, parts)))
-    return jax.tree.map(lambda x: x / parts, total), statistics, sums
+    def divide(x: Array) -> Array:
+        """Takes groups in turn, so that each device's share of the batch has an equal share of every part."""
+        return jnp.moveaxis(x.reshape(-1, parts, group, *x.shape[1:]), 1, 0).reshape(parts, size, *x.shape[1:])
+
+    begin = jax.tree.map(jnp.zeros_like, (params, statistics)), metrics.zeros()
+    (total, sums), _ = jax.lax.scan(add, begin, (jax.tree.map(divide, examples), jax.random.split(key, parts)))
+    found, change = jax.tree.map(lambda x: x / parts, total)
+    return found, jax.tree.map(jnp.add, statistics, change), sums
 
 
 def make_eval_step(model: nn.Module, config: Experiment) -> Callable[[dict[str, Any], Batch], metrics.Sums]:

@@ -33,6 +33,8 @@ def test_advice_leaves_out_settings_that_are_on_already():
         "does not fit on a device; give a smaller config.batch_size, and the learning rate in proportion (RES"
         in described(TPU, config, False, None, None)
     )
+    config.batch_size, config.model.statistics_group = 64, 8
+    assert "proportion, or config.accumulate=2 (RES" in described(TPU, config, False, None, None)
     message = described(TPU, config, True, None, None)
     assert "step of evaluation with config.eval_batch_size 10, 3 images" in message
     assert "give a smaller config.eval_batch_size (RES" in message

@@ -255,6 +255,32 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(batch, options):
         np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
 
 
+def test_parts_of_whole_groups_make_the_step_of_the_whole_batch(batch, x64):
+    model = tiny_network(norm=partial(BatchNorm, group=2), dtype=jnp.float64, param_dtype=jnp.float64)
+    state = initial_state(model)
+    config = Experiment(ModelConfig(statistics_group=2), batch_size=16)
+
+    def step(parts):
+        whole = make_train_step(model, SGD, dataclasses.replace(config, accumulate=parts))
+        return jax.device_get(jax.jit(whole)(state, batch).variables)
+
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-12), step(4), step(1))
+
+
+def test_frozen_statistics_stay_to_the_bit_in_parts(state, batch):
+    config = Experiment(batch_size=15, accumulate=3)
+    step = jax.jit(make_train_step(MODEL, SGD, config, frozen_statistics=True))
+    new = step(state, jax.tree.map(lambda x: x[:15], batch))
+    jax.tree.map(np.testing.assert_array_equal, new.variables["batch_stats"], state.variables["batch_stats"])
+
+
+def test_parts_whose_groups_reach_over_devices_are_refused_by_pmap(state):
+    config, mesh = Experiment(ModelConfig(statistics_group=4), batch_size=16, accumulate=2), parallel.data_mesh()
+    step = parallel.PmapStep(make_train_step(MODEL, SGD, config), mesh)
+    with pytest.raises(ValueError, match=r"a device has 2 images of each of config.accumulate=2 parts, .*_group=4"):
+        step(state, next(parallel.to_devices([BATCH], mesh)), 0, 0.1)
+
+
 @pytest.mark.parametrize(("loss", "smoothing"), [("cross_entropy", 0.1), ("binary_cross_entropy", 0.0)])
 def test_mixed_examples_have_both_labels(loss, smoothing):
     logits = np.random.default_rng(0).normal(size=(2, 4))
