@@ -1,5 +1,6 @@
 """Checkpoints that are damaged, of another configuration, or read while a run goes on."""
 
+import hashlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from benchmarks.faults.checkpoints import DAMAGES, flip
 from senet_jax.checkpoints import verify, write_manifest
 from senet_jax.config import Experiment, OptimizerConfig
 from senet_jax.training.checkpoints import Checkpoints, SaveError
+from senet_jax.weights import manifests
 from senet_jax.weights.manifests import DamagedError
 
 ENVIRONMENT = os.environ | {
@@ -163,3 +165,11 @@ def test_checkpoints_of_other_programs_can_be_verified(tmp_path):
         verify(single)
     with pytest.raises(ValueError, match="is no checkpoint of Orbax"):
         write_manifest(tmp_path / "nothing")
+
+
+def test_older_manifests_have_sha256():
+    state = {"mean": np.arange(6.0), "step": np.int32(3)}
+    saved = manifests.digests(state, hashlib.sha256)
+    manifests.compare(saved, state)
+    with pytest.raises(DamagedError, match="step differ"):
+        manifests.compare(saved, state | {"step": np.int32(4)})
