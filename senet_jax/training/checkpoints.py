@@ -3,8 +3,10 @@
 Orbax restores flipped bits without an error. The manifest has digests of every array and of itself.
 """
 
+import logging
 import shutil
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging as absl_logging
 
 from senet_jax import workdir as workdirs
 from senet_jax.config import Experiment
@@ -36,6 +39,8 @@ class Checkpoints:
         self._manager: Any = None
         if read_only and not self._directory.is_dir():
             return
+        for logger in (absl_logging.get_absl_logger(), logging.getLogger("asyncio")):
+            logger.addFilter(_is_not_of_orbax)
         with runs.quiet() if read_only else nullcontext():
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=None if read_only else keep,
@@ -162,6 +167,12 @@ class Checkpoints:
             path.rename(aside / f"{number}_step{path.name}")
         processes.told("moved")
         self._manager.reload()
+
+
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    """Tells whether a log record has no traceback of a task of Orbax, whose error `save` or `close` raises too."""
+    frames = traceback.walk_tb(record.exc_info[2] if record.exc_info else None)
+    return not any("orbax" in frame.f_code.co_filename for frame, _ in frames)
 
 
 def _bytes(state: Any) -> int:

@@ -115,6 +115,7 @@ def test_a_checkpoint_that_cannot_be_written_is_named_and_older_ones_stay(fault,
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert run.returncode == 0, run.stderr
     assert re.fullmatch(rf"a checkpoint could not be saved: .*{message}\n", run.stdout)
+    assert "/orbax/" not in run.stderr, "Orbax's tracebacks stand beside the error"
     for step in left:
         verify(tmp_path / f"run/checkpoints/{step}")
 
