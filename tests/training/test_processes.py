@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import compilation
 import jax
 import numpy as np
 import pytest
@@ -40,15 +41,14 @@ def start(tmp_path):
         several = [f"--coordinator={free_address()}", f"--num_processes={number}", f"--heartbeat_timeout={HEARTBEAT}"]
         settings = {
             "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // number), "JAX_ENABLE_X64": "true",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "true", "PYTHONPATH": str(Path(__file__).parents[2]),
-            "GLIBC_TUNABLES": "",
+            "PYTHONPATH": str(Path(__file__).parents[2]), "GLIBC_TUNABLES": "",
         }  # fmt: skip
         command = [sys.executable, str(Path(__file__).with_name("process.py")), "train", f"--workdir={workdir}"]
         command += [*FLAGS, f"--config.data.data_dir={tmp_path / 'data'}"]
         begun = [
             subprocess.Popen(
                 [*command, *([*several, f"--process_id={number_of_it}"] if number > 1 else [])],
-                env=os.environ | settings,
+                env=os.environ | compilation.ENVIRONMENT | settings,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

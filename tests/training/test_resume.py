@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import compilation
 import jax
 import numpy as np
 import pytest
@@ -46,7 +47,11 @@ def start(tmp_path_factory):
         program = str(Path(__file__).with_name("process.py"))
         command = [sys.executable, program, f"--config={experiment}", f"--workdir={workdir}"]
         return subprocess.Popen(
-            command, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=os.environ | compilation.ENVIRONMENT | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     return start
