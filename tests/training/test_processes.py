@@ -48,7 +48,7 @@ def start(tmp_path):
         begun = [
             subprocess.Popen(
                 [*command, *([*several, f"--process_id={number_of_it}"] if number > 1 else [])],
-                env=os.environ | compilation.ENVIRONMENT | settings,
+                env=os.environ | compilation.environment() | settings,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -48,7 +48,7 @@ def start(tmp_path_factory):
         command = [sys.executable, program, f"--config={experiment}", f"--workdir={workdir}"]
         return subprocess.Popen(
             command,
-            env=os.environ | compilation.ENVIRONMENT | settings,
+            env=os.environ | compilation.environment() | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
