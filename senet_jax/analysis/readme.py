@@ -134,9 +134,11 @@ def _loading(rows: Rows) -> str:
     )
 
 
-def _se_against_plain(_: Rows) -> str:
-    """Returns the table of the report."""
-    return comparison.markdown(comparison.cells(comparison.summarise(comparison.read_runs(_PAIRS))))
+def _runs(name: str) -> Callable[[Rows], str]:
+    """Makes the table of a report, of the runs in its CSV file."""
+    return lambda _: comparison.markdown(
+        comparison.cells(comparison.summarise(comparison.read_runs(RESULTS / f"{name}.csv")))
+    )
 
 
 def _peer_training(rows: Rows) -> str:
@@ -187,7 +189,8 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "parity": comparison.markdown,
     "speed": _speed,
     "tpu_bytes": _tpu_bytes,
-    "se_against_plain": _se_against_plain,
+    "se_against_plain": _runs("se_against_plain"),
+    "insert_se": _runs("insert_se"),
     "peer_training": _peer_training,
     "gates": _gates,
     "mean_gates": _gates,
