@@ -4,8 +4,8 @@ Command: python launch.py sweep --config=experiments/cifar10/insert_se.py
          with --config.data.name=folder --config.data.path=DIRECTORY for images in class folders, and then
          python launch.py report --workdir=runs/insert_se
 Paper:   has no SE in trained networks. ResNet-110 has 6.37 % error, SE-ResNet-110 5.21 % (table 4)
-Here:    two of three seeds; 83.06 % accuracy plain, 83.51 % with SE put in, 83.44 % with SE from the start; no difference
-         is significant. A half takes 20 minutes on one core of an AMD EPYC
+Here:    83.06 % accuracy plain, 83.51 % with SE put in, 83.44 % with SE from the start, two of three seeds; no
+         difference is significant. A half takes 20 minutes on one core of an AMD EPYC
 """
 
 from senet_jax.config import Experiment
