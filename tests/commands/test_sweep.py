@@ -148,6 +148,7 @@ def test_every_network_of_a_table_has_its_plain_twin(path):
         build_model(config.model, num_classes=10)
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_seed_and_learning_rate_share_their_program(tmp_path):
     data = DataConfig(data_dir=str(tmp_path / "data"), crop_padding=1, flip=True, cutout=2)
     dataset = open_dataset(data)
@@ -175,6 +176,7 @@ def test_a_run_waits_for_the_run_of_its_weights_and_is_refused_if_that_has_not_e
     assert workdirs.describe(second) == said[0][1]
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_and_a_process_that_dies_are_recorded_and_end_no_other(tmp_path):
     impossible = Experiment(ModelConfig("se_resnet21_cifar"), DataConfig(data_dir=str(tmp_path / "data")))
     runs = {tmp_path / name: impossible for name in ("first", "second")}

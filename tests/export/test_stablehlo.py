@@ -30,6 +30,7 @@ def loaded():
     return Loaded(model, variables, Preprocessing(16), (), ModelConfig("se_resnet20_cifar"), "here")
 
 
+@pytest.mark.slow
 def test_it_is_read_with_jax_alone_for_any_batch(loaded, tmp_path):
     difference = stablehlo.write_stablehlo(tmp_path / "a.stablehlo", loaded, normalise=True)
     assert difference < 1e-6
@@ -61,6 +62,7 @@ def test_networks_have_a_symbolic_batch_without_the_gathers_that_litert_lacks(na
     assert not re.search(r"stablehlo\.\w*gather", exported.mlir_module())
 
 
+@pytest.mark.slow
 def test_another_result_is_refused(loaded):
     with pytest.raises(ValueError, match=r"differs from the one in JAX by .*; at most 1e-05 is rounding"):
         stablehlo.largest_difference(lambda images: np.zeros((len(images), 3)), loaded, normalise=False)

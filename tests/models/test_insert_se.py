@@ -60,6 +60,7 @@ def test_the_logits_are_equal_bit_for_bit(name, placement):
     assert (logits(moved, images) != expected).any()
 
 
+@pytest.mark.slow
 def test_a_training_step_sees_the_same_and_gradients_reach_the_blocks():
     plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1))
     images = jax.random.normal(jax.random.key(1), (4, 16, 16, 3))

@@ -50,6 +50,7 @@ def test_the_newest_is_restored_and_all_are_verified(workdir):
         np.testing.assert_array_equal(tree["variables"]["params"]["kernel"], state(step).variables["params"]["kernel"])
 
 
+@pytest.mark.slow
 def test_damage_is_found_or_harmless(original, tmp_path):
     script = Path(__file__).with_name("damaged.py")
     command = [sys.executable, str(script), str(original), str(tmp_path)]

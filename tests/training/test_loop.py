@@ -155,6 +155,7 @@ def test_the_best_evaluation_is_kept_by_its_figure_across_a_restart(figure, kept
     assert sources == kept
 
 
+@pytest.mark.slow
 def test_steps_with_a_nan_are_left_out_and_told_and_one_too_many_ends_the_run(dataset, tmp_path, capsys):
     optimizer = OptimizerConfig(learning_rate=1e30, schedule="constant", bad_steps=2)
     plan = dataclasses.replace(tiny_plan(dataset, optimizer=optimizer), log_every=1)

@@ -89,6 +89,7 @@ def test_frozen_statistics_stay_and_are_those_of_the_gradient():
     np.testing.assert_allclose(new.sums["loss"], loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_schedule_free_sgd_is_evaluated_at_its_mean():
     state, step, _ = prepared(("stem",), kind="schedule_free_sgd", learning_rate=0.01)
     new = step(step(state, BATCH), BATCH)

@@ -50,6 +50,7 @@ def test_weights_of_none_are_random_values(dataset):
     assert start(dataset, PLAIN)[1] is None
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_a_plain_network_gets_its_blocks_and_computes_the_same(dataset, weights):
     path = weights()
@@ -67,6 +68,7 @@ def test_a_plain_network_gets_its_blocks_and_computes_the_same(dataset, weights)
     assert "plain.safetensors, SHA-256 " in said
 
 
+@pytest.mark.slow
 def test_the_last_layer_is_new_if_the_classes_are_others(dataset, weights):
     same, other, fewer = weights(), weights([f"class {i}" for i in range(10)]), weights(["cat", "dog"])
     loaded = load(same).variables["params"]

@@ -255,6 +255,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(batch, options):
         np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_parts_of_whole_groups_make_the_step_of_the_whole_batch(batch, x64):
     model = tiny_network(norm=partial(BatchNorm, group=2), dtype=jnp.float64, param_dtype=jnp.float64)
     state = initial_state(model)
