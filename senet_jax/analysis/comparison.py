@@ -190,6 +190,11 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
 
 def read_runs(path: Path) -> list[Run]:
     """Reads the runs of a file of `write_runs`."""
+    return runs_of(read_table(path))
+
+
+def runs_of(rows: Iterable[Mapping[str, str]]) -> list[Run]:
+    """Returns the runs of the rows of a file of `write_runs`."""
     return [
         Run(
             row["variant"],
@@ -200,5 +205,5 @@ def read_runs(path: Path) -> list[Run]:
             int(row["multiply_adds"]),
             {name: read(row[name]) for name, read in RESULTS.items() if row[name]},
         )
-        for row in read_table(path)
+        for row in rows
     ]

@@ -16,7 +16,6 @@ from senet_jax.files import read_table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments/results"
-_PAIRS = RESULTS / "se_against_plain.csv"
 Rows = Sequence[dict[str, str]]
 
 
@@ -134,18 +133,21 @@ def _loading(rows: Rows) -> str:
     )
 
 
-def _runs(name: str) -> Callable[[Rows], str]:
-    """Makes the table of a report, of the runs in its CSV file."""
-    return lambda _: comparison.markdown(
-        comparison.cells(comparison.summarise(comparison.read_runs(RESULTS / f"{name}.csv")))
-    )
+def _report(rows: Rows) -> str:
+    """Returns the table of a report."""
+    return comparison.markdown(comparison.cells(comparison.summarise(comparison.runs_of(rows))))
+
+
+def _pairs() -> list[comparison.Run]:
+    """Returns the runs of se_against_plain.py."""
+    return comparison.runs_of(read("se_against_plain"))
 
 
 def _peer_training(rows: Rows) -> str:
     """Returns a row for each network: accuracy of our runs, of the peer's, and the difference of their means."""
-    table = []
+    table, pairs = [], _pairs()
     for name in dict.fromkeys(row["network"] for row in rows):
-        ours = [run.results["accuracy"] for run in comparison.read_runs(_PAIRS) if run.variant == name]
+        ours = [run.results["accuracy"] for run in pairs if run.variant == name]
         peers = [float(row["accuracy"]) for row in rows if row["network"] == name]
         low, high = stats.ttest_ind(ours, peers, equal_var=False).confidence_interval(comparison.CONFIDENCE)
         titles = f"senet_jax, {len(ours)} seeds", f"timm and PyTorch, {len(peers)} seeds"
@@ -168,7 +170,7 @@ def _gates(rows: Rows) -> str:
 
 def _claims(gates: Rows) -> str:
     """Returns a row for each claim of the paper about gates."""
-    claims = excitation_runs.claims(gates, read("mean_gates"), comparison.read_runs(_PAIRS))
+    claims = excitation_runs.claims(gates, read("mean_gates"), _pairs())
     return comparison.markdown(excitation_runs.decide(claims))
 
 
@@ -189,8 +191,8 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "parity": comparison.markdown,
     "speed": _speed,
     "tpu_bytes": _tpu_bytes,
-    "se_against_plain": _runs("se_against_plain"),
-    "insert_se": _runs("insert_se"),
+    "se_against_plain": _report,
+    "insert_se": _report,
     "peer_training": _peer_training,
     "gates": _gates,
     "mean_gates": _gates,
