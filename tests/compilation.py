@@ -6,6 +6,8 @@ as that of jax 0.12, tests compile more slowly.
 """
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -14,6 +16,17 @@ from jax._src import compiler
 _NAME = "get_compile_options"
 _OPTIONS = {"xla_cpu_use_fusion_emitters": False}
 """Without optimisations, the older generator of kernels compiles about three times as fast."""
+
+
+@contextmanager
+def quickly() -> Iterator[None]:
+    """Compiles with few optimisations inside a test marked `optimised`, for references and for its preparation."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @functools.cache

@@ -61,6 +61,19 @@ def _cheap_compilation(request):
 
 
 @pytest.fixture
+def short_networks(monkeypatch):
+    """Gives the networks of CIFAR that runs and files name one block in each stage."""
+    from senet_jax.training import plan
+    from senet_jax.weights import source
+
+    build = source.build_model
+    for module in (plan, source):
+        monkeypatch.setattr(
+            module, "build_model", lambda *args, **others: build(*args, **others).clone(stage_sizes=(1,) * 3)
+        )
+
+
+@pytest.fixture
 def unchecked_types():
     """Leaves annotations unchecked, as users have it, for tests of messages about wrong types."""
     jaxtyping.config.update("jaxtyping_disable", True)

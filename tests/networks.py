@@ -4,6 +4,6 @@ from senet_jax import create_model
 
 
 def tiny_network(classes=10, **fields):
-    """Returns SE-ResNet-20 for CIFAR with one narrow block in each stage, unless the fields say otherwise."""
-    sizes = {"stage_sizes": (1, 1, 1), "stem_width": 8, "widths": (8, 16, 32)}
+    """Returns SE-ResNet-20 for CIFAR with two stages of one narrow block, unless the fields say otherwise."""
+    sizes = {"stage_sizes": (1, 1), "stem_width": 8, "widths": (8, 16)}
     return create_model("se_resnet20_cifar", classes, **sizes | fields)

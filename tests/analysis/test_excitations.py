@@ -96,7 +96,7 @@ def test_replaced_gates_make_a_network_of_constant_gates(variables):
 
 @pytest.mark.slow
 def test_only_the_blocks_of_the_group_are_replaced():
-    model = tiny_network(CLASSES)
+    model = tiny_network(CLASSES, stage_sizes=(1, 1, 1), widths=(8, 16, 32))
     images = IMAGES[..., :3]
     values = random_variables(model, images)
     network = ObservedNetwork(model, {})

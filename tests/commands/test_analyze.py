@@ -24,7 +24,7 @@ from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.plan import open_plan
 from senet_jax.training.state import TrainState
 
-TINY = tiny_network(stage_sizes=(1, 1, 2))
+TINY = tiny_network(stage_sizes=(1, 1, 2), widths=(8, 16, 32))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ import senet_jax
 from senet_jax.commands.command_line import main
 from senet_jax.weights import Preprocessing, save_weights
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
@@ -37,17 +39,6 @@ def place(tmp_path_factory):
                 pixels = np.full((9, 12, 3), 40 * image, np.uint8)
                 Image.fromarray(pixels).save(path / "images" / split / name / f"{image}.png")
     return path
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    """The file says the name of a network, of which this one has fewer blocks."""
-    from senet_jax.weights import source
-
-    build = source.build_model
-    monkeypatch.setattr(
-        source, "build_model", lambda *args, **kwargs: build(*args, **kwargs).clone(stage_sizes=(1,) * 3)
-    )
 
 
 def evaluate(place, weights, *words):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import quickly
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from random_variables import random_variables
@@ -40,9 +41,10 @@ def test_the_logits_are_equal_bit_for_bit(name, placement):
     case = CASES[name]
     settings = case.fields | ({"placement": placement} if placement else {})
     plain = create_model(name, 7, attention=None, **settings)
-    images = jax.random.normal(jax.random.key(1), (2, max(case.pixels, 28), max(case.pixels, 28), 3))
-    variables = random_variables(plain, images)
-    network, filled = insert_se(plain, variables, ratio=4, images=images)
+    with quickly():
+        images = jax.random.normal(jax.random.key(1), (2, max(case.pixels, 28), max(case.pixels, 28), 3))
+        variables = random_variables(plain, images)
+        network, filled = insert_se(plain, variables, ratio=4, images=images)
     twin = create_model(name, 7, attention="squeeze_excite", ratio=4, **settings)
     assert jax.tree.map(jnp.shape, filled) == jax.tree.map(
         jnp.shape, abstract_variables(twin, jax.ShapeDtypeStruct(images.shape, images.dtype), train=False)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import quickly
 from flax import linen as nn
 
 from senet_jax import create_model
@@ -32,7 +33,7 @@ def variables_of(model):
     return jax.tree.map(lambda x: jnp.asarray(uniform(0.2, 1, x.shape) - 0.6 * (x.ndim != 1), x.dtype), tree)
 
 
-def run(model, images, *, train, optimised=True):
+def run(model, images, *, train):
     """Returns logits, updated statistics and all gradients."""
 
     def loss(params, images):
@@ -41,7 +42,6 @@ def run(model, images, *, train, optimised=True):
         return jnp.sin(outputs[0]).sum(), outputs
 
     variables = variables_of(model)
-    jax.config.update("jax_disable_most_optimizations", not optimised)
     return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(variables["params"], jnp.asarray(images))
 
 
@@ -58,9 +58,9 @@ def run(model, images, *, train, optimised=True):
 )
 def test_the_numbers_are_those_of_the_plain_composition(name, settings, train, x64):
     types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
-    given, expected = (
-        run(network(name, fused, **types, **settings), IMAGES, train=train, optimised=fused) for fused in (True, False)
-    )
+    given = run(network(name, True, **types, **settings), IMAGES, train=train)
+    with quickly():
+        expected = run(network(name, False, **types, **settings), IMAGES, train=train)
 
     def check(a, b):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * np.abs(b).max() + 1e-12)
@@ -76,9 +76,8 @@ def test_bfloat16_is_as_near_as_the_plain_composition(x64):
         return np.sqrt(sum(np.square(np.asarray(a, np.float64) - b).sum() for a, b in pairs))
 
     types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
-    (exact, _), _ = run(
-        network("se_resnet50", False, **types), IMAGES.astype(jnp.bfloat16), train=True, optimised=False
-    )
+    with quickly():
+        (exact, _), _ = run(network("se_resnet50", False, **types), IMAGES.astype(jnp.bfloat16), train=True)
     fused, plain = (error(network("se_resnet50", choice, dtype=jnp.bfloat16)) for choice in (True, False))
     assert 0 < fused < 1.1 * plain
 

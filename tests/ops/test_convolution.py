@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import quickly
 from jax.sharding import NamedSharding, PartitionSpec
 
 from senet_jax import ops
@@ -48,6 +49,12 @@ def value_and_gradients(x, kernel, **settings):
     return y, *backward(jnp.cos(3 * jnp.arange(y.size, dtype=x.dtype)).reshape(y.shape))
 
 
+def by_xla(x, kernel, **settings):
+    """XLA's own form, an independent program."""
+    with quickly():
+        return value_and_gradients(x, kernel, lowering="xla", **settings)
+
+
 def assert_close(ours, theirs, tolerance):
     for our, their in zip(ours, theirs, strict=True):
         assert our.dtype == their.dtype
@@ -59,14 +66,14 @@ def assert_close(ours, theirs, tolerance):
 @pytest.mark.parametrize("form", FORMS)
 def test_float64(form, x64):
     x, kernel, settings = operands(form, jnp.float64)
-    theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
+    theirs = by_xla(x, kernel, **settings)
     assert_close(value_and_gradients(x, kernel, **settings), theirs, 1e-13)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_float32(form):
     x, kernel, settings = operands(form)
-    theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
+    theirs = by_xla(x, kernel, **settings)
     for lowering in ("platform", "portable"):
         assert_close(value_and_gradients(x, kernel, lowering=lowering, **settings), theirs, 2e-6)
 
@@ -75,7 +82,7 @@ def test_float32(form):
 def test_a_kernel_gradient_is_summed_over_parts_of_the_batch(form, monkeypatch):
     x, kernel, settings = operands(form)
     x = jnp.concatenate([x, -2 * x])
-    theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
+    theirs = by_xla(x, kernel, **settings)
     monkeypatch.setattr(cpu_convolution, "_CHUNK", 1)
     assert_close(jax.jit(lambda *arrays: value_and_gradients(*arrays, **settings))(x, kernel), theirs, 2e-6)
 
@@ -129,7 +136,7 @@ def test_devices_that_were_divided_by_shard_map_have_those_of_onednn():
 def test_bfloat16_differs_by_its_last_rounding(form):
     x, kernel, settings = operands(form, jnp.bfloat16)
     ours = value_and_gradients(x, kernel, **settings)
-    theirs = value_and_gradients(x, kernel, lowering="xla", **settings)
+    theirs = by_xla(x, kernel, **settings)
     assert_close(ours, theirs, 2**-8)
 
 
@@ -181,7 +188,7 @@ def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
     assert text.count(" all-reduce(") == 1
     assert "conditional" not in text
     assert not [kind for kind in ("all-gather", "all-to-all", "collective-permute") if kind in text]
-    assert_close(program(x, kernel), value_and_gradients(x, kernel, lowering="xla", **settings), 2e-6)
+    assert_close(program(x, kernel), by_xla(x, kernel, **settings), 2e-6)
 
 
 def test_invalid_arguments_raise():

@@ -8,10 +8,10 @@
 import zlib
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import quickly
 from flax import linen as nn
 
 from benchmarks.gradient_check import CASES, LIMIT, Case, errors
@@ -33,6 +33,12 @@ def projections(name, gradient):
     return np.array([np.linalg.norm(flat), *vectors @ flat]) / np.sqrt(flat.size)
 
 
+def plain(case, **settings):
+    """Gradients of the plain step, an independent program."""
+    with quickly():
+        return case.gradients(fused=False, **settings)
+
+
 @pytest.fixture(scope="module")
 def golden(request):
     """Gives the projections of the plain step's gradients: by default from the file."""
@@ -42,10 +48,8 @@ def golden(request):
     def get(case, **settings):
         key = f"{case.name} {settings}"
         if update:
-            jax.config.update("jax_disable_most_optimizations", True)  # An independent and quicker program.
-            plain = case.gradients(fused=False, **settings)
-            jax.config.update("jax_disable_most_optimizations", False)
-            known[key] = np.stack([projections(name, plain[name]) for name in sorted(plain)])
+            gradients = plain(case, **settings)
+            known[key] = np.stack([projections(name, gradients[name]) for name in sorted(gradients)])
         return known[key]
 
     yield get
@@ -92,5 +96,5 @@ def test_a_float32_step_is_near_the_float64_one(x64):
     """The activation is smooth: one ReLU whose sign flips by rounding moves most gradients by more than 1e-4."""
     fields = {"stage_sizes": (1, 1), "widths": (64, 64), "stem_width": 64, "activation": nn.softplus}
     case = Case("se_resnet18", 32, fields)
-    found = errors(case.gradients(fused=True, dtype=jnp.float32), case.gradients(fused=False))
+    found = errors(case.gradients(fused=True, dtype=jnp.float32), plain(case))
     assert max(found.values()) < 1e-3, sorted(found.items(), key=lambda item: -item[1])[:5]

@@ -9,12 +9,13 @@ from random_variables import random_variables
 from senet_jax import load
 from senet_jax.config import DataConfig, Experiment, InitConfig, ModelConfig
 from senet_jax.data import open_dataset
+from senet_jax.training import plan
 from senet_jax.training.loop import train
-from senet_jax.training.plan import make_plan
 from senet_jax.training.starting import _keeps_head, read_start
 from senet_jax.weights import Preprocessing, imagenet, save_weights
-from senet_jax.weights.configured import build_model
 from senet_jax.workdir import INIT
+
+pytestmark = pytest.mark.usefixtures("short_networks")
 
 PLAIN = ModelConfig("resnet20_cifar")
 SE = ModelConfig("se_resnet20_cifar", ratio=4)
@@ -32,7 +33,7 @@ def weights(tmp_path_factory, dataset):
 
     def write(class_names=dataset.class_names):
         path = tmp_path_factory.mktemp("weights") / "plain.safetensors"
-        variables = random_variables(build_model(PLAIN, len(class_names)), IMAGES)
+        variables = random_variables(plan.build_model(PLAIN, len(class_names)), IMAGES)
         images = Preprocessing(8, 1, "bilinear", (0.5,), (0.25,))
         save_weights(path, variables, model=PLAIN, preprocessing=images, source="test", class_names=class_names)
         return str(path)
@@ -42,7 +43,7 @@ def weights(tmp_path_factory, dataset):
 
 def start(dataset, model, **init):
     config = Experiment(model=model, init=InitConfig(**init))
-    network = build_model(model, dataset.num_classes)
+    network = plan.build_model(model, dataset.num_classes)
     return network, read_start(config, network, dataset)
 
 
@@ -115,7 +116,7 @@ def test_weights_that_do_not_fit_are_one_error(dataset, weights, tmp_path):
 def test_a_run_starts_from_them_and_says_so(dataset, weights, tmp_path, capsys):
     config = Experiment(PLAIN, init=InitConfig(weights()), duration="1 steps", batch_size=128, eval_every="1 steps")
     config.optimizer.learning_rate = 1e-9
-    train(make_plan(config, dataset), tmp_path)
+    train(plan.make_plan(config, dataset), tmp_path)
     said = json.loads((tmp_path / INIT).read_text())["weights"]
     assert f"starts from {said}" in capsys.readouterr().out
     given, expected = load(tmp_path / "best.safetensors"), load(config.init.weights)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compilation import quickly
 from flax import linen as nn
 from networks import tiny_network
 
@@ -32,8 +33,8 @@ SGD = optax.sgd(0.1, momentum=0.9)
 
 
 def initial_state(model):
-    jax.config.update("jax_disable_most_optimizations", True)
-    return jax.jit(lambda: init_state(model, SGD, (8, 8, 1), seed=0, average=False))()
+    with quickly():
+        return jax.jit(lambda: init_state(model, SGD, (8, 8, 1), seed=0, average=False))()
 
 
 @pytest.fixture(scope="module")
