@@ -12,6 +12,7 @@ from benchmarks.fuzz import targets, tried
 from senet_jax.weights.files import read_tensors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", targets())
 def test_damaged_bytes_are_read_or_refused(name):
     target = targets()[name]

@@ -34,6 +34,7 @@ def test_the_authors_networks(name):
     assert network.total.multiply_adds / 1e9 == pytest.approx(multiply_adds, abs=0.5e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["se_resnet50", "se_resnext26_32x4d"])
 def test_the_rest_of_squeeze_and_excitation_is_the_plain_twin(name):
     network, plain = cost(create_model(name), (96, 64)), cost(create_model(name, attention=None), (96, 64))
@@ -41,6 +42,7 @@ def test_the_rest_of_squeeze_and_excitation_is_the_plain_twin(name):
     assert plain.squeeze_excite == Cost()
 
 
+@pytest.mark.slow
 def test_costs_do_not_depend_on_the_lowering():
     model = create_model("se_resnext26_32x4d")
     lowered = model.clone(conv=partial(conv, lowering="platform"))

@@ -170,6 +170,7 @@ def test_a_contestant_trains(small):
     assert min(contestant.facts["bytes_accessed"], contestant.facts["compiled_memory"]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_variants_are_different_programs(small):
     programs, images = set(), jnp.zeros((2, 8, 8, 3))

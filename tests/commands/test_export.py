@@ -25,6 +25,7 @@ def run(words):
     main(["export", *words.split()])
 
 
+@pytest.mark.slow
 def test_stablehlo(weights, capsys):
     run("--weights=a.safetensors --format=stablehlo --output=a.stablehlo --normalise")
     printed = capsys.readouterr().out

@@ -79,6 +79,7 @@ def test_the_table_of_a_dry_run(capsys):
     assert not Path("runs/ratios/sweep.json").exists()
 
 
+@pytest.mark.slow
 def test_hours_at_a_rate(capsys):
     lines, last = table(["--only=no SE/*", "--config.data.name=cifar10", "--teraflops=0.5"], capsys)
     *_, giga_multiply_adds, duration, _, hours, state = lines["no SE/seed=0"]
@@ -89,6 +90,7 @@ def test_hours_at_a_rate(capsys):
     assert total == pytest.approx(2 * expected, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_part_of_the_sweep(capsys):
     lines, last = table(["--only=*/seed=1", "--shard=2/3", "--config.duration=7 steps"], capsys)
     assert (list(lines), last) == (["ratio=4/seed=1"], "1 of 6 variants, in runs/ratios")

@@ -116,6 +116,7 @@ def test_the_augmented_stream_is_the_same_over_any_number_of_workers(tmp_path, w
     assert first != second[: len(first)]
 
 
+@pytest.mark.slow
 def test_images_kept_in_memory_are_augmented_too(digits, digits_config):
     config = dataclasses.replace(digits_config, rand_augment=9.0)
     plain, changed = (next(data.train_batches(digits.train, c, batch_size=64, seed=0)) for c in (digits_config, config))

@@ -92,6 +92,7 @@ def test_every_epoch_has_every_example_once_in_another_order(digits, digits_conf
     assert sorted(first) == sorted(second) == sorted(image.tobytes() for image in digits.test.decoded(8, 1.0)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [1.0, 0.0])
 def test_copies_of_an_image_follow_one_another_and_are_changed_differently(photos, memory):
     opened, config = photos
@@ -133,6 +134,7 @@ def test_evaluation_pads_and_masks_the_last_batch(digits, digits_config, batch_s
     assert not together["label"][359:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1.0, 0.0])
 def test_a_process_without_examples_gets_masked_batches_too(photos, limit):
     opened, config = photos

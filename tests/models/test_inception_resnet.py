@@ -29,6 +29,7 @@ def test_parameters_are_exact():
     assert count_parameters(InceptionResNetV2(), 299) == PLAIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_bias", WITH_SE)
 @pytest.mark.parametrize("placement", ["standard", "identity"])
 def test_parameters_of_squeeze_and_excitation(use_bias, placement):
@@ -55,6 +56,7 @@ def test_the_mean_does_not_count_the_zeros_of_the_padding():
     np.testing.assert_allclose(jax.jit(partial(module.apply, train=False))(variables, x)[0, :, :, 1], 1, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_branch_is_scaled_after_its_attention():
     class Square(nn.Module):
         def __call__(self, x):

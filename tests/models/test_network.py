@@ -23,7 +23,7 @@ def shapes_of_maps(name, size, strides, **fields):
     ("name", "size", "expected"),
     [
         ("se_resnet50", (224, 250), {4: (56, 62, 256), 8: (28, 31, 512), 16: (14, 16, 1024), 32: (7, 8, 2048)}),
-        ("senet154", (224, 224), {4: (56, 56, 256), 32: (7, 7, 2048)}),
+        pytest.param("senet154", (224, 224), {4: (56, 56, 256), 32: (7, 7, 2048)}, marks=pytest.mark.slow),
         ("timm/seresnet33ts", (224, 224), {4: (56, 56, 256), 16: (14, 14, 1536), 32: (7, 7, 1280)}),
         ("se_resnet20_cifar", (32, 32), {1: (32, 32, 16), 2: (16, 16, 32), 4: (8, 8, 64)}),
     ],
@@ -32,6 +32,7 @@ def test_maps_at_strides(name, size, expected):
     assert shapes_of_maps(name, size, tuple(expected)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output_stride", "expected"),
     [(16, {4: (56, 56, 256), 8: (28, 28, 512), 16: (14, 14, 2048)}), (8, {4: (56, 56, 256), 8: (28, 28, 2048)})],

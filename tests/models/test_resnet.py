@@ -142,7 +142,11 @@ def test_dropout_is_of_training_alone():
     [
         ("se_resnet50", {"conv1": (1, 28, 28, 128), "conv2": (1, 28, 28, 128)}),
         ("se_resnext50_32x4d", {"conv1": (1, 56, 56, 256), "conv2": (1, 28, 28, 256)}),
-        ("senet154", {"conv1": (1, 56, 56, 256), "conv2": (1, 28, 28, 512), "shortcut_conv": (1, 28, 28, 512)}),
+        pytest.param(
+            "senet154",
+            {"conv1": (1, 56, 56, 256), "conv2": (1, 28, 28, 512), "shortcut_conv": (1, 28, 28, 512)},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_stride_is_at_the_authors_place(name, shapes_of):

@@ -101,6 +101,7 @@ def test_an_unknown_placement_is_an_error():
         BasicBlock(8, placement="after")
 
 
+@pytest.mark.slow
 def test_drop_path_leaves_out_whole_branches_in_training_alone():
     module = BasicBlock(16, drop_path=0.5)
     x = jnp.repeat(X[:1], 64, axis=0)

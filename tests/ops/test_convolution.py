@@ -37,6 +37,9 @@ FORMS = {
     "depthwise, two for one": ((2, 7, 7, 6), (3, 3, 1, 12), {"groups": 6, "padding": 1}),
 }
 
+QUICK = ("3x3, odd", "3x3, stride 2", "1x1", "grouped", "depthwise")
+"""Run in the inner loop too."""
+
 
 def operands(form, dtype=jnp.float32):
     x, kernel, settings = FORMS[form]
@@ -70,7 +73,9 @@ def test_float64(form, x64):
     assert_close(value_and_gradients(x, kernel, **settings), theirs, 1e-13)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [form if form in QUICK else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
+)
 def test_float32(form):
     x, kernel, settings = operands(form)
     theirs = by_xla(x, kernel, **settings)

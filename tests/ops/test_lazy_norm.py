@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import quickly
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.test_util import check_grads
 
@@ -72,7 +73,9 @@ def assert_near(given, expected, relative):
 
 
 @pytest.mark.parametrize("mean", [0.0, 100.0])
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["float64", *(pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("float32", "bfloat16"))]
+)
 @pytest.mark.parametrize(
     "case",
     [
@@ -84,7 +87,8 @@ def assert_near(given, expected, relative):
 def test_value_and_gradients_are_those_of_the_plain_composition(case, dtype, mean, x64):
     x = inputs(dtype, mean)
     exact = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), x)
-    expected = compiled(plain, exact, **case)
+    with quickly():
+        expected = compiled(plain, exact, **case)
     given = compiled(lazy, x, **case)
     assert given[0].dtype == dtype
     assert all(given[1][name].dtype == x[name].dtype for name in x)
@@ -104,6 +108,7 @@ def test_normalisation_and_activation_alone(activation, x64):
     assert_near(given, expected, 1e-10)
 
 
+@pytest.mark.slow
 def test_statistics_are_the_moments_of_each_group():
     y = inputs("float32", 100.0)["y"]
     normalised, mean, variance = ops.batch_normalise(y, jnp.ones(6), jnp.zeros(6), 1e-5, 2)
@@ -113,11 +118,13 @@ def test_statistics_are_the_moments_of_each_group():
     np.testing.assert_allclose(normalised.squeeze, ops.squeeze(normalised.compute()), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences(x64):
     function = jax.jit(partial(lazy, group=2, attends=True, projects=True))
     check_grads(function, (inputs("float64"),), order=1, modes=["rev"], eps=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projects", [True, False])
 def test_the_gradient_keeps_only_the_normalised_map_and_the_output(projects):
     x = inputs("float32")

@@ -58,6 +58,7 @@ def test_the_forms_are_those_of_the_platform():
     assert "select_and_scatter" in text("cuda")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "stride", "padding"), [(3, 2, (1, 1)), (3, 2, (0, 1)), (2, 2, (0, 0)), (3, 1, (1, 1))]
 )

@@ -65,6 +65,7 @@ def test_a_training_batch_that_the_devices_do_not_divide_is_an_error():
         check_devices(Experiment(batch_size=130))
 
 
+@pytest.mark.slow
 def test_statistics_of_single_values_are_refused_before_anything_is_compiled(dataset):
     config = Experiment(ModelConfig("resnet18", statistics_group=1), DataConfig(image_size=16), batch_size=16)
     message = (

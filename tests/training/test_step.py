@@ -154,6 +154,7 @@ def test_the_gradients_norms_are_those_of_optax(state):
     assert len(norms) == len(jax.tree.leaves(params))
 
 
+@pytest.mark.slow
 def test_augmentation_depends_on_the_step_and_the_seed(state, batch):
     config = Experiment(data=DataConfig(crop_padding=2, flip=True))
 
@@ -243,6 +244,7 @@ class Linear(nn.Module):
         return nn.Dense(10, name="dense")(x.reshape(len(x), -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"mixup": 0.3}])
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(batch, options):
     state = init_state(Linear(), SGD, (8, 8, 1), seed=0, average=False)
@@ -269,6 +271,7 @@ def test_parts_of_whole_groups_make_the_step_of_the_whole_batch(batch, x64):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-12), step(4), step(1))
 
 
+@pytest.mark.slow
 def test_frozen_statistics_stay_to_the_bit_in_parts(state, batch):
     config = Experiment(batch_size=15, accumulate=3)
     step = jax.jit(make_train_step(MODEL, SGD, config, frozen_statistics=True))

@@ -16,6 +16,7 @@ from senet_jax.weights.timm_folder import write_folder
 IMAGES = Preprocessing(160, 0.9, "bicubic", (0.5, 0.25, 0.125), (1, 1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["seresnet18", "seresnext26t_32x4d", "legacy_seresnet18", "seresnext26ts"])
 def test_a_written_folder_is_read_again(name, tmp_path):
     network = create_model(f"timm/{name}", 3)
