@@ -1,4 +1,4 @@
-"""Networks with their weights, from files and from Hugging Face, which here is a directory."""
+"""Networks with their weights, from files and from a hub, which this machine serves to Hugging Face's own client."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ import huggingface_hub
 import jax
 import numpy as np
 import pytest
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError
 from processes import run_python
 from safetensors.numpy import save_file
 from weights import peers
@@ -26,23 +26,6 @@ SAID = Preprocessing(256, 0.95, "bicubic", (0.5,) * 3, (1,) * 3)
 
 def small(num_classes=None, name="timm/legacy_seresnet50", **arguments):
     return senet_jax.create_model(name, num_classes, **peers.SMALL | arguments)
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """The directory of a repository "timm/small", with a list of requested files."""
-    monkeypatch.chdir(tmp_path)
-    directory = tmp_path / "hub"
-    directory.mkdir()
-
-    def download(repository, name):
-        assert repository == "timm/small"
-        if not (directory / name).exists():
-            raise EntryNotFoundError(f"404 for {name}")
-        return str(directory / name)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    return directory
 
 
 def test_without_weights_it_is_the_network_alone():
@@ -78,10 +61,14 @@ def test_a_file_whose_name_has_another_digest_is_refused(tmp_path):
         digest(path)
 
 
-def test_an_empty_repository(hub):
-    message = r"'timm/small' is no file here, .* \(it has neither model.safetensors nor pytorch_model.bin\)"
-    with pytest.raises(OSError, match=message):
+def test_an_empty_repository_and_none(hub):
+    message = r"'timm/{}' is no file here, .* \({}"
+    with pytest.raises(
+        OSError, match=message.format("small", "it has neither model.safetensors nor pytorch_model.bin")
+    ):
         small(weights="timm/small")
+    with pytest.raises(OSError, match=message.format("absent", "RepositoryNotFoundError: 404")):
+        small(weights="timm/absent")
 
 
 @pytest.mark.parametrize("error", [LocalEntryNotFoundError("no\nnetwork"), RuntimeError("no\nnetwork")])
@@ -102,7 +89,7 @@ def test_a_hub_that_cannot_be_reached(error, hub, monkeypatch):
     assert asked == ["model.safetensors"]  # Each attempt takes half a minute.
 
 
-@pytest.mark.parametrize("path", ["absent", "runs/absent.pth", "../absent/file", "hub/"])
+@pytest.mark.parametrize("path", ["absent", "runs/absent.pth", "../absent/file", "small/"])
 def test_paths_are_not_fetched(path, hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("asked"))
     with pytest.raises(OSError, match=path.rstrip("/")):

@@ -3,7 +3,6 @@
 import json
 from contextlib import closing
 
-import huggingface_hub
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,21 +113,20 @@ def test_a_file_of_ours_names_its_network(tmp_path):
 
 
 @pytest.mark.parametrize("prefix", ["", "local-dir:", "hf-hub:"])
-def test_timms_folder_and_the_hub(prefix, small, tmp_path, monkeypatch):
-    save_file(peers.cadene(), tmp_path / "model.safetensors")
+def test_timms_folder_and_the_hub(prefix, small, hub):
+    save_file(peers.cadene(), hub / "model.safetensors")
     said = {"architecture": "legacy_seresnet50", "pretrained_cfg": CONFIG, "label_names": [f"c{i}" for i in range(10)]}
-    (tmp_path / "config.json").write_text(json.dumps(said))
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repository, name: str(tmp_path / name))
-    loaded = senet_jax.load(f"{prefix}{'timm/small' if prefix == 'hf-hub:' else tmp_path}")
+    (hub / "config.json").write_text(json.dumps(said))
+    loaded = senet_jax.load(f"{prefix}{'timm/small' if prefix == 'hf-hub:' else hub}")
     assert loaded.network.num_classes == 10
     assert loaded.preprocessing.image_size == 256
     assert loaded.class_names[-1] == "c9"
     arguments = {"num_classes": 10, "in_chans": 3, "global_pool": "avg"}  # As timm 1.0.31 writes them.
-    (tmp_path / "config.json").write_text(json.dumps(said | {"model_args": arguments}))
-    assert senet_jax.load(tmp_path).network.num_classes == 10
-    (tmp_path / "config.json").write_text(json.dumps(said | {"model_args": {"stem_width": 3}}))
+    (hub / "config.json").write_text(json.dumps(said | {"model_args": arguments}))
+    assert senet_jax.load(hub).network.num_classes == 10
+    (hub / "config.json").write_text(json.dumps(said | {"model_args": {"stem_width": 3}}))
     with pytest.raises(ValueError, match=r"has model_args {'stem_width': 3}, which are not understood"):
-        senet_jax.load(tmp_path)
+        senet_jax.load(hub)
 
 
 @pytest.mark.filterwarnings("ignore:.*does not say")
