@@ -31,7 +31,7 @@ class _Hub(BaseHTTPRequestHandler):
     def do_GET(self):
         self.wfile.write(self.do_HEAD())
 
-    def log_message(self, *_):
+    def log_request(self, code="-", size="-"):
         pass
 
 
