@@ -79,5 +79,5 @@ def _print(found: "Estimate", topology: Topology, decoding: tuple[float, str] | 
         print_table({"measured here": f"{seconds:.3f} s a step, {found.batch_size / seconds:,.1f} images/s"})
     if wants_largest:
         with working("looking for the largest batch"):
-            best = largest(found)
+            best = largest(found, lambda tried: print(report.trial(tried), flush=True))
         print_table({"largest batch that fits": "none" if best is None else report.size(best)})

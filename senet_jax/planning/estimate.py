@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -80,11 +81,11 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estima
     return Estimate(plan, topology, hosts, sizes, program, needed, bounded)
 
 
-def largest(first: Estimate) -> Estimate | None:
+def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) -> Estimate | None:
     """Returns the estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
 
-    `first` is the estimate for the batch of the configuration. The images of a chip are 1 to 7, or 8 to 15 times a
-    power of two; numbers that the statistics groups do not divide are skipped.
+    `first` is the estimate for the batch of the configuration; `tell` gets every other one. The images of a chip are 1
+    to 7, or 8 to 15 times a power of two; numbers that the statistics groups do not divide are skipped.
     """
     config, dataset, topology = first.plan.config, first.plan.dataset, first.topology
     capacity = topology.chip.memory_bytes if topology.chip else math.inf
@@ -96,6 +97,7 @@ def largest(first: Estimate) -> Estimate | None:
         number = sizes[place]
         if number not in tried:
             tried[number] = estimate(_with_batch(config, number * topology.size), dataset, topology)
+            tell(tried[number])
         return tried[number].program is not None
 
     fixed = sum(first.state_bytes.values())

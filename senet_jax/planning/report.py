@@ -44,6 +44,11 @@ def size(estimate: Estimate) -> str:
     return f"{estimate.batch_size:,} images, {estimate.images_per_chip:,} on each chip"
 
 
+def trial(estimate: Estimate) -> str:
+    """Describes the batch and the memory that it needs."""
+    return f"{size(estimate)}: {_memory(estimate)}"
+
+
 def _groups(estimate: Estimate) -> str:
     """Describes whether the statistics groups of batch normalisation lie within chips."""
     config = estimate.plan.config

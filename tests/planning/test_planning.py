@@ -104,7 +104,7 @@ def test_an_absent_dataset_has_its_numbers(experiment):
 def test_the_largest_batch_is_found_whatever_the_first_was(most, expected, experiment, monkeypatch):
     topology = topologies.parse("v5e:1x1")
     dataset = datasets.described(experiment.data)
-    tried = []
+    tried, told = [], []
 
     def compile_by_formula(config, dataset, topology):
         tried.append(config.batch_size)
@@ -114,9 +114,12 @@ def test_the_largest_batch_is_found_whatever_the_first_was(most, expected, exper
         return Estimate(plan, topology, 1, {"parameters": int(0.1 * 2**34)}, program, needed, None)
 
     monkeypatch.setattr(estimate, "estimate", compile_by_formula)
-    found = estimate.largest(compile_by_formula(experiment, dataset, topology))
+    found = estimate.largest(
+        compile_by_formula(experiment, dataset, topology), lambda found: told.append(found.batch_size)
+    )
     assert (found and found.batch_size) == expected
     assert len(tried) == len(set(tried)) <= 4
+    assert told == tried[1:]
 
 
 @pytest.mark.slow
