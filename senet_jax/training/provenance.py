@@ -16,6 +16,8 @@ from senet_jax.cores import usable
 from senet_jax.terminal import program
 
 _LIBRARIES = ("jax", "flax", "optax")
+_VECTORS = {"AMX": "amx_tile", "AVX-512": "avx512f", "AVX2": "avx2"}
+"""Instructions that decide the speed of x86-64 CPUs, widest first, by the name that Linux has for them."""
 
 
 def provenance(command: str | None = None) -> dict[str, Any]:
@@ -52,10 +54,11 @@ def _hardware() -> str:
 
 
 def _processor() -> str:
-    """Returns the name of the CPU if the system tells it, else its architecture."""
+    """Returns the name of the CPU and its widest vectors if the system tells them, else its architecture."""
     try:
         told = Path("/proc/cpuinfo").read_text()
     except OSError:
         told = ""
-    name = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
-    return name[1] if name else platform.machine()
+    name, flags = (re.search(rf"^{line}\s*:\s*(.+)$", told, re.MULTILINE) for line in ("model name", "flags"))
+    widest = next((vectors for vectors, flag in _VECTORS.items() if flags and flag in flags[1].split()), None)
+    return ", ".join(filter(None, (name[1] if name else platform.machine(), widest)))

@@ -37,3 +37,17 @@ def test_the_recorded_command_can_be_pasted(words, begins, monkeypatch):
     ]
     monkeypatch.setattr(sys, "orig_argv", ["/venv/bin/python3.11", *words, *flags])
     assert shlex.split(provenance.provenance()["command"]) == [*begins, *flags]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("flags\t\t: fpu avx avx2 avx512f\nmodel name\t: AMD EPYC\n", "AMD EPYC, AVX-512"),
+        ("model name\t: Intel Atom\nflags\t\t: fpu\n", "Intel Atom"),
+        ("Features\t: asimd\n", "aarch64"),
+    ],
+)
+def test_the_processor_has_its_name_and_widest_vectors(told, expected, monkeypatch):
+    monkeypatch.setattr(provenance.Path, "read_text", lambda _: told)
+    monkeypatch.setattr(provenance.platform, "machine", lambda: "aarch64")
+    assert provenance._processor() == expected
