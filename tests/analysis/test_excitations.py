@@ -226,6 +226,7 @@ class Twice(nn.Module):
         return se(se(images)).mean((1, 2))
 
 
+@pytest.mark.slow
 def test_networks_without_gates_raise(variables):
     with pytest.raises(ValueError, match=r"Plain has no gates to observe"):
         excitations(Plain(), Plain().init(jax.random.key(0), IMAGES), BATCHES)

@@ -104,6 +104,7 @@ def test_classes_of_imagenet():
     assert analyze._choose(names, ("pug", "n01440764", "n01443537")) == {"pug": 2, "n01440764": 0, "n01443537": 1}
 
 
+@pytest.mark.slow
 def test_invalid_workdirs_and_classes_are_refused(config, plan, workdir, tmp_path, monkeypatch, capsys):
     def refused(message, workdir=workdir, **options):
         with pytest.raises(ValueError, match=message):

@@ -74,6 +74,7 @@ def test_a_sweep(sweep, capsys):
     assert {path.name for path in output.glob("*.png")} == {"accuracy.png", "parameters.png", "training.png"}
 
 
+@pytest.mark.slow
 def test_gates_over_the_seeds_of_runs_that_were_analyzed(sweep):
     for seed, mean in ((0, 0.5), (1, 0.7)):
         folder = sweep / f"ratio=4/seed={seed}/excitations"

@@ -64,6 +64,7 @@ def finish(name, accuracy):
         (workdir / "result.json").write_text(json.dumps({"accuracy": accuracy}))
 
 
+@pytest.mark.slow
 def test_the_table_of_a_dry_run(capsys):
     finish("ratio=4/seed=0", 0.95)
     finish("ratio=4/seed=1", None)

@@ -25,6 +25,7 @@ def evaluate(network, shape, **arguments):
     return shapes(network, shape, **arguments)[0]
 
 
+@pytest.mark.slow
 def test_parameters_are_exact():
     assert count_parameters(InceptionResNetV2(), 299) == PLAIN
 

@@ -95,6 +95,7 @@ class Foreign(nn.Module):
         return nn.Dense(3)(x.mean((1, 2)))
 
 
+@pytest.mark.slow
 def test_networks_of_others_take_it_by_patterns():
     images = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
     plain = Foreign()

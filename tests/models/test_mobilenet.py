@@ -42,6 +42,7 @@ def test_maps_at_every_stride(output_stride, expected):
     assert {stride: x.shape[1:] for stride, x in maps.items()} == expected
 
 
+@pytest.mark.slow
 def test_a_dilated_network_has_the_outputs_of_the_strided_one():
     images = jax.random.normal(jax.random.key(1), (1, 45, 50, 3))
     variables = random_variables(small(), images)

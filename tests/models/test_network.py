@@ -47,6 +47,7 @@ def test_an_unknown_stride_is_an_error():
         shapes_of_maps("resnet18", (224, 224), (4, 64))
 
 
+@pytest.mark.slow
 def test_the_maps_are_those_of_the_logits_and_pooled_features_their_mean():
     model = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1))
     images = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))

@@ -123,6 +123,7 @@ def test_training_and_inference(name):
     assert all(jax.tree.leaves(changed))
 
 
+@pytest.mark.slow
 def test_dropout_is_of_training_alone():
     model = create_model("se_resnet20_cifar", 10, stage_sizes=(1, 1, 1), dropout=0.5)
     images = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))

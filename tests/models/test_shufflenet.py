@@ -78,6 +78,7 @@ def test_a_strided_unit_puts_its_branch_beside_the_mean_of_its_input():
     np.testing.assert_allclose(y, nn.relu(np.concatenate([mean, 2 * layers["norm3"]], axis=-1)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_places_of_the_attention():
     plain, layers = run(1, 1.0)
     np.testing.assert_array_equal(run(1, 2.0, "post")[0], 2 * plain)

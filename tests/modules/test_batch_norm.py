@@ -74,6 +74,7 @@ def test_initialising_in_training_leaves_the_running_statistics():
     np.testing.assert_array_equal(stats["var"], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("group", [1, 4, None])
 def test_a_divided_batch_has_the_statistics_of_the_whole(group, fused):

@@ -45,15 +45,16 @@ def run(model, images, *, train):
     return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(variables["params"], jnp.asarray(images))
 
 
-@pytest.mark.parametrize("train", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
         ("se_resnet50", {}),
-        pytest.param("resnet50", {"group": 2}, marks=pytest.mark.slow),
-        pytest.param("se_resnet18", {"group": 4, "drop_path": 0.5}, marks=pytest.mark.slow),
-        pytest.param("se_resnet50", {"placement": "identity", "activation": nn.silu}, marks=pytest.mark.slow),
-        pytest.param("se_resnet50", {"attention": partial(SqueezeExcite, squeeze="both")}, marks=pytest.mark.slow),
+        ("resnet50", {"group": 2}),
+        ("se_resnet18", {"group": 4, "drop_path": 0.5}),
+        ("se_resnet50", {"placement": "identity", "activation": nn.silu}),
+        ("se_resnet50", {"attention": partial(SqueezeExcite, squeeze="both")}),
     ],
 )
 def test_the_numbers_are_those_of_the_plain_composition(name, settings, train, x64):

@@ -53,6 +53,7 @@ def test_the_first_block_of_a_network_adds_to_the_activated_input():
     np.testing.assert_allclose(y, ACTIVATED + layers["conv2"], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS)
 def test_places_of_the_attention(block):
     plain, layers = run(block)

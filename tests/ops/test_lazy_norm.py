@@ -72,7 +72,7 @@ def assert_near(given, expected, relative):
     jax.tree.map(check, given, expected)
 
 
-@pytest.mark.parametrize("mean", [0.0, 100.0])
+@pytest.mark.parametrize("mean", [pytest.param(0.0, marks=pytest.mark.slow), 100.0])
 @pytest.mark.parametrize(
     "dtype", ["float64", *(pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("float32", "bfloat16"))]
 )

@@ -24,6 +24,7 @@ def test_squeezes(name, expected):
     np.testing.assert_array_equal(z, expected)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_maximum_goes_to_the_first_of_the_largest():
     x = jnp.array([[[1.0, 5], [3, 5]], [[3, 2], [0, 5]]])
     np.testing.assert_array_equal(jax.grad(lambda x: ops.squeeze_max(x).sum())(x), [[[0, 1], [1, 0]], [[0, 0], [0, 0]]])

@@ -122,6 +122,7 @@ def test_senet154():
     assert len(shapes) == 5 * convolutions + 4 * (3 + 8 + 36 + 3) + 2
 
 
+@pytest.mark.slow
 def test_bn_inception():
     shapes = blob_shapes(create_model("se_bn_inception"))
     widths = {"1x1": 64, "3x3_reduce": 64, "3x3": 96, "double3x3_reduce": 64, "double3x3a": 96, "double3x3b": 96}

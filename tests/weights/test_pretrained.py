@@ -102,6 +102,7 @@ def test_a_missing_package_is_named(hub, monkeypatch):
         small(weights="timm/small")
 
 
+@pytest.mark.slow
 def test_preprocessing_of_a_file(tmp_path):
     path = tmp_path / "weights.pth"
     path.write_bytes(state_dict(peers.cadene()))
@@ -149,6 +150,7 @@ def test_the_usual_preprocessing(name, size, interpolation, mean):
     assert (usual.image_size, usual.interpolation, usual.mean[0]) == (size, interpolation, mean)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not say")
 @pytest.mark.parametrize("ours", [False, True])
 def test_another_number_of_classes_makes_the_last_layer_anew(ours, tmp_path):

@@ -68,6 +68,7 @@ def test_a_workdir(workdir):
     assert (newest.source, earlier.source) == (f"{path.name}, step 7", f"{path.name}, step 2")
 
 
+@pytest.mark.slow
 def test_a_workdir_of_other_classes_has_a_new_last_layer(workdir):
     path, variables = workdir
     loaded = senet_jax.load(path, step=2, num_classes=5)
