@@ -10,7 +10,6 @@ loaders with that many workers, by wall time.
 """
 
 import argparse
-import csv
 import io
 import json
 import os
@@ -26,9 +25,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.input_peer import BATCH, SIZE, rates_of_batches
+from senet_jax.bench import report
 from senet_jax.config import DataConfig
 from senet_jax.data.photographs import photograph
-from senet_jax.terminal.tables import print_table
+from senet_jax.terminal.tables import aligned, print_table
+from senet_jax.training.provenance import provenance
 
 SETS = {"full": {}, "256": {"shorter_side": 256, "quality": 90}}
 
@@ -149,14 +150,17 @@ def main() -> None:
 def _print(rates: dict[str, float], output: Path | None) -> None:
     rates = dict(sorted(rates.items(), key=lambda item: "alone" in item[0]))
     columns = [f"{name} {how}" for name in SETS for how in ("core", "1", "2")]
-    kinds = list(dict.fromkeys(name.split("/")[0] for name in rates))
-    rows = [[kind] + [rates.get(f"{kind}/{column.replace(' ', '/')}") for column in columns] for kind in kinds]
-    print(f"{'images/s':26}" + "".join(f"{column:>12}" for column in columns))
-    for kind, *values in rows:
-        print(f"{kind:26}" + "".join(f"{'' if value is None else f'{value:,.0f}':>12}" for value in values))
+    kinds = dict.fromkeys(name.split("/")[0] for name in rates)
+    rows = [
+        {"images a second": kind} | {column: rates.get(f"{kind}/{column.replace(' ', '/')}") for column in columns}
+        for kind in kinds
+    ]
+    cells = [
+        [kind, *("" if rate is None else f"{rate:,.0f}" for rate in found)] for kind, *found in map(dict.values, rows)
+    ]
+    print(*aligned([list(rows[0]), *cells]), sep="\n")
     if output:
-        with output.open("w", newline="") as file:
-            csv.writer(file).writerows([["images a second", *columns], *rows])
+        report.write(output, rows, provenance())
 
 
 if __name__ == "__main__":
