@@ -182,11 +182,26 @@ def _faults(rows: Rows) -> str:
     return comparison.markdown([{name.replace("_", " "): row[name] for name in _FAULTS} for row in rows])
 
 
+_INPUT = [f"{images} {how}" for images in ("full", "256") for how in ("core", "1", "2")]
+
+
+def _input(rows: Rows) -> str:
+    """Returns a row for each way to read training images."""
+    return comparison.markdown(
+        [
+            {"images a second": row["images a second"]}
+            | {name: f"{float(row[name]):,.0f}" if row[name] else "" for name in _INPUT}
+            for row in rows
+        ]
+    )
+
+
 _TABLES: dict[str, Callable[[Rows], str]] = {
     "digits": _digits,
     "faults": _faults,
     "exports": _exports,
     "loading": _loading,
+    "input": _input,
     "networks": networks_table,
     "parity": comparison.markdown,
     "speed": _speed,
