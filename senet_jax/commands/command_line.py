@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         run()
         sys.stdout.flush()
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # A second one ends the process while it waits for its threads.
         print(f"\n{program.name()}: stopped", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # The reader of the output, such as `head`, has closed it.

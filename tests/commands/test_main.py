@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 from senet_jax.commands.command_line import main, parse
 from senet_jax.training.stopping import handled_by
@@ -73,6 +74,27 @@ def test_ctrl_c_ends_a_command_in_one_line(command, part, capsys):
     with pytest.raises(SystemExit) as raised, handled_by(signal.default_int_handler, [signal.SIGINT]):
         main(["eval", "--workdir=runs/good"])
     assert (raised.value.code, capsys.readouterr().err) == (130, "\nlaunch.py: stopped\n")
+
+
+WAITING = """
+import importlib, os, signal, threading
+from types import SimpleNamespace
+from senet_jax.commands.command_line import main
+
+def run():
+    threading.Thread(target=threading.Event().wait).start()
+    threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    signal.raise_signal(signal.SIGINT)
+
+importlib.import_module = lambda name: SimpleNamespace(prepare=lambda request: run)
+main(["list"])
+"""
+"""Is interrupted, and a second time while it waits for a thread at its exit."""
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_silently():
+    done = run_python(WAITING)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "\n-c: stopped\n")
 
 
 @pytest.mark.parametrize(
