@@ -23,6 +23,7 @@ def pytest_configure(config):
     jax.config.update("jax_compilation_cache_dir", directory)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
     make_quick()
+    jax.config.update("jax_disable_most_optimizations", True)  # While tests are collected too.
 
 
 def pytest_collection_modifyitems(config, items):
