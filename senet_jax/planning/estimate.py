@@ -84,8 +84,8 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estima
 def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) -> Estimate | None:
     """Returns the estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
 
-    `first` is the estimate for the batch of the configuration; `tell` gets every other one. The images of a chip are 1
-    to 7, or 8 to 15 times a power of two; numbers that the statistics groups do not divide are skipped.
+    `first` is the estimate for the batch of the configuration; `tell` is called with each further one. The images of a
+    chip are 1 to 7, or 8 to 15 times a power of two; numbers that the statistics groups do not divide are skipped.
     """
     config, dataset, topology = first.plan.config, first.plan.dataset, first.topology
     capacity = topology.chip.memory_bytes if topology.chip else math.inf
