@@ -27,7 +27,7 @@ from senet_jax.config import DataConfig, Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
 from senet_jax.modules.conv import conv
-from senet_jax.planning import collectives
+from senet_jax.planning import hlo
 from senet_jax.terminal.tables import print_table
 from senet_jax.training import parallel
 from senet_jax.training.processes import Together, join
@@ -67,7 +67,7 @@ def trained(devices: int, parallelism: str, steps: int) -> tuple[list[np.ndarray
     for batch in parallel.to_devices(batches, mesh):
         if not found and not (parallelism == "pmap" and jax.process_count() > 1):
             text = step.lower(state, batch, 0, 0.1).compile().as_text() or ""
-            counts = Counter(each.kind for each in collectives.read(text))
+            counts = Counter(each.kind for each in hlo.collectives(text))
             found = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
         state = step(state, batch, 0, 0.1)
     return [np.asarray(leaf.addressable_data(0)) for leaf in jax.tree.leaves(state.variables)], found

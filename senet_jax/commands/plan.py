@@ -1,13 +1,13 @@
-"""`launch.py plan`: memory and speed of an experiment on a topology of TPUs, without the hardware."""
+"""`launch.py plan`: memory and speed of an experiment on a topology of TPUs or GPUs, without the hardware."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from senet_jax.bounds import Count, Name
 from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.planning import topologies
+from senet_jax.planning.chips import Gpu
 from senet_jax.planning.topologies import Topology
 from senet_jax.schema import Placeholder
 from senet_jax.terminal.tables import print_table
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(CommandOptions):
-    """Compiles the training step of an experiment for a topology of absent TPUs.
+    """Compiles the training step of an experiment for a topology of absent TPUs or GPUs.
 
     Prints whether it fits, the bound on its speed, the traffic between chips and the reads of hosts.
     """
@@ -26,9 +26,12 @@ class Options(CommandOptions):
     configured = True
 
     topology: Annotated[Name, Placeholder("CHIP:SHAPE")]
-    """Topology, as in v5e:16x16 or v4:8x8x8; cpu:8 measures a step on fake devices, gpu:1 on the GPU that is here."""
+    """Topology, as in v5e:16x16, v4:8x8x8, h100:8 or h100:4x8 (hosts and their GPUs); cpu:8 measures a step on fake
+    devices, gpu:1 on the GPU that is here."""
     largest_batch: bool = False
-    """Finds the largest batch that fits into the TPUs, by a few more compilations."""
+    """Finds the largest batch that fits into the chips, by a few more compilations."""
+    parallelism: Literal["jit", "pmap"] = "jit"
+    """How the step is divided over the devices, as in `train`."""
     train_images: Count | None = None
     """Number of training images, if the dataset is not prepared here."""
 
@@ -38,12 +41,8 @@ def prepare(request: Request) -> Callable[[], None]:
     options, config = cast(Options, request.options), request.config
     topology = topologies.parse(options.topology)
     if options.largest_batch and topology.chip is None:
-        raise ValueError(f"--largest_batch is for TPUs, whose memory is known; --topology is {topology.name!r}")
-    if topology.chip is not None and importlib.util.find_spec("libtpu") is None:
-        raise ValueError(
-            f"--topology={topology.name} needs libtpu, which compiles for absent TPUs; "
-            "pip install 'senet-jax[plan]' installs it"
-        )
+        raise ValueError(f"--largest_batch needs chips whose memory is known; --topology is {topology.name!r}")
+    topologies.check_compiler(topology)
     # jax is slow to import, and errors must be quick.
     from senet_jax.planning import datasets
     from senet_jax.planning.estimate import estimate
@@ -61,7 +60,8 @@ def prepare(request: Request) -> Callable[[], None]:
     def run() -> None:
         decoding = datasets.decoding_seconds(dataset, config.data)
         print(f"compiling the training step for {topology.name}", flush=True)
-        _print(estimate(config, dataset, topology), topology, decoding, wants_largest=options.largest_batch)
+        found = estimate(config, dataset, topology, options.parallelism)
+        _print(found, topology, decoding, wants_largest=options.largest_batch)
 
     return run
 
@@ -74,6 +74,8 @@ def _print(found: "Estimate", topology: Topology, decoding: tuple[float, str] | 
     print_table(report.rows(found, decoding))
     if topology.chip is not None:
         print(f"\n{report.NOTE}", flush=True)
+        if isinstance(topology.chip, Gpu):
+            print(report.GPU_NOTE, flush=True)
     elif found.program is not None:
         seconds = measure(found)
         print_table({"measured here": f"{seconds:.3f} s a step, {found.batch_size / seconds:,.1f} images/s"})

@@ -26,18 +26,17 @@ class Bound:
         return max(("arithmetic", "memory", "interconnect"), key=lambda name: getattr(self, name))
 
 
-def bound(program: Program, topology: Topology) -> Bound | None:
-    """Returns the bound of a program; None for devices without published peaks.
+def bound(program: Program, topology: Topology, dtype: str = "bfloat16") -> Bound | None:
+    """Returns the bound of a program that computes in "bfloat16" or "float32".
 
-    An all-reduce of b bytes over n chips sends 2 (n - 1) / n b from each chip, spread over all its links.
+    None for devices without published peaks.
     """
-    chip, n = topology.chip, topology.size
+    chip = topology.chip
     if chip is None:
         return None
-    rate = topology.links * chip.link_bytes_per_second
-    sent = 2 * (n - 1) / n * program.collective_bytes
+    rate = chip.flops_per_second if dtype == "bfloat16" else chip.float32_flops_per_second
     return Bound(
-        arithmetic=program.flops / chip.flops_per_second,
+        arithmetic=program.flops / rate,
         memory=program.bytes_accessed / chip.memory_bytes_per_second,
-        interconnect=sent / rate if rate else 0.0,
+        interconnect=chip.all_reduce_seconds(program.collective_bytes, topology.shape),
     )

@@ -40,6 +40,7 @@ class Estimate:
     bound: Bound | None
     """Bound on the speed; None if the step does not fit, for devices without published peaks, and for a batch in parts,
     whose loop the compiler counts once."""
+    parallelism: str = "jit"
 
     @property
     def batch_size(self) -> int:
@@ -52,8 +53,8 @@ class Estimate:
         return self.batch_size // self.topology.size
 
 
-def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estimate:
-    """Compiles the training step of an experiment for a topology.
+def estimate(config: Experiment, dataset: Dataset, topology: Topology, parallelism: str = "jit") -> Estimate:
+    """Compiles the training step of an experiment for a topology, divided over the chips by "jit" or "pmap".
 
     Raises ValueError if the experiment or the topology is not possible, or if the chips do not divide a batch.
     """
@@ -73,12 +74,15 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology) -> Estima
     size, channels = config.data.image_size, dataset.channels
     batch = abstract_batch(config.batch_size, (size, size, channels), mesh)
     try:
-        program = compile_step(plan.train_step(), mesh, state, batch, *_numbers(config))
-        needed, bounded = program.peak_bytes, bound(program, topology) if config.accumulate == 1 else None
+        program = compile_step(plan.train_step(), mesh, state, batch, *_numbers(config), parallelism=parallelism)
+        if topology.chip is not None and program.peak_bytes > topology.chip.memory_bytes:
+            raise DoesNotFitError(program.peak_bytes)
+        needed = program.peak_bytes
+        bounded = bound(program, topology, config.model.dtype) if config.accumulate == 1 else None
     except DoesNotFitError as error:
         program, needed, bounded = None, error.needed, None
     hosts = len({device.process_index for device in mesh.devices.flat})
-    return Estimate(plan, topology, hosts, sizes, program, needed, bounded)
+    return Estimate(plan, topology, hosts, sizes, program, needed, bounded, parallelism)
 
 
 def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) -> Estimate | None:
@@ -96,7 +100,8 @@ def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) 
     def fits(place: int) -> bool:
         number = sizes[place]
         if number not in tried:
-            tried[number] = estimate(_with_batch(config, number * topology.size), dataset, topology)
+            changed = _with_batch(config, number * topology.size)
+            tried[number] = estimate(changed, dataset, topology, first.parallelism)
             tell(tried[number])
         return tried[number].program is not None
 
@@ -127,11 +132,15 @@ def measure(estimate: Estimate, steps: int = 3) -> float:
     everywhere = parallel.replicated(mesh)
     state = jax.jit(partial(initial, plan), out_shardings=everywhere)(config.seed)
     batch = _random_batch(plan, mesh)
-    numbers = [jax.device_put(jnp.asarray(number), everywhere) for number in _numbers(config)]
+    numbers: list[Any] = list(_numbers(config))
+    if estimate.parallelism == "jit":
+        step, numbers = program.executable, [jax.device_put(jnp.asarray(each), everywhere) for each in numbers]
+    else:  # Only the call of `PmapStep` divides the batch.
+        step = parallel.PmapStep(plan.train_step(), mesh)
     seconds = []
     for _ in range(steps + 1):
         began = time.perf_counter()
-        state = jax.block_until_ready(program.executable(state, batch, *numbers))
+        state = jax.block_until_ready(step(state, batch, *numbers))
         seconds.append(time.perf_counter() - began)
     return min(seconds[1:])
 

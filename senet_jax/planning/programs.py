@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from senet_jax.planning import collectives
-from senet_jax.planning.collectives import Collective
+from senet_jax.planning import hlo
+from senet_jax.planning.hlo import Collective
 from senet_jax.training import parallel
 
 
@@ -32,13 +32,13 @@ class Program:
     executable: Any
     """Result of `jax.stages.Lowered.compile`."""
     flops: float
-    """Floating-point operations; a multiply-add counts as two."""
+    """Floating-point operations; a multiply-add counts as two. For absent GPUs they are counted before compilation."""
     bytes_accessed: float
     """Bytes read and written by all operations, at any level of memory."""
     argument_bytes: int
     """Bytes of the state and the batch in memory."""
     peak_bytes: int
-    """Peak bytes, including arguments; on CPUs the sum of arguments, results and temporary values."""
+    """Peak bytes, including arguments; but for TPUs the sum of arguments, results and temporary values."""
     collectives: tuple[Collective, ...]
     compile_seconds: float
 
@@ -72,16 +72,17 @@ def abstract_batch(batch_size: int, image_shape: tuple[int, ...], mesh: Mesh) ->
     return abstract(batch, parallel.sharded(mesh))
 
 
-def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any, batch: Any, *numbers: Any) -> Program:
+def compile_step(
+    step: Callable[..., Any], mesh: Mesh, state: Any, batch: Any, *numbers: Any, parallelism: str = "jit"
+) -> Program:
     """Compiles (state, batch, *numbers) -> state as training does, for shapes and dtypes of its arguments.
 
-    Raises DoesNotFitError if a device has too little memory.
+    Raises DoesNotFitError if a device has too little memory and the compiler says so.
     """
-    everywhere, jitted = parallel.replicated(mesh), parallel.jit_step(step, mesh)
+    everywhere = parallel.replicated(mesh)
     began = time.perf_counter()
-    lowered = jitted.lower(
-        abstract(state, everywhere), batch, *(abstract(jnp.asarray(number), everywhere) for number in numbers)
-    )
+    arguments = abstract(state, everywhere), batch, *(abstract(jnp.asarray(each), everywhere) for each in numbers)
+    lowered = parallel.STEPS[parallelism](step, mesh).lower(*arguments)
     try:
         executable = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -91,9 +92,14 @@ def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any, batch: Any, *
         scale = {"K": 2**10, "M": 2**20, "G": 2**30}
         raise DoesNotFitError(int(float(used[1]) * scale[used[2]]) if used else None) from error
     memory: Any = executable.memory_analysis()
+    text = executable.as_text() or ""
     cost: Any = executable.cost_analysis()
+    if cost is None:  # XLA for absent GPUs counts nothing.
+        whole: Any = jax.jit(step).trace(*abstract(arguments, None)).lower(lowering_platforms=("cuda",))
+        flops = whole.cost_analysis()["flops"] / mesh.size
+        cost = {"flops": flops, "bytes accessed": hlo.bytes_accessed(text)}
     peak = memory.peak_memory_in_bytes
-    if mesh.devices.flat[0].platform == "cpu":  # Its peak lacks temporary values.
+    if mesh.devices.flat[0].platform != "tpu":  # Their peak lacks temporary values.
         kept = memory.output_size_in_bytes - memory.alias_size_in_bytes
         peak = memory.argument_size_in_bytes + kept + memory.temp_size_in_bytes
     return Program(
@@ -102,6 +108,6 @@ def compile_step(step: Callable[..., Any], mesh: Mesh, state: Any, batch: Any, *
         bytes_accessed=cost.get("bytes accessed", 0.0),
         argument_bytes=memory.argument_size_in_bytes,
         peak_bytes=peak,
-        collectives=tuple(collectives.read(executable.as_text() or "")),
+        collectives=tuple(hlo.collectives(text)),
         compile_seconds=time.perf_counter() - began,
     )

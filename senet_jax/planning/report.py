@@ -1,5 +1,6 @@
 """Describes an estimate in words."""
 
+from senet_jax.planning.chips import Gpu
 from senet_jax.planning.estimate import Estimate
 from senet_jax.planning.programs import Program
 
@@ -8,7 +9,11 @@ NOTE = (
     "interconnect bound a step from below. Memory does not strictly: the compiler counts bytes that never leave the\n"
     "chip too. How long a step takes, only a run on the hardware tells."
 )
-_KNOWN_TYPES = {"bfloat16": "bfloat16", "float32": "float32, multiplied in bfloat16 as JAX does by default"}
+GPU_NOTE = (
+    "JAX reserves three quarters of a GPU's memory (XLA_PYTHON_CLIENT_MEM_FRACTION). The workspaces that cuDNN\n"
+    "chooses on the GPU are not counted, arithmetic is counted before compilation, and hosts are taken to have 8 GPUs\n"
+    "with a network adapter each."
+)
 
 
 def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, str]:
@@ -18,9 +23,13 @@ def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, st
     """
     plan, topology = estimate.plan, estimate.topology
     config = plan.config
-    chips = f"{topology.size:,} {'chip' if topology.chip else 'device'}{'s' if topology.size > 1 else ''}"
+    kind = "GPU" if isinstance(topology.chip, Gpu) else "chip" if topology.chip else "device"
+    chips = f"{topology.size:,} {kind}{'s' if topology.size > 1 else ''}"
+    dtype = config.model.dtype
+    if topology.chip and dtype == "float32":
+        dtype += f", multiplied in {topology.chip.float32_type} as JAX does by default"
     written = {
-        "network": f"{config.model.name}, {_KNOWN_TYPES[config.model.dtype] if topology.chip else config.model.dtype}",
+        "network": f"{config.model.name}, {dtype}",
         "topology": f"{topology.name}: {chips}, {estimate.hosts:,} host{'s' if estimate.hosts > 1 else ''}",
         "batch": f"{size(estimate)}; {_groups(estimate)}",
         "duration": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:,.1f} epochs of "
@@ -71,10 +80,11 @@ def _memory(estimate: Estimate) -> str:
 
 
 def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, str]:
-    if estimate.bound is None:
+    chip = estimate.topology.chip
+    if estimate.bound is None or chip is None:
         parts = estimate.plan.config.accumulate
         return {"bound on a step": f"not known: of {parts} parts, the compiler counts one"} if parts > 1 else {}
-    bound, images, chip = estimate.bound, estimate.batch_size, estimate.topology.chip
+    bound, images = estimate.bound, estimate.batch_size
     rate = images / bound.step
     per_host = rate / estimate.hosts
     cores = "few: the images are kept in memory"
@@ -83,17 +93,16 @@ def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, 
         cores = (
             f"{per_host * seconds:,.1f} of this machine's ({1 / seconds:,.0f} images/s each, measured on {measured})"
         )
-    source = "" if chip is None else chip.source
     return {
         "bound on a step": f"{1e3 * bound.step:,.3f} ms, by {bound.by}",
         "  arithmetic": f"{1e3 * bound.arithmetic:,.3f} ms",
         "  memory": f"{1e3 * bound.memory:,.3f} ms",
-        "  interconnect": f"{1e3 * bound.interconnect:,.3f} ms over {estimate.topology.links} links of a chip",
+        "  interconnect": f"{1e3 * bound.interconnect:,.3f} ms over {chip.connection(estimate.topology.shape)}",
         "images per second": f"{rate:,.0f} under that bound",
         "the whole experiment": f"{_hours(estimate):,.2f} hours under that bound, without evaluation and checkpoints",
         "input of a host": f"{per_host:,.0f} images/s to keep up with that",
         "  cores for it": cores,
-        "peaks": source,
+        "peaks": chip.source,
     }
 
 

@@ -1,15 +1,22 @@
-"""Topologies by their names, such as "v5e:16x16", "v4:8x8x8" or, of this machine, "cpu:8" and "gpu:1"."""
+"""Topologies by their names, such as "v5e:16x16", "h100:4x8" or, of this machine, "cpu:8" and "gpu:1"."""
 
 import contextlib
+import importlib.util
 import math
 import os
+import pkgutil
 from dataclasses import dataclass
 from typing import Any
 
-from senet_jax.planning.chips import CHIPS, Chip
+from senet_jax.planning.chips import CHIPS, Gpu, Shape, Tpu
 from senet_jax.schema import did_you_mean
 
-_FORM = "a chip and the number of chips along each axis, as in v5e:16x16 or v4:8x8x8, or cpu:8 for fake devices"
+_FORM = (
+    "a chip and the number of chips along each axis, as in v5e:16x16 or v4:8x8x8, GPUs of a host or of several, as in "
+    "h100:8 or h100:4x8, or cpu:8 for fake devices"
+)
+_GPUS = 8
+"""Most GPUs of a host."""
 _LOCAL = ("cpu", "gpu")
 """Devices of this machine, whose peaks are not known."""
 _ALONE = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_ID": "0"}
@@ -21,26 +28,15 @@ class Topology:
     """A number of chips, and the axes along which they are connected."""
 
     name: str
-    chip: Chip | None
+    chip: Tpu | Gpu | None
     """Chip; None: fake devices of this machine's CPU, or its GPUs."""
-    shape: tuple[int, ...]
+    shape: Shape
+    """Chips along each axis; hosts and GPUs of each, or the GPUs of one host."""
 
     @property
     def size(self) -> int:
         """Number of chips."""
         return math.prod(self.shape)
-
-    @property
-    def links(self) -> int:
-        """Least number of links of a chip to others: two on an axis that is a ring, one at the end of a line.
-
-        An axis of one chip has none.
-        """
-        if self.chip is None:
-            return 0
-        at = self.chip.wraps_at
-        whole = len(self.shape) == 2 or all(length % at == 0 for length in self.shape)
-        return sum(2 if whole and length % at == 0 else int(length > 1) for length in self.shape)
 
 
 def parse(name: str) -> Topology:
@@ -60,6 +56,14 @@ def parse(name: str) -> Topology:
         near = did_you_mean(chip_name, [*CHIPS, *_LOCAL])
         raise ValueError(f"--topology is {name!r}; the chips are {', '.join(CHIPS)}, cpu and gpu{near}")
     chip = CHIPS[chip_name]
+    if isinstance(chip, Gpu):
+        *hosts, gpus = axes
+        if len(hosts) > 1 or gpus > _GPUS:
+            raise ValueError(
+                f"--topology is {name!r}; a host has up to {_GPUS} GPUs, as in {chip_name}:{_GPUS}, and several hosts "
+                f"are {chip_name}:HOSTSx{_GPUS}"
+            )
+        return Topology(name, chip, axes)
     pod = "x".join(map(str, chip.pod))
     if len(axes) != len(chip.pod):
         raise ValueError(f"--topology is {name!r}; {chip_name} has {len(chip.pod)} axes, up to {chip_name}:{pod}")
@@ -68,15 +72,33 @@ def parse(name: str) -> Topology:
     return Topology(name, chip, axes)
 
 
-def devices(topology: Topology) -> list[Any]:
-    """Returns the devices to compile for; those of a TPU are descriptions, on which nothing runs.
+def check_compiler(topology: Topology) -> None:
+    """Raises ValueError, before jax is loaded, if the compiler for the chips of a topology is not installed."""
+    if isinstance(topology.chip, Tpu) and importlib.util.find_spec("libtpu") is None:
+        raise ValueError(
+            f"--topology={topology.name} needs libtpu, which compiles for absent TPUs; "
+            "pip install 'senet-jax[plan]' installs it"
+        )
+    if isinstance(topology.chip, Gpu):
+        plugins = importlib.util.find_spec("jax_plugins")
+        paths = (plugins and plugins.submodule_search_locations) or []
+        if not any(module.name.startswith("xla_cuda") for module in pkgutil.iter_modules(paths)):
+            raise ValueError(
+                f"--topology={topology.name} needs jax's CUDA plugin, which compiles for absent GPUs; "
+                "pip install 'senet-jax[plan-gpu]' installs it"
+            )
 
-    Fake CPU devices must be asked for before jax is first used. Raises ValueError if libtpu is not installed or does
-    not know the topology, if jax has fewer CPU devices already, or if fewer GPUs are here.
+
+def devices(topology: Topology) -> list[Any]:
+    """Returns the devices to compile for; those of TPUs and GPUs are descriptions, on which nothing runs.
+
+    Fake CPU devices must be asked for before jax is first used. Raises ValueError if the compiler of the chips does not
+    know the topology, if jax has fewer CPU devices already, or, for "gpu:N", if fewer GPUs are here.
     """
     import jax
     from jax.experimental import topologies
 
+    check_compiler(topology)
     if topology.name.startswith("gpu:"):
         return _gpus(topology)
     with contextlib.suppress(RuntimeError):  # It is in use already.
@@ -88,19 +110,35 @@ def devices(topology: Topology) -> list[Any]:
         if len(found) < topology.size:
             raise ValueError(f"--topology is {topology.name!r}, but jax has {len(found)} CPU devices already")
         return found
+    chip = topology.chip
+    settings = _gpu_settings(chip, topology) if isinstance(chip, Gpu) else _tpu_settings(topology)
+    try:
+        return topologies.get_topology_desc(**settings).devices
+    except (RuntimeError, NotImplementedError) as error:
+        said = str(error).partition("\n")[0]
+        raise ValueError(f"--topology is {topology.name!r}, which its compiler does not make: {said}") from error
+
+
+def _tpu_settings(topology: Topology) -> dict[str, Any]:
     for name, value in _ALONE.items():
         os.environ.setdefault(name, value)
+    settings: dict[str, Any] = {"topology_name": topology.name, "platform": "tpu"}
     # v4's two cores are one device, and slices smaller than a host's four chips are slices of a host.
-    settings: dict[str, Any] = {"chip_config_name": "megacore"} if topology.chip.name == "v4" else {}
+    if topology.name.startswith("v4:"):
+        settings["chip_config_name"] = "megacore"
     if topology.size < 4:
         settings["chips_per_host_bounds"] = (*topology.shape, 1)[:3]
-    try:
-        return topologies.get_topology_desc(topology.name, platform="tpu", **settings).devices
-    except (RuntimeError, ModuleNotFoundError) as error:
-        if "support not installed" in str(error) or isinstance(error, ModuleNotFoundError):
-            raise ValueError("plan compiles for TPUs with libtpu; pip install 'senet-jax[plan]' installs it") from error
-        said = str(error).partition("\n")[0]
-        raise ValueError(f"--topology is {topology.name!r}, which libtpu does not make: {said}") from error
+    return settings
+
+
+def _gpu_settings(chip: Gpu, topology: Topology) -> dict[str, Any]:
+    hosts, gpus = (1, *topology.shape)[-2:]
+    return {
+        "topology_name": topology.name,
+        "platform": "cuda",
+        "target_config": chip.target,
+        "topology": f"{hosts}x1x{gpus}",  # Groups that NVLink connects, hosts of each, GPUs of each.
+    }
 
 
 def _gpus(topology: Topology) -> list[Any]:
@@ -112,7 +150,7 @@ def _gpus(topology: Topology) -> list[Any]:
         found = []
     if len(found) < topology.size:
         raise ValueError(
-            f"--topology is {topology.name!r}, but jax finds {len(found)} GPUs here; XLA compiles for GPUs where they "
-            "are, and only for TPUs elsewhere"
+            f"--topology is {topology.name!r}, but jax finds {len(found)} GPUs here; absent ones have names, as in "
+            f"h100:{topology.size}"
         )
     return found[: topology.size]

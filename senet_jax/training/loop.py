@@ -50,8 +50,9 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
         state, start = initial_state(plan, checkpoints, mesh)
     _check_numbers(plan, state, checkpoints)
     checkpoints.check_space(state)
-    on_devices = parallel.PmapStep if parallelism == "pmap" else parallel.jit_step
-    train_step, last_step = (on_devices(plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True))
+    train_step, last_step = (
+        parallel.STEPS[parallelism](plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True)
+    )
     log = _open_logs(plan, workdir, start)
     bad = BadImages(config.data.bad_images, workdir / BAD_IMAGES, log.say, jax.process_index())
     evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)

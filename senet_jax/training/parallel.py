@@ -85,6 +85,10 @@ class PmapStep:
         return jax.make_array_from_single_device_arrays(array.shape, replicated(self._mesh), parts)
 
 
+STEPS: dict[str, Callable[[Callable[..., Any], Mesh], Any]] = {"jit": jit_step, "pmap": PmapStep}
+"""The ways to divide a step over the devices of a mesh, by their names."""
+
+
 def _drop_in_whole(method: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
     """Makes `nn.Dropout` draw for the whole batch and apply its own part, so that it does not depend on the devices."""
     if not isinstance(context.module, nn.Dropout) or context.method_name != "__call__":

@@ -1,17 +1,19 @@
 import re
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from senet_jax import create_model
 from senet_jax.commands.command_line import main
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.modules import BatchNorm
-from senet_jax.planning import bounds, collectives, datasets, estimate, report, topologies
-from senet_jax.planning.collectives import Collective
+from senet_jax.planning import bounds, datasets, estimate, hlo, report, topologies
 from senet_jax.planning.estimate import Estimate
+from senet_jax.planning.hlo import Collective
 from senet_jax.planning.programs import Program
 from senet_jax.training import plan as training_plan
 from senet_jax.training.plan import make_plan
@@ -28,36 +30,51 @@ PROGRAM = Program(None, flops=1.97e12, bytes_accessed=819e9 / 50, argument_bytes
 
 
 def test_the_collectives_of_a_program_and_their_bytes():
-    assert list(collectives.read(HLO)) == [
+    assert list(hlo.collectives(HLO)) == [
         Collective("all-reduce", 4 + 2 * 3 * 3 * 16 * 32 + 4 * 16),
         Collective("all-gather", 4 * 32),
         Collective("all-reduce", 40),
     ]
 
 
+def test_the_bytes_of_a_program_are_those_that_xla_counts():
+    def step(x, y):
+        return jax.lax.fori_loop(0, 5, lambda _, z: jnp.tanh(z @ y), x), jnp.cos(x).sum(0)
+
+    arguments = jax.ShapeDtypeStruct((256, 128), jnp.float32), jax.ShapeDtypeStruct((128, 128), jnp.float32)
+    program = jax.jit(step).lower(*arguments).compile()
+    counted = hlo.bytes_accessed(program.as_text() or "")
+    analysis: Any = program.cost_analysis()
+    assert counted == pytest.approx(analysis["bytes accessed"], rel=0.01)
+
+
 @pytest.mark.parametrize(
-    ("name", "size", "links"),
+    ("name", "size", "connection"),
     [
         ("v5e:1x1", 1, 0), ("v5e:2x2", 4, 2), ("v5e:4x16", 64, 3), ("v5e:16x16", 256, 4), ("v6e:16x16", 256, 4),
-        ("v4:2x2x1", 4, 2), ("v4:2x4x4", 32, 3), ("v4:4x4x4", 64, 6), ("v5p:16x16x24", 6144, 6), ("cpu:8", 8, 0),
+        ("v4:2x2x1", 4, 2), ("v4:2x4x4", 32, 3), ("v4:4x4x4", 64, 6), ("v5p:16x16x24", 6144, 6),
+        ("h100:4", 4, "NVLink"), ("a100:4x8", 32, "NVLink and the network of the hosts"),
     ],
 )  # fmt: skip
-def test_a_topology_has_chips_and_links(name, size, links):
+def test_a_topology_has_chips_and_a_connection(name, size, connection):
     topology = topologies.parse(name)
-    assert (topology.size, topology.links) == (size, links)
+    assert topology.chip is not None
+    said = connection if isinstance(connection, str) else f"{connection} links of a chip"
+    assert (topology.size, topology.chip.connection(topology.shape)) == (size, said)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("v5e", "'v5e'; it must be a chip and the number of chips along each axis, as in v5e:16x16"),
-        ("v5:2x2", "the chips are v4, v5e, v5p, v6e, cpu and gpu; did you mean 'v5p' or 'v5e'"),
+        ("v5:2x2", "the chips are v4, v5e, v5p, v6e, a100, h100, h200, b200, cpu and gpu; did you mean 'v5p' or 'v5e'"),
         ("v4:2x2", "v4 has 3 axes, up to v4:16x16x16"),
         ("v5e:32x16", "the largest of v5e is v5e:16x16"),
         ("cpu:2x4", "a CPU has one axis, as in cpu:8"),
         ("v5e:0x4", "it must be a chip"),
-        ("gpu:2", "jax finds 0 GPUs here; XLA compiles for GPUs where they are, and only for TPUs elsewhere"),
-        ("cpu:2 --largest_batch", "--largest_batch is for TPUs, whose memory is known"),
+        ("gpu:2", "jax finds 0 GPUs here; absent ones have names, as in h100:2"),
+        ("h100:9", "a host has up to 8 GPUs, as in h100:8, and several hosts are h100:HOSTSx8"),
+        ("cpu:2 --largest_batch", "--largest_batch needs chips whose memory is known"),
     ],
 )
 def test_an_impossible_topology_is_refused_in_one_line(name, message, capsys):
@@ -77,6 +94,17 @@ def test_the_bound_is_of_the_slowest_resource():
     assert alone is not None
     assert alone.interconnect == 0
     assert bounds.bound(PROGRAM, topologies.parse("cpu:2")) is None
+
+
+def test_the_bound_of_gpus_has_two_networks_and_a_rate_of_each_type():
+    bound = bounds.bound(PROGRAM, topologies.parse("h100:8"), "float32")
+    assert bound is not None
+    assert bound.arithmetic == pytest.approx(1.97e12 / 494.75e12)
+    assert bound.interconnect == pytest.approx(2 * 7 / 8 * 1e8 / 450e9)
+    hosts = bounds.bound(PROGRAM, topologies.parse("h100:64x8"), "bfloat16")
+    assert hosts is not None
+    assert hosts.arithmetic == pytest.approx(bound.arithmetic / 2)
+    assert hosts.interconnect == pytest.approx(2 * 63 / 64 * 1e8 / 8 / 50e9)
 
 
 @pytest.fixture
@@ -106,7 +134,7 @@ def test_the_largest_batch_is_found_whatever_the_first_was(most, expected, exper
     dataset = datasets.described(experiment.data)
     tried, told = [], []
 
-    def compile_by_formula(config, dataset, topology):
+    def compile_by_formula(config, dataset, topology, parallelism="jit"):
         tried.append(config.batch_size)
         needed = int(2**34 * (0.1 + 0.9 * config.batch_size / most))
         program = PROGRAM if config.batch_size <= most else None
@@ -122,15 +150,21 @@ def test_the_largest_batch_is_found_whatever_the_first_was(most, expected, exper
     assert told == tried[1:]
 
 
-@pytest.mark.slow
-def test_a_step_on_fake_devices_is_planned_and_measured(capsys, tmp_path, monkeypatch):
+@pytest.fixture
+def small_network(monkeypatch):
     small = {"stage_sizes": (1, 1, 1), "widths": (8, 8, 8), "stem_width": 8, "norm": partial(BatchNorm, group=8)}
     monkeypatch.setattr(
         training_plan, "build_model", lambda config, num_classes: create_model(config.name, 10, **small)
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+@pytest.mark.parametrize("parallelism", ["jit", "pmap"])
+def test_a_step_on_fake_devices_is_planned_and_measured(parallelism, capsys, tmp_path):
     assert jax.device_count() == 4
     flags = ["--config.model.statistics_group=8", "--config.batch_size=16", f"--config.data.data_dir={tmp_path}"]
-    main(["plan", "--topology=cpu:2", *flags])
+    main(["plan", "--topology=cpu:2", f"--parallelism={parallelism}", *flags])
     output = capsys.readouterr().out
     assert "16 images, 8 on each chip; statistics groups of 8 lie within a chip" in output
     assert "2 all-reduce" in output
@@ -151,6 +185,22 @@ def test_a_step_is_planned_for_an_absent_pod(capsys, tmp_path):
     assert "v5e:4x8: 32 chips, 8 hosts" in output
     assert "it fits" in output
     assert "bounds from published peaks" in output
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_network")
+@pytest.mark.parametrize("name", ["a100:2x2", "h100:4", "h200:4", "b200:4"])
+def test_a_step_is_planned_for_absent_gpus(name, capsys, tmp_path):
+    pytest.importorskip("jax_plugins.xla_cuda12")
+    small = ["--config.model.statistics_group=8", "--config.batch_size=64", f"--config.data.data_dir={tmp_path}"]
+    main(["plan", f"--topology={name}", *small])
+    output = capsys.readouterr().out
+    assert f"{name}: 4 GPUs, {2 if 'x' in name else 1} host" in output
+    assert "it fits" in output
+    assert re.search(r"a step of a chip +0\.0\d[1-9] GFLOP, \d\.\d\d MiB accessed", output)
+    assert re.search(r"collectives of a step +[1-9] all-reduce", output)
+    assert "bound on a step" in output
+    assert "cuDNN" in output
 
 
 def test_a_step_that_does_not_fit_is_reported(experiment):
