@@ -99,11 +99,11 @@ def _speed(rows: Rows) -> str:
     return comparison.markdown(table)
 
 
-def _tpu_bytes(rows: Rows) -> str:
-    """Returns a row for each contestant, whose ResNet-50 comes before its SE-ResNet-50 in the file."""
+def _accelerator_bytes(rows: Rows) -> str:
+    """Returns a row for each contestant on a topology, whose ResNet-50 comes before its SE-ResNet-50 in the file."""
     table = []
     for plain, se in zip(rows[::2], rows[1::2], strict=True):
-        row = {"contestant": se["contestant"]}
+        row = {"topology": se["topology"], "contestant": se["contestant"]}
         for field, title in (("gb_accessed", "GB accessed"), ("peak_gb", "GB at its peak")):
             with_se, without = float(se[field]), float(plain[field])
             row |= {title: f"{with_se:.2f} / {without:.2f}, {100 * (with_se / without - 1):+.1f} %"}
@@ -205,7 +205,7 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "networks": networks_table,
     "parity": comparison.markdown,
     "speed": _speed,
-    "tpu_bytes": _tpu_bytes,
+    "accelerator_bytes": _accelerator_bytes,
     "se_against_plain": _report,
     "insert_se": _report,
     "peer_training": _peer_training,

@@ -45,7 +45,7 @@ def prepare(request: Request) -> Callable[[], None]:
     topologies.check_compiler(topology)
     # jax is slow to import, and errors must be quick.
     from senet_jax.planning import datasets
-    from senet_jax.planning.estimate import estimate
+    from senet_jax.planning.estimate import estimate, possible_devices
     from senet_jax.training.plan import check_devices, check_durations
     from senet_jax.training.starting import settled
     from senet_jax.weights.configured import build_model
@@ -53,7 +53,7 @@ def prepare(request: Request) -> Callable[[], None]:
     build_model(config.model, num_classes=1)
     config = settled(config)
     check_devices(config, topology.size)
-    topologies.devices(topology)
+    possible_devices(topology, options.parallelism)
     dataset = datasets.described(config.data, options.train_images)
     check_durations(config, len(dataset.train))
 

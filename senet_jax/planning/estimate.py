@@ -60,7 +60,8 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology, paralleli
     """
     check_devices(config, topology.size)
     plan = make_plan(config, dataset)
-    mesh = parallel.data_mesh(topologies.devices(topology))
+    devices = possible_devices(topology, parallelism)
+    mesh = parallel.data_mesh(devices)
     state = jax.eval_shape(partial(initial, plan), config.seed)
     parts = {
         "parameters": state.variables["params"],
@@ -81,8 +82,19 @@ def estimate(config: Experiment, dataset: Dataset, topology: Topology, paralleli
         bounded = bound(program, topology, config.model.dtype) if config.accumulate == 1 else None
     except DoesNotFitError as error:
         program, needed, bounded = None, error.needed, None
-    hosts = len({device.process_index for device in mesh.devices.flat})
+    hosts = _hosts(devices)
     return Estimate(plan, topology, hosts, sizes, program, needed, bounded, parallelism)
+
+
+def possible_devices(topology: Topology, parallelism: str) -> list[Any]:
+    """Returns the devices of a topology. Raises ValueError if they, or a step divided over them so, cannot be had."""
+    devices = topologies.devices(topology)
+    if parallelism == "pmap" and _hosts(devices) > 1:
+        raise ValueError(
+            f"--topology={topology.name} has {_hosts(devices)} hosts, and jax.pmap is compiled for the devices of one; "
+            "give a topology of one host, or --parallelism=jit, whose step has the same result"
+        )
+    return devices
 
 
 def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) -> Estimate | None:
@@ -143,6 +155,10 @@ def measure(estimate: Estimate, steps: int = 3) -> float:
         state = jax.block_until_ready(step(state, batch, *numbers))
         seconds.append(time.perf_counter() - began)
     return min(seconds[1:])
+
+
+def _hosts(devices: list[Any]) -> int:
+    return len({device.process_index for device in devices})
 
 
 def _numbers(config: Experiment) -> tuple[int, float]:

@@ -19,8 +19,13 @@ _GPUS = 8
 """Most GPUs of a host."""
 _LOCAL = ("cpu", "gpu")
 """Devices of this machine, whose peaks are not known."""
-_ALONE = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_ID": "0"}
-"""Environment variables that keep libtpu from looking for TPUs, which it does with warnings."""
+_ALONE = {
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+"""Environment variables that keep libtpu from looking for TPUs, with warnings, and from locking out another plan."""
 
 
 @dataclass(frozen=True)

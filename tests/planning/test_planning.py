@@ -83,6 +83,13 @@ def test_an_impossible_topology_is_refused_in_one_line(name, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "extra"), [("v5e:2x2", "senet-jax[plan]"), ("h100:8", "senet-jax[plan-gpu]")])
+def test_an_absent_compiler_is_refused_with_the_extra_that_has_it(name, extra, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=re.escape(f"pip install '{extra}' installs it")):
+        topologies.check_compiler(topologies.parse(name))
+
+
 def test_the_bound_is_of_the_slowest_resource():
     bound = bounds.bound(PROGRAM, topologies.parse("v5e:16x16"))
     assert bound is not None
@@ -201,6 +208,13 @@ def test_a_step_is_planned_for_absent_gpus(name, capsys, tmp_path):
     assert re.search(r"collectives of a step +[1-9] all-reduce", output)
     assert "bound on a step" in output
     assert "cuDNN" in output
+
+
+def test_a_step_of_pmap_is_planned_for_one_host_alone(capsys):
+    pytest.importorskip("jax_plugins.xla_cuda12")
+    with pytest.raises(SystemExit):
+        main(["plan", "--topology=h100:2x8", "--parallelism=pmap"])
+    assert "has 2 hosts, and jax.pmap is compiled for the devices of one" in capsys.readouterr().err
 
 
 def test_a_step_that_does_not_fit_is_reported(experiment):

@@ -25,7 +25,7 @@ def test_a_package_in_the_checkout_of_another_project_does_not_name_its_commit(t
         (["/a checkout/launch.py"], ["python", "launch.py"]),
         (["launch.py"], ["python", "launch.py"]),
         (["-m", "senet_jax"], ["python", "-m", "senet_jax"]),
-        (["-m", "benchmarks.tpu_bytes"], ["python", "-m", "benchmarks.tpu_bytes"]),
+        (["-m", "benchmarks.accelerator_bytes"], ["python", "-m", "benchmarks.accelerator_bytes"]),
     ],
 )
 def test_the_recorded_command_can_be_pasted(words, begins, monkeypatch):

@@ -1,10 +1,10 @@
-"""Counts the bytes that squeeze-and-excitation adds to a training step on a TPU, by the compiler.
+"""Counts the bytes that squeeze-and-excitation adds to a training step on a TPU and on a GPU, by their compilers.
 
-    pip install 'senet-jax[plan]'
-    python -m benchmarks.tpu_bytes [--batch_size=128] [--topology=v5e:2x2] [--output=FILE.csv]
+    pip install 'senet-jax[plan,plan-gpu]'
+    python -m benchmarks.accelerator_bytes [--batch_size=128] [--topologies v5e:2x2 h100:1] [--output=FILE.csv]
 
-No TPU is needed: the step is compiled for one chip of the topology, in bfloat16, and not run. It takes one to two
-minutes for each network on two cores.
+No accelerator is needed: the step is compiled for one chip of each topology, in bfloat16, and not run. On two cores
+each network takes one to two minutes for a TPU and half of one for a GPU.
 """
 
 import argparse
@@ -49,20 +49,24 @@ def main() -> None:
     """Prints a table, and writes it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch_size", type=int, default=128)
-    parser.add_argument("--topology", default="v5e:2x2")
+    parser.add_argument("--topologies", nargs="+", default=["v5e:2x2", "h100:1"])
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    settings = {"batch_size": arguments.batch_size, "topology": arguments.topology}
     rows: list[dict[str, Any]] = []
-    for contestant, make in CONTESTANTS.items():
-        for name in NETWORKS:
-            step = compiled_step(make(name, dtype=jnp.bfloat16), **settings)
-            moved, held = step.bytes_accessed / 1e9, step.peak_bytes / 1e9
-            rows.append({"contestant": contestant, "network": name, "gb_accessed": moved, "peak_gb": held} | settings)
-            print(f"{contestant:18} {name:18} {moved:8.2f} GB accessed  {held:6.2f} GB at most", flush=True)
-        plain, se = rows[-2:]
-        moved, held = (100 * (se[field] / plain[field] - 1) for field in ("gb_accessed", "peak_gb"))
-        print(f"{contestant:18} {'SE adds':18} {moved:+8.1f} %            {held:+6.1f} %", flush=True)
+    for topology in arguments.topologies:
+        for contestant, make in CONTESTANTS.items():
+            for name in NETWORKS:
+                step = compiled_step(make(name, dtype=jnp.bfloat16), arguments.batch_size, topology)
+                moved, held = step.bytes_accessed / 1e9, step.peak_bytes / 1e9
+                row = {"topology": topology, "contestant": contestant, "network": name}
+                rows.append(row | {"gb_accessed": moved, "peak_gb": held, "batch_size": arguments.batch_size})
+                print(
+                    f"{topology:8} {contestant:16} {name:15} {moved:7.2f} GB accessed  {held:5.2f} GB at most",
+                    flush=True,
+                )
+            plain, se = rows[-2:]
+            moved, held = (100 * (se[field] / plain[field] - 1) for field in ("gb_accessed", "peak_gb"))
+            print(f"{topology:8} {contestant:16} {'SE adds':15} {moved:+7.1f} %            {held:+5.1f} %", flush=True)
     if arguments.output:
         report.write(arguments.output, rows, provenance())
 
