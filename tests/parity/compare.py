@@ -51,13 +51,13 @@ def relative_errors(name: str, folder: Path, sizes: Sequence[str]) -> dict[str, 
     strides = sorted({int(key.split()[-1]) for key in peer.files if "stride" in key})
 
     @jax.jit
-    def answers(images):
+    def answers(variables, images):
         maps = model.apply(variables, images, train=False, features=strides)
         return model.apply(variables, images, train=False), maps
 
     errors = {}
     for size in sizes:
-        logits, maps = answers(rule.images(*rule.SIZES[size]).transpose(0, 2, 3, 1))
+        logits, maps = answers(variables, rule.images(*rule.SIZES[size]).transpose(0, 2, 3, 1))
         ours = {f"{size} logits": np.asarray(logits)}
         for stride in strides:
             ours[f"{size} stride {stride}"] = rule.sample(np.asarray(maps[stride]).transpose(0, 3, 1, 2))
