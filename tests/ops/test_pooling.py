@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import quickly
 from flax import linen as nn
 
 from senet_jax import ops
@@ -62,8 +63,9 @@ def test_the_forms_are_those_of_the_platform():
 @pytest.mark.parametrize(
     ("size", "stride", "padding"), [(3, 2, (1, 1)), (3, 2, (0, 1)), (2, 2, (0, 0)), (3, 1, (1, 1))]
 )
+@quickly()
 def test_slices_give_the_same_maxima(size, stride, padding):
-    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 3)) - 5
+    x = jnp.asarray(np.random.default_rng(0).normal(-5, 1, (2, 9, 8, 3)), jnp.float32)
     with sliced_max_pool():
         sliced = ops.max_pool(x, size, stride, padding)
     np.testing.assert_array_equal(sliced, ops.max_pool(x, size, stride, padding))
