@@ -99,9 +99,10 @@ def test_only_the_blocks_of_the_group_are_replaced():
     model = tiny_network(CLASSES, stage_sizes=(1, 1, 1), widths=(8, 16, 32))
     images = IMAGES[..., :3]
     values = random_variables(model, images)
-    network = ObservedNetwork(model, {})
+    observed = ObservedNetwork(model, {})
+    network = jax.jit(observed)
     _, seen = network(values, images)
-    constants = {path: np.full(gates.shape[1], np.nan) for path, gates in zip(network.paths, seen, strict=True)}
+    constants = {path: np.full(gates.shape[1], np.nan) for path, gates in zip(observed.paths, seen, strict=True)}
     _, unchanged = network(values, images, constants)
     _, replaced = network(values, images, constants | {"stage3_block1": np.full(16, 0.25)})
     for before, after in zip(seen, unchanged, strict=True):
@@ -153,11 +154,11 @@ class Other(nn.Module):
 @pytest.mark.parametrize("attention", [SqueezeExcite, Other])
 def test_with_se(attention):
     model = WithSE(Plain(), where="layer_*", attention=attention)
-    variables = model.init(jax.random.key(0), IMAGES)
+    variables = jax.jit(model.init)(jax.random.key(0), IMAGES)
     layer = variables["params"]["layer_0"]
     layer["kernel"] = layer["kernel"].at[..., 0].set(0)  # A map of zeros does not show its gate.
     logits, seen = jax.jit(ObservedNetwork(model, {}))(variables, IMAGES)
-    np.testing.assert_allclose(logits, model.apply(variables, IMAGES), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(logits, jax.jit(model.apply)(variables, IMAGES), rtol=1e-4, atol=1e-6)
     squeezed = nn.Conv(CHANNELS, (3, 3)).apply({"params": {name: layer[name] for name in ("kernel", "bias")}}, IMAGES)
     squeezed, values = squeezed.mean((1, 2)), layer["se"]
     if attention is SqueezeExcite:
@@ -169,7 +170,7 @@ def test_with_se(attention):
     assert list(found.blocks) == ["layer_0", "layer_1"]
     assert found.stages == {"8 channels": ["layer_0", "layer_1"]}
     constants = {path: np.full(CHANNELS, 0.5, np.float32) for path in found.blocks}
-    halved, _ = ObservedNetwork(model, {})(variables, IMAGES, constants)
+    halved, _ = jax.jit(ObservedNetwork(model, {}))(variables, IMAGES, constants)
     plain = jax.tree.map(lambda x: x, variables["params"])
     for name in ("layer_0", "layer_1"):
         plain[name] = {leaf: plain[name][leaf] / 2 for leaf in ("kernel", "bias")}
