@@ -91,8 +91,7 @@ def test_a_step_lowers_the_loss_counts_and_changes_every_parameter(state, batch)
     first = step(state, batch)
     assert first.step == 1
     assert first.sums["count"] == 16
-    moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.variables, first.variables)
-    assert all(jax.tree.leaves(moved))
+    assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, state.variables, first.variables)))
     second = step(first, batch)
     assert second.sums["loss"] - first.sums["loss"] < first.sums["loss"]
     assert second.sums["count"] == 32
@@ -114,13 +113,15 @@ def test_the_gradient_is_of_the_mean_loss(state, batch):
 
 @pytest.mark.slow
 @pytest.mark.optimised
-def test_a_bad_step_changes_nothing_but_counters_and_is_noted(state, batch):
+def test_a_bad_step_changes_counters_alone_and_looking_for_one_changes_nothing(state, batch, monkeypatch):
+    """One test, because both halves compile the same step."""
     optimizer = optax.sgd(optax.constant_schedule(0.1), momentum=0.9)
-    state = dataclasses.replace(state, optimizer_state=optimizer.init(state.variables["params"]))
-    step = jax.jit(make_train_step(MODEL, optimizer, Experiment(data=DataConfig(std=(0.25,)))))
+    with quickly():
+        state = dataclasses.replace(state, optimizer_state=optimizer.init(state.variables["params"]))
+    step = jax.jit(make_train_step(MODEL, optimizer, Experiment()))
     good = step(state, batch)
-    poisoned = jax.tree.map(jnp.copy, good.variables)
-    poisoned["params"]["stage3_block1"]["conv1"]["kernel"] *= jnp.nan
+    poisoned = jax.tree.map(np.array, good.variables)
+    poisoned["params"]["stage3_block1"]["conv1"]["kernel"] *= np.nan
     poisoned = dataclasses.replace(good, variables=poisoned)
     bad = step(poisoned, batch)
     again = step(bad, batch)
@@ -135,16 +136,11 @@ def test_a_bad_step_changes_nothing_but_counters_and_is_noted(state, batch):
     said = bad_steps.described(again.bad, state.variables["params"])
     assert re.fullmatch(r"step 2 is bad: its loss is nan, its largest .* are (\S+ nan, ){3}and .* \S+ \d.*", said)
 
-
-@pytest.mark.slow
-@pytest.mark.optimised
-def test_looking_for_bad_steps_changes_no_bit_of_a_good_one(state, batch, monkeypatch):
-    watched = step_of(Experiment())(state, batch)
     monkeypatch.setattr(bad_steps, "chosen", lambda good, new, old: new)
     monkeypatch.setattr(bad_steps, "norms", lambda gradient: jnp.zeros(len(jax.tree.leaves(gradient))))
-    unwatched = step_of(Experiment())(state, batch)
+    unwatched = jax.jit(make_train_step(MODEL, optimizer, Experiment()))(state, batch)
     for name in ("variables", "optimizer_state", "sums"):
-        jax.tree.map(np.testing.assert_array_equal, getattr(watched, name), getattr(unwatched, name))
+        jax.tree.map(np.testing.assert_array_equal, getattr(good, name), getattr(unwatched, name))
 
 
 def test_the_gradients_norms_are_those_of_optax(state):
