@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from flax import traverse_util
+from random_variables import initial_variables
 
 from senet_jax import create_model
 from senet_jax.config import DataConfig, Experiment, InitConfig, OptimizerConfig
@@ -28,11 +29,8 @@ def prepared(freeze=(), **optimizer):
     frozen, factors = find_parts(MODEL, config, SHAPE)
     optimiser = make_optimizer(config.optimizer, lambda _: 1.0, factors)
     average = config.optimizer.kind == "schedule_free_sgd"
-
-    def init():
-        return init_state(MODEL, optimiser, SHAPE, seed=0, average=average, frozen=frozen)
-
-    state = jax.jit(init)()
+    init = partial(init_state, MODEL, optimiser, SHAPE, seed=0, average=average, frozen=frozen)
+    state = jax.jit(init)(variables=initial_variables(MODEL, jnp.zeros((1, *SHAPE))))
     step = jax.jit(make_train_step(MODEL, optimiser, config, frozen)).lower(state, BATCH).compile()
     return state, step, frozen
 

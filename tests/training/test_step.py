@@ -10,6 +10,7 @@ import pytest
 from compilation import quickly
 from flax import linen as nn
 from networks import tiny_network
+from random_variables import initial_variables
 
 from senet_jax import create_model
 from senet_jax.analysis.parameters import abstract_variables
@@ -34,7 +35,8 @@ SGD = optax.sgd(0.1, momentum=0.9)
 
 def initial_state(model):
     with quickly():
-        return jax.jit(lambda: init_state(model, SGD, (8, 8, 1), seed=0, average=False))()
+        variables = initial_variables(model, jnp.zeros((1, 8, 8, 1)))
+        return jax.jit(partial(init_state, model, SGD, (8, 8, 1), seed=0, average=False))(variables=variables)
 
 
 @pytest.fixture(scope="module")
