@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compilation import quickly
 from flax import traverse_util
 from parity import rule
 from parity.compare import FIXTURES, build, names_and_shapes
@@ -21,13 +22,14 @@ from senet_jax.training.step import make_train_step
 def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
     fingerprint = np.load(FIXTURES / f"{name}.npz")["names"]
     peer = np.load(FIXTURES / "training" / f"{name}.npz")
-    model, variables = build(name, fingerprint, tmp_path, dtype=jnp.float64, param_dtype=jnp.float64)
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    with quickly():
+        model, variables = build(name, fingerprint, tmp_path, dtype=jnp.float64, param_dtype=jnp.float64)
+        momentum = optimizer.init(variables["params"])
     images = rule.images(*rule.TRAINING).transpose(0, 2, 3, 1).astype(np.float64)
 
     data = DataConfig("digits", mean=(0.0,) * 3, std=(1 / 255,) * 3)  # The images are normalised.
     mesh = parallel.data_mesh(jax.devices()[:1])
-    optimizer = optax.sgd(0.1, momentum=0.9)
-    momentum = optimizer.init(variables["params"])
     state = TrainState(
         jnp.zeros((), jnp.int32),
         variables,
