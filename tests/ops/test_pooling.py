@@ -33,9 +33,9 @@ def value_and_gradient(pool, size, stride, padding, x):
 def test_value_and_gradient(size, stride, padding, dtype):
     # Every value is there once, and all below zero, so that a border of zeros would be seen.
     x = -1 - jnp.asarray(np.random.default_rng(0).permutation(2 * 9 * 8).reshape(2, 9, 8, 1), dtype)
-    (y, gradient), (expected, expected_gradient) = (
-        value_and_gradient(pool, size, stride, padding, x) for pool in (ops.max_pool, theirs)
-    )
+    y, gradient = value_and_gradient(ops.max_pool, size, stride, padding, x)
+    with quickly():
+        expected, expected_gradient = value_and_gradient(theirs, size, stride, padding, x)
     np.testing.assert_array_equal(y, expected)
     # The sums of several windows' gradients are rounded in another order.
     np.testing.assert_allclose(
