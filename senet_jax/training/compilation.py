@@ -27,4 +27,5 @@ def keep_programs(directory: Path | None = None) -> Path | None:
     directory = directory or caches / "senet_jax"
     config.update("jax_compilation_cache_dir", str(directory))
     config.update("jax_compilation_cache_max_size", _LIMIT)
+    config.update("jax_remove_custom_partitioning_ptr_from_cache_key", True)  # An address, new in each process.
     return directory

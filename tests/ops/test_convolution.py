@@ -10,7 +10,10 @@ from compilation import quickly
 from jax.sharding import NamedSharding, PartitionSpec
 
 from senet_jax import ops
-from senet_jax.ops import cpu_convolution, onednn
+from senet_jax.ops import by_platform, cpu_convolution, onednn
+from senet_jax.ops.windows import Window, xla_convolution, xla_input_gradient
+from senet_jax.planning import hlo, topologies
+from senet_jax.training.parallel import data_mesh
 
 pytestmark = pytest.mark.optimised
 
@@ -194,6 +197,41 @@ def test_devices_that_share_a_batch_exchange_only_the_kernels_gradient(form):
     assert "conditional" not in text
     assert not [kind for kind in ("all-gather", "all-to-all", "collective-permute") if kind in text]
     assert_close(program(x, kernel), by_xla(x, kernel, **settings), 2e-6)
+
+
+@pytest.mark.parametrize("examples", [4, 3])
+def test_a_convolution_that_is_divided_by_examples_equals_the_whole(examples):
+    x, kernel, _ = operands("grouped")
+    x = jnp.concatenate([x, -2 * x])[:examples]
+    window = Window(padding=((1, 1), (1, 1)), groups=6)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    parts, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"] * (examples == 4), []))
+
+    def both(divide, x, kernel):
+        forward, backward = (partial(form, window=window) for form in (xla_convolution, xla_input_gradient))
+        y = divide(forward, by_platform.CONVOLUTION)(x, kernel)
+        return y, divide(backward, by_platform.INPUT_GRADIENT)(x, kernel, y)
+
+    program = jax.jit(
+        partial(both, by_platform.divided), in_shardings=(parts, everywhere), out_shardings=(parts, parts)
+    )
+    text = program.lower(x, kernel).compile().as_text() or ""
+    assert f"f32[{1 if examples == 4 else 3},8,7,96]" in text
+    assert not [kind for kind in ("all-reduce", "all-gather", "all-to-all", "collective-permute") if kind in text]
+    assert_close(program(x, kernel), both(lambda form, _: form, x, kernel), 2e-6)
+
+
+@pytest.mark.slow
+def test_gpus_that_share_a_batch_exchange_only_the_gradient_of_a_kernel_of_groups():
+    pytest.importorskip("jax_plugins.xla_cuda12")
+    x, kernel, settings = operands("grouped")
+    mesh = data_mesh(topologies.devices(topologies.parse("h100:2x2")))
+    parts, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], []))
+    x = jax.ShapeDtypeStruct((8, *x.shape[1:]), x.dtype, sharding=parts)
+    kernel = jax.ShapeDtypeStruct(kernel.shape, kernel.dtype, sharding=everywhere)
+    program = jax.jit(partial(value_and_gradients, **settings), out_shardings=(parts, parts, everywhere))
+    found = list(hlo.collectives(program.lower(x, kernel).compile().as_text() or ""))
+    assert [(each.kind, each.bytes) for each in found] == [("all-reduce", 4 * kernel.size)]
 
 
 def test_invalid_arguments_raise():
