@@ -36,7 +36,7 @@ def collectives(program: str) -> Iterator[Collective]:
     """Yields the collectives in the text of a compiled program; one in a loop counts once."""
     for shapes, kind, start in _COLLECTIVE.findall(program):
         arrays = _ARRAY.findall(shapes)
-        if start and kind != "all-reduce":  # Its result has the operands before the results.
+        if start and (kind != "all-reduce" or shapes.startswith("((")):  # The operands stand before the results.
             arrays = arrays[len(arrays) // 2 :]
         yield Collective(kind, sum(_bytes(*array) for array in arrays))
 

@@ -23,6 +23,7 @@ HLO = """
   %all-gather-start = (f32[8]{0}, f32[32]{0}) all-gather-start(f32[8]{0} %c), dimensions={0}
   %all-gather-done = f32[32]{0} all-gather-done(%all-gather-start)
   ROOT all-reduce.7 = f32[10]{0} all-reduce-start(%d)
+  %all-reduce-start = ((f32[5]{0}, f32[2]{0}), (f32[5]{0}, f32[2]{0})) all-reduce-start(%d, %e), channel_id=1
   %fusion = f32[99]{0} fusion(%all-reduce.1), calls=%all-reduce
 """
 PROGRAM = Program(None, flops=1.97e12, bytes_accessed=819e9 / 50, argument_bytes=2, peak_bytes=5,
@@ -34,6 +35,7 @@ def test_the_collectives_of_a_program_and_their_bytes():
         Collective("all-reduce", 4 + 2 * 3 * 3 * 16 * 32 + 4 * 16),
         Collective("all-gather", 4 * 32),
         Collective("all-reduce", 40),
+        Collective("all-reduce", 28),
     ]
 
 
