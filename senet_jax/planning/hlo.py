@@ -1,5 +1,6 @@
 """Counts that are read from the text of a compiled program (HLO)."""
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -41,8 +42,8 @@ def collectives(program: str) -> Iterator[Collective]:
         yield Collective(kind, sum(_bytes(*array) for array in arrays))
 
 
-def bytes_accessed(program: str) -> int:
-    """Returns the bytes of the operands and results of all instructions that a compiled program executes.
+def bytes_accessed(program: str) -> list[int]:
+    """Returns the bytes of the operands and results of each instruction that a compiled program executes.
 
     A fusion is one instruction, and the body of a loop counts once.
     """
@@ -51,17 +52,16 @@ def bytes_accessed(program: str) -> int:
         bodies[name] = body
         entry = name if is_entry else entry
 
-    def of_computation(name: str) -> int:
-        sizes, total = {}, 0
+    def of_computation(name: str) -> Iterator[int]:
+        sizes: dict[str, int] = {}
         for result, shapes, operation, operands, rest in _INSTRUCTION.findall(bodies[name]):
             sizes[result] = sum(_bytes(*array) for array in _ARRAY.findall(shapes))
             if operation in ("call", "while"):
-                total += sum(map(of_computation, _CALLED.findall(rest)))
+                yield from itertools.chain.from_iterable(map(of_computation, _CALLED.findall(rest)))
             elif operation not in _FREE and not operation.endswith("-done"):
-                total += sizes[result] + sum(sizes.get(each, 0) for each in re.findall(r"%([\w.-]+)", operands))
-        return total
+                yield sizes[result] + sum(sizes.get(each, 0) for each in re.findall(r"%([\w.-]+)", operands))
 
-    return of_computation(entry)
+    return list(of_computation(entry))
 
 
 def _bytes(kind: str, bits: str, shape: str) -> int:

@@ -41,6 +41,8 @@ class Program:
     """Peak bytes, including arguments; but for TPUs the sum of arguments, results and temporary values."""
     collectives: tuple[Collective, ...]
     compile_seconds: float
+    kernels: int | None = None
+    """Number of kernels and calls of libraries that a GPU starts; None: not counted."""
 
     @property
     def temporary_bytes(self) -> int:
@@ -94,10 +96,12 @@ def compile_step(
     memory: Any = executable.memory_analysis()
     text = executable.as_text() or ""
     cost: Any = executable.cost_analysis()
+    kernels = None
     if cost is None:  # XLA for absent GPUs counts nothing.
         whole: Any = jax.jit(step).trace(*abstract(arguments, None)).lower(lowering_platforms=("cuda",))
         flops = whole.cost_analysis()["flops"] / mesh.size
-        cost = {"flops": flops, "bytes accessed": hlo.bytes_accessed(text)}
+        accessed = hlo.bytes_accessed(text)
+        cost, kernels = {"flops": flops, "bytes accessed": sum(accessed)}, len(accessed)
     peak = memory.peak_memory_in_bytes
     if mesh.devices.flat[0].platform != "tpu":  # Their peak lacks temporary values.
         kept = memory.output_size_in_bytes - memory.alias_size_in_bytes
@@ -110,4 +114,5 @@ def compile_step(
         peak_bytes=peak,
         collectives=tuple(hlo.collectives(text)),
         compile_seconds=time.perf_counter() - began,
+        kernels=kernels,
     )

@@ -12,7 +12,8 @@ NOTE = (
 GPU_NOTE = (
     "JAX reserves three quarters of a GPU's memory (XLA_PYTHON_CLIENT_MEM_FRACTION). The workspaces that cuDNN\n"
     "chooses on the GPU are not counted, arithmetic is counted before compilation, and hosts are taken to have 8 GPUs\n"
-    "with a network adapter each."
+    "with a network adapter each. The start of a kernel costs microseconds, which no bound contains: small networks\n"
+    "are bound by their number."
 )
 
 
@@ -39,9 +40,10 @@ def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, st
     program = estimate.program
     if program is None:
         return written
+    kernels = f", {program.kernels:,} kernels" if program.kernels else ""
     written |= {
         "  activations and temporaries": _size(program.temporary_bytes),
-        "a step of a chip": f"{_count(program.flops)}, {_size(program.bytes_accessed)} accessed",
+        "a step of a chip": f"{_count(program.flops)}, {_size(program.bytes_accessed)} accessed{kernels}",
         "collectives of a step": _collectives(program),
         "compiled in": f"{program.compile_seconds:,.0f} s",
     }

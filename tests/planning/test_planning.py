@@ -45,7 +45,7 @@ def test_the_bytes_of_a_program_are_those_that_xla_counts():
 
     arguments = jax.ShapeDtypeStruct((256, 128), jnp.float32), jax.ShapeDtypeStruct((128, 128), jnp.float32)
     program = jax.jit(step).lower(*arguments).compile()
-    counted = hlo.bytes_accessed(program.as_text() or "")
+    counted = sum(hlo.bytes_accessed(program.as_text() or ""))
     analysis: Any = program.cost_analysis()
     assert counted == pytest.approx(analysis["bytes accessed"], rel=0.01)
 
@@ -206,7 +206,7 @@ def test_a_step_is_planned_for_absent_gpus(name, capsys, tmp_path):
     output = capsys.readouterr().out
     assert f"{name}: 4 GPUs, {2 if 'x' in name else 1} host" in output
     assert "it fits" in output
-    assert re.search(r"a step of a chip +0\.0\d[1-9] GFLOP, \d\.\d\d MiB accessed", output)
+    assert re.search(r"a step of a chip +0\.0\d[1-9] GFLOP, \d\.\d\d MiB accessed, \d\d\d kernels", output)
     assert re.search(r"collectives of a step +[1-9] all-reduce", output)
     assert "bound on a step" in output
     assert "cuDNN" in output
