@@ -38,7 +38,7 @@ class Program:
     argument_bytes: int
     """Bytes of the state and the batch in memory."""
     peak_bytes: int
-    """Peak bytes, including arguments; but for TPUs the sum of arguments, results and temporary values."""
+    """Peak bytes, including arguments; for CPUs and GPUs the sum of arguments, results and temporary values."""
     collectives: tuple[Collective, ...]
     compile_seconds: float
     kernels: int | None = None
@@ -103,7 +103,7 @@ def compile_step(
         accessed = hlo.bytes_accessed(text)
         cost, kernels = {"flops": flops, "bytes accessed": sum(accessed)}, len(accessed)
     peak = memory.peak_memory_in_bytes
-    if mesh.devices.flat[0].platform != "tpu":  # Their peak lacks temporary values.
+    if mesh.devices.flat[0].platform != "tpu":  # Elsewhere the peak lacks temporary values.
         kept = memory.output_size_in_bytes - memory.alias_size_in_bytes
         peak = memory.argument_size_in_bytes + kept + memory.temp_size_in_bytes
     return Program(
