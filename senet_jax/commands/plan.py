@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from senet_jax.bounds import Count, Name
-from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.commands.request import CommandOptions, Parallelism, Request
 from senet_jax.planning import topologies
 from senet_jax.planning.chips import Gpu
 from senet_jax.planning.topologies import Topology
@@ -30,7 +30,7 @@ class Options(CommandOptions):
     devices, gpu:1 on the GPU that is here."""
     largest_batch: bool = False
     """Finds the largest batch that fits into the chips, by a few more compilations."""
-    parallelism: Literal["jit", "pmap"] = "jit"
+    parallelism: Parallelism = "jit"
     """How the step is divided over the devices, as in `train`."""
     train_images: Count | None = None
     """Number of training images, if the dataset is not prepared here."""

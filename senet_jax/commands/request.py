@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from senet_jax import bounds
 from senet_jax.bounds import Name
@@ -14,6 +14,7 @@ Directory = Annotated[Path, Placeholder("DIRECTORY")]
 File = Annotated[Path, Placeholder("FILE")]
 Network = Annotated[bounds.Network, Placeholder("NAME")]
 Source = Annotated[Name, Placeholder("SOURCE")]
+Parallelism = Literal["jit", "pmap"]
 _Step = Annotated[
     str,
     Rule("newest, best or the number of a step", lambda text: text in ("newest", "best") or text.isdecimal()),

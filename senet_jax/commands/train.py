@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, CountOrZero, Name, Positive
-from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.commands.request import CommandOptions, Parallelism, Request
 from senet_jax.inherited import adopted, check_overrides
 from senet_jax.schema import Placeholder
 from senet_jax.terminal import program
@@ -39,7 +39,7 @@ class Options(CommandOptions):
     """Seconds in which all processes must start."""
     heartbeat_timeout: Positive = 100.0
     """Seconds without a sign of life from a process, after which the others end."""
-    parallelism: Literal["jit", "pmap"] = "jit"
+    parallelism: Parallelism = "jit"
     """How the step is divided over the devices: "jit" over a mesh of all, or "pmap"; with the same result."""
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
-"""Number of chips along each axis of a topology."""
+"""Number of chips along each axis of a topology; of GPUs, the hosts and the GPUs of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +69,11 @@ class Gpu(Chip):
 
     def connection(self, shape: Shape) -> str:
         """Describes the connection of a GPU with the others."""
-        return "NVLink and the network of the hosts" if len(shape) > 1 else "NVLink"
+        return "NVLink and the network of the hosts" if shape[0] > 1 else "NVLink"
 
     def all_reduce_seconds(self, number: int, shape: Shape) -> float:
         """Returns the least time to sum `number` bytes over all GPUs: within hosts, and between them in equal parts."""
-        hosts, gpus = (1, *shape)[-2:]
+        hosts, gpus = shape
         within = _sent(number, gpus) / self.nvlink_bytes_per_second
         return max(within, _sent(number / gpus, hosts) / self.network_bytes_per_second)
 

@@ -36,7 +36,7 @@ class Topology:
     chip: Tpu | Gpu | None
     """Chip; None: fake devices of this machine's CPU, or its GPUs."""
     shape: Shape
-    """Chips along each axis; hosts and GPUs of each, or the GPUs of one host."""
+    """Chips along each axis; of GPUs, the hosts and the GPUs of each."""
 
     @property
     def size(self) -> int:
@@ -68,7 +68,7 @@ def parse(name: str) -> Topology:
                 f"--topology is {name!r}; a host has up to {_GPUS} GPUs, as in {chip_name}:{_GPUS}, and several hosts "
                 f"are {chip_name}:HOSTSx{_GPUS}"
             )
-        return Topology(name, chip, axes)
+        return Topology(name, chip, (1, *axes)[-2:])
     pod = "x".join(map(str, chip.pod))
     if len(axes) != len(chip.pod):
         raise ValueError(f"--topology is {name!r}; {chip_name} has {len(chip.pod)} axes, up to {chip_name}:{pod}")
@@ -116,7 +116,7 @@ def devices(topology: Topology) -> list[Any]:
             raise ValueError(f"--topology is {topology.name!r}, but jax has {len(found)} CPU devices already")
         return found
     chip = topology.chip
-    settings = _gpu_settings(chip, topology) if isinstance(chip, Gpu) else _tpu_settings(topology)
+    settings = _gpu_settings(chip, topology) if isinstance(chip, Gpu) else _tpu_settings(chip, topology)
     try:
         return topologies.get_topology_desc(**settings).devices
     except (RuntimeError, NotImplementedError) as error:
@@ -124,12 +124,12 @@ def devices(topology: Topology) -> list[Any]:
         raise ValueError(f"--topology is {topology.name!r}, which its compiler does not make: {said}") from error
 
 
-def _tpu_settings(topology: Topology) -> dict[str, Any]:
+def _tpu_settings(chip: Tpu, topology: Topology) -> dict[str, Any]:
     for name, value in _ALONE.items():
         os.environ.setdefault(name, value)
     settings: dict[str, Any] = {"topology_name": topology.name, "platform": "tpu"}
     # v4's two cores are one device, and slices smaller than a host's four chips are slices of a host.
-    if topology.name.startswith("v4:"):
+    if chip.name == "v4":
         settings["chip_config_name"] = "megacore"
     if topology.size < 4:
         settings["chips_per_host_bounds"] = (*topology.shape, 1)[:3]
@@ -137,7 +137,7 @@ def _tpu_settings(topology: Topology) -> dict[str, Any]:
 
 
 def _gpu_settings(chip: Gpu, topology: Topology) -> dict[str, Any]:
-    hosts, gpus = (1, *topology.shape)[-2:]
+    hosts, gpus = topology.shape
     return {
         "topology_name": topology.name,
         "platform": "cuda",
