@@ -6,7 +6,7 @@ The files are synthetic photographs of ImageNet's sizes (`senet_jax.data.photogr
 side. Prints the medians over rounds, in which all contestants take their turns, each in a process of its own. The peers
 need a Python with PyTorch and torchvision, or TensorFlow, or both. "core" counts the seconds of all processors: of one
 thread, or of a loader with one worker and all its processes, so that a busy machine changes it little. "1" and "2" are
-loaders with that many workers, by wall time.
+loaders with that many workers, by wall time. All have the allocator's settings that `launch.py` gives its runs.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.input_peer import BATCH, SIZE, rates_of_batches
+from senet_jax import allocator
 from senet_jax.bench import report
 from senet_jax.config import DataConfig
 from senet_jax.data.photographs import photograph
@@ -128,11 +129,14 @@ def main() -> None:
         if given.peer_python:
             worker = str(Path(__file__).with_name("input_peer.py"))
             commands += [[str(given.peer_python), worker, kind, folder, str(given.seconds)] for kind in ("torch", "tf")]
+        environment = os.environ | {"GLIBC_TUNABLES": allocator.TUNABLES}
         rounds: dict[str, list[float]] = {}
         load = os.getloadavg()[0]
         for _ in range(given.rounds):
             for command in commands:
-                ended = subprocess.run(command, check=False, capture_output=True, text=True, start_new_session=True)
+                ended = subprocess.run(
+                    command, check=False, capture_output=True, text=True, start_new_session=True, env=environment
+                )
                 if ended.returncode:
                     print(f"left out: {' '.join(command[1:3])}: {ended.stderr.strip()[-200:]}", file=sys.stderr)
                     continue
