@@ -1,7 +1,7 @@
 """SE-ResNet on your own images, in folders by class.
 
 Command:  python launch.py --config=experiments/folder.py --config.data.path=DIRECTORY
-          with experiments/folder.py:224 for photographs of which details matter
+          with experiments/folder.py:224 for photographs in which details matter
 Images:   DIRECTORY/train/<class>/<image> and DIRECTORY/test/<class>/<image>
 Measured: not yet
 """
@@ -11,7 +11,9 @@ from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfi
 
 def get_config(size: str = "64") -> Experiment:
     """30 epochs of SE-ResNet-18 at 64x64 pixels, or of SE-ResNet-50 at 224x224, from random parameters."""
-    large = {"64": False, "224": True}[size]
+    if size not in ("64", "224"):
+        raise ValueError(f"the argument is {size!r}; it must be 64 or 224")
+    large = size == "224"
     return Experiment(
         model=ModelConfig("se_resnet50" if large else "se_resnet18"),
         data=DataConfig(

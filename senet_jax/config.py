@@ -40,7 +40,7 @@ class ModelConfig:
     drop_path: Rate = 0.0
     """Stochastic depth: drop rate of the last residual branch; it rises linearly from 0 at the first."""
     remat: bool = False
-    """Whether backward computes the maps inside of residual blocks again: less memory, more time. For ResNets alone."""
+    """Rematerialisation: whether backward computes the maps inside of ResNets' blocks again; less memory, more time."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute type; parameters, statistics, gates and logits stay float32."""
     statistics_group: Annotated[
@@ -78,7 +78,7 @@ class DataConfig:
     image_size: Count = 8
     """Height and width of the network's input, in pixels."""
     mean: bounds.Means = (0.5,)
-    """Subtracted from pixels in [0, 1]: one value, or one for each channel."""
+    """Mean that is subtracted from pixels in [0, 1]: one value, or one for each channel."""
     std: Annotated[
         tuple[Positive, ...],
         Relation(
@@ -87,7 +87,7 @@ class DataConfig:
         ),
         Formerly("deviation"),
     ] = (0.25,)
-    """Std of pixels in [0, 1], divides them after the mean is subtracted: one value, or one for each channel."""
+    """Std by which the difference is divided: one value, or one for each channel."""
     random_resized_crop: bool = False
     """Train on crops of 8 to 100 % of the area and 3/4 to 4/3 in aspect, resized to image_size (paper, section 5.1)."""
     crop_padding: Annotated[
@@ -116,17 +116,17 @@ class DataConfig:
     color_jitter: NotNegative = 0.0
     """Train on images with brightness, contrast and saturation changed by at most this share; 0: off."""
     pixel_jitter: bounds.Intensity = 0
-    """Train on images with random noise of at most this, either way, on each value of 0 to 255; 20 in that recipe."""
+    """Train on images with random noise of at most this, either way, on values of 0 to 255; the authors' is 20."""
     random_erasing: bounds.Probability = 0.0
-    """Train on images with a rectangle of noise in this share of them (arXiv 1708.04896)."""
+    """Train on images of which this share has a random rectangle replaced by noise (arXiv 1708.04896); 0: off."""
     mixup: NotNegative = 0.0
     """Train on mixtures of two images and their labels, with shares from a beta distribution with both parameters of
     this value (arXiv 1710.09412); 0: off. With `cutmix` too, either is chosen for a batch with probability 1/2."""
     cutmix: NotNegative = 0.0
     """Train on images with a rectangle of another, and both labels, with shares as for `mixup` (arXiv 1905.04899)."""
     repeats: Count = 1
-    """Copies of an image that follow one another, changed differently; an epoch then has that part of the images
-    (repeated augmentation, arXiv 1902.05509)."""
+    """Successive copies of each image, augmented independently (repeated augmentation, arXiv 1902.05509); an epoch then
+    has 1 / repeats of the images."""
     center_crop: Share = 1.0
     """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
@@ -277,7 +277,7 @@ class Experiment:
             lambda parts, config: config.batch_size % parts == 0,
         ),
     ] = 1
-    """Parts of a batch, computed one by one for less memory; batch normalisation is over each, or over its groups."""
+    """Gradient accumulation: parts of a batch, computed one by one. Batch normalisation is over each, or its groups."""
     eval_batch_size: Annotated[Count, Adjustable()] = 500
     """Images in an evaluation step, rounded up to a multiple of the devices; it only changes bfloat16 rounding."""
     seed: bounds.Seed = 0

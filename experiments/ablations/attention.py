@@ -1,7 +1,7 @@
 """Attention: SE against later attention modules, each as its own paper has it, three seeds each.
 
-Command: python launch.py sweep --config=experiments/ablations/attention.py; see base.py
-Paper:   has none of them; ECA's own (arXiv 1910.03151, table 2) is with another recipe
+Command:  python launch.py sweep --config=experiments/ablations/attention.py; see base.py
+Paper:    has none of them; ECA's own (arXiv 1910.03151, table 2) is with another recipe
 """
 
 from senet_jax.config import Experiment

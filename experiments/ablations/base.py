@@ -1,11 +1,11 @@
 """Base of the ablations: SE-ResNet without biases in its dense layers (paper, section 6), on three datasets.
 
-Command: python launch.py sweep --config=experiments/ablations/reduction_ratio.py --workdir=DIRECTORY
-         on CIFAR-10; with --config.data.name=folder --config.data.path=DIRECTORY on its images in class folders
-         ...reduction_ratio.py:digits to try it out, ...reduction_ratio.py:imagenet for the paper's SE-ResNet-50
-Paper:   SE-ResNet-50 has 22.20 % top-1 and 6.00 % top-5 error by this recipe, against 23.21 and 6.53 % without SE
-         (section 6, footnote 2); tables 10 to 16 use a recipe that waits for plateaus instead: 22.28 and 6.03 %
-         against 23.30 and 6.55 %
+Command:  python launch.py sweep --config=experiments/ablations/reduction_ratio.py --workdir=DIRECTORY
+          on CIFAR-10; with --config.data.name=folder --config.data.path=DIRECTORY on its images in class folders
+          ...reduction_ratio.py:digits to try it out, ...reduction_ratio.py:imagenet for the paper's SE-ResNet-50
+Paper:    SE-ResNet-50 has 22.20 % top-1 and 6.00 % top-5 error by this recipe, against 23.21 and 6.53 % without SE
+          (section 6, footnote 2); tables 10 to 16 use a recipe that waits for plateaus instead: 22.28 and 6.03 %
+          against 23.30 and 6.55 %
 """
 
 from senet_jax.config import Experiment

@@ -1,7 +1,7 @@
 """No squeeze: gates at every position, from its channels alone, three seeds each.
 
-Command: python launch.py sweep --config=experiments/ablations/no_squeeze.py; see base.py
-Paper:   table 16, top-1 / top-5 error: ResNet-50 23.30 / 6.55 %, NoSqueeze 22.93 / 6.39 %, SE 22.28 / 6.03 %
+Command:  python launch.py sweep --config=experiments/ablations/no_squeeze.py; see base.py
+Paper:    table 16, top-1 / top-5 error: ResNet-50 23.30 / 6.55 %, NoSqueeze 22.93 / 6.39 %, SE 22.28 / 6.03 %
 """
 
 from senet_jax.experiments.ablations.base import NO_SE, get_config

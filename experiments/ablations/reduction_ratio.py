@@ -1,9 +1,9 @@
 """Reduction ratio: no SE, and ratios 2 to 32, three seeds each.
 
-Command: python launch.py sweep --config=experiments/ablations/reduction_ratio.py; see base.py
-Paper:   table 10, top-1 / top-5 error: no SE 23.30 / 6.55 %, 2: 22.29 / 6.00, 4: 22.25 / 6.09, 8: 22.26 / 5.99,
-         16: 22.28 / 6.03, 32: 22.72 / 6.20
-Here:    experiments/results/reduction_ratio.csv, 1.5 epochs of CIFAR-10: no difference beyond that between seeds
+Command:  python launch.py sweep --config=experiments/ablations/reduction_ratio.py; see base.py
+Paper:    table 10, top-1 / top-5 error: no SE 23.30 / 6.55 %, 2: 22.29 / 6.00, 4: 22.25 / 6.09, 8: 22.26 / 5.99,
+          16: 22.28 / 6.03, 32: 22.72 / 6.20
+Measured: not yet
 """
 
 from senet_jax.experiments.ablations.base import NO_SE, get_config

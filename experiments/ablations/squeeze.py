@@ -1,7 +1,7 @@
 """Squeeze: how a channel is described, by its mean or its maximum, or both, three seeds each.
 
-Command: python launch.py sweep --config=experiments/ablations/squeeze.py; see base.py
-Paper:   table 11, top-1 / top-5 error: max 22.57 / 6.09 %, mean 22.28 / 6.03 %
+Command:  python launch.py sweep --config=experiments/ablations/squeeze.py; see base.py
+Paper:    table 11, top-1 / top-5 error: max 22.57 / 6.09 %, mean 22.28 / 6.03 %
 """
 
 from senet_jax.experiments.ablations.base import get_config

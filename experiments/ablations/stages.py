@@ -1,8 +1,8 @@
 """Stages: SE in one stage at a time, and in all, three seeds each.
 
-Command: python launch.py sweep --config=experiments/ablations/stages.py; see base.py
-Paper:   table 13, top-1 / top-5 error: stage 2 23.03 / 6.48 %, 3: 23.04 / 6.32, 4: 22.68 / 6.22, all: 22.28 / 6.03;
-         without SE 23.30 / 6.55 %
+Command:  python launch.py sweep --config=experiments/ablations/stages.py; see base.py
+Paper:    table 13, top-1 / top-5 error: stage 2 23.03 / 6.48 %, 3: 23.04 / 6.32, 4: 22.68 / 6.22, all: 22.28 / 6.03;
+          without SE 23.30 / 6.55 %
 """
 
 from senet_jax.experiments.ablations.base import NO_SE, get_config

@@ -1,10 +1,10 @@
 """ResNet-20, 56 and 110 on CIFAR-10, plain and with SE, three seeds each, by the full recipe of se_resnet20.py.
 
-Command: python launch.py sweep --config=experiments/cifar10/depths.py --jobs=3 on one GPU; the same command goes on
-         ...depths.py:0.01 to try it with a hundredth of the steps
-Paper:   ResNet-110 has 6.37 % error, SE-ResNet-110 5.21 % (table 4); ResNet-20 and 56 have 8.75 and 6.97 %
-         (arXiv 1512.03385, table 6)
-Here:    not trained; the hundredth of the steps has run on two CPU cores, all six networks of seed 0 to their end
+Command:  python launch.py sweep --config=experiments/cifar10/depths.py --jobs=3 on one GPU; the same command goes on
+          ...depths.py:0.01 to try it with a hundredth of the steps
+Paper:    ResNet-110 has 6.37 % error, SE-ResNet-110 5.21 % (table 4); ResNet-20 and 56 have 8.75 and 6.97 %
+          (arXiv 1512.03385, table 6)
+Measured: not trained; the hundredth of the steps has run on two CPU cores, all six networks of seed 0 to their end
 """
 
 from senet_jax.config import Experiment

@@ -1,7 +1,7 @@
 """ResNet-20 on CIFAR-10: the twin of se_resnet20.py without squeeze-and-excitation, and nothing else changed.
 
-Command: python launch.py --config=experiments/cifar10/resnet20.py
-Paper:   8.75 % error (arXiv 1512.03385, table 6).
+Command:  python launch.py --config=experiments/cifar10/resnet20.py
+Paper:    8.75 % error (arXiv 1512.03385, table 6).
 """
 
 from senet_jax.config import Experiment

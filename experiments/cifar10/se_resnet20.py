@@ -1,9 +1,9 @@
 """SE-ResNet-20 on CIFAR-10 by the paper's recipe (section 5.1), which is that of the ResNet paper (section 4.2).
 
-Command: python launch.py --config=experiments/cifar10/se_resnet20.py
-         or, for images in class folders, with --config.data.name=folder --config.data.path=DIRECTORY
-Paper:   has no SE-ResNet-20. ResNet-20 has 8.75 % error (arXiv 1512.03385, table 6); SE-ResNet-110 5.21 % against
-         6.37 % without SE (table 4).
+Command:  python launch.py --config=experiments/cifar10/se_resnet20.py
+          or, for images in class folders, with --config.data.name=folder --config.data.path=DIRECTORY
+Paper:    has no SE-ResNet-20. ResNet-20 has 8.75 % error (arXiv 1512.03385, table 6); SE-ResNet-110 5.21 % against
+          6.37 % without SE (table 4).
 """
 
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig

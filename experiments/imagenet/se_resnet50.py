@@ -20,7 +20,7 @@ def get_config() -> Experiment:
             test_split="validation",
             image_size=224,
             mean=(0.485, 0.456, 0.406),
-            std=(1 / 255,),
+            std=(1 / 255,),  # Only the mean is subtracted, from pixels of 0 to 255.
             random_resized_crop=True,
             flip=True,
             center_crop=0.875,

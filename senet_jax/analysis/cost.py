@@ -97,10 +97,9 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
       channels: channels of the images.
       **arguments: other arguments of the module; `train=False` is added if it takes `train`.
 
-    A loop counts as often as it runs, a condition as its branch with the most multiply-adds, and a program with forms
-    for single platforms as the form of the others. Raises ValueError if the size is impossible, if `model` is not a
-    linen module, or if the program does not tell its work: in a while loop, whose length is not known before it runs,
-    and in kernels.
+    A scan is counted once for each iteration, a condition as its branch with the most multiply-adds, and code that
+    differs by platform in its default form. Raises ValueError if the size is impossible, if `model` is not a linen
+    module, or if its work cannot be counted: that of while loops and of custom kernels.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"cost is given a {type(model).__name__}; it counts the modules of flax.linen alone")

@@ -79,7 +79,7 @@ class ReducingAttention(Attention):
     hidden: int | None = None
     """Number of hidden channels, whatever the ratio; None: by the ratio."""
     divisor: int = 1
-    """Number whose nearest multiple replaces the hidden channels of the ratio; there are at least so many."""
+    """Divisor to whose nearest multiple the hidden channels of the ratio are rounded; they are at least this number."""
     choices = Attention.choices | {"activation": ops.ACTIVATIONS}
 
     def __post_init__(self) -> None:

@@ -19,11 +19,12 @@ ModuleDef = Callable[..., Any]
 class WithSE(nn.Module):
     """Runs any Flax network with an SE block after each of its sub-modules that match, without a change to its code.
 
-    `WithSE(ResNet(...), where="ResNetBlock_*")` is called as the network is. Its parameter tree is the network's with
-    an entry `se` in every sub-module that matches, so that a checkpoint of the network fits all but these entries.
+    `WithSE(ResNet(...), where="ResNetBlock_*/BatchNorm_1")` is called as the network is. Its parameter tree is the
+    network's with an entry `se` in every sub-module that matches, so that a checkpoint of the network fits all but
+    these entries.
 
-    Figure 3 of the paper has the block before the sum, after the residual branch's last normalisation, for example
-    `where="ResNetBlock_*/BatchNorm_1"`; a pattern for whole blocks gives SE-POST (section 6.5).
+    Figure 3 of the paper has the block before the sum, after the residual branch's last normalisation, as in
+    this example; a pattern for whole blocks gives SE-POST (section 6.5).
     """
 
     inner: nn.Module
@@ -47,7 +48,10 @@ class WithSE(nn.Module):
                 "senet_jax.nnx.SqueezeExcite in its own code"
             )
         if not (self.where and all(self.where)):
-            raise ValueError(f"WithSE's where is {self.where!r}; it must be one pattern or several: 'ResNetBlock_*'")
+            raise ValueError(
+                f"WithSE's where is {self.where!r}; it must be one pattern or several, such as "
+                "'ResNetBlock_*/BatchNorm_1'"
+            )
         super().__post_init__()
 
     @nn.compact

@@ -44,7 +44,6 @@ def test_claims_of_the_paper():
         "yes",
         "not decidable",
         "not decidable",
-        "yes",
         "not decidable: no runs",
         "yes",
         "not decidable",
