@@ -4,6 +4,7 @@ They consist of dense convolutions and of products of matrices, by oneDNN (`ops.
 float32 at least, but for oneDNN's in bfloat16, whose sums are of float32 too.
 """
 
+import math
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -249,13 +250,15 @@ def _moved_down(gradient: Array, lag: int, rows: int) -> Array:
 def _side_by_side(maps: list[Array], blocks: int) -> Array:
     """Returns the channels of all maps in each block, (positions, blocks, maps * channels of a block)."""
     # A concatenation of the last axes would be made one element at a time.
-    split = [z.reshape(-1, blocks, z.shape[-1] // blocks) for z in maps]
-    return jnp.stack(split, axis=2).reshape(len(split[0]), blocks, -1)
+    positions, channels = math.prod(maps[0].shape[:-1]), maps[0].shape[-1]  # There are none in a phase of no rows.
+    split = [z.reshape(positions, blocks, channels // blocks) for z in maps]
+    return jnp.stack(split, axis=2).reshape(positions, blocks, len(maps) * channels // blocks)
 
 
 def _multiply(x: Array, y: Array, use_onednn: bool) -> Array:
     """Returns the products of their last axes for each block, summed over positions."""
-    return onednn.product(x, y) if use_onednn else lax.dot_general(x, y, (((0,), (0,)), ((1,), (1,))))
+    # oneDNN does not write the sum of no positions.
+    return onednn.product(x, y) if use_onednn and x.size else lax.dot_general(x, y, (((0,), (0,)), ((1,), (1,))))
 
 
 def _together(groups: int, group_width: int, block: int) -> int:

@@ -101,6 +101,16 @@ def test_a_map_that_is_smaller_than_the_kernel_gives_nothing(form):
     assert value_and_gradients(x[:, :2, :2], kernel, **settings | {"padding": 0})[0].size == 0
 
 
+@pytest.mark.parametrize("lowering", ["platform", "portable"])
+@pytest.mark.parametrize("form", ["3x3, stride 2", "grouped, stride 2", "7x7, stride 2"])
+def test_a_map_with_fewer_rows_than_the_stride(form, lowering):
+    maps, kernel, settings = operands(form)
+    for columns in (1, 3):
+        x = maps[:, :1, :columns]
+        theirs = by_xla(x, kernel, **settings)
+        assert_close(value_and_gradients(x, kernel, lowering=lowering, **settings), theirs, 2e-6)
+
+
 @pytest.mark.parametrize("shape", [(0, 8, 8, 4), (2, 8, 8, 4)])
 def test_an_empty_batch_or_nothing_to_compute(shape):
     x, kernel = jnp.ones(shape), jnp.ones((3, 3, 4, 5))
