@@ -1,29 +1,55 @@
-"""Names of the optimizers and of their arguments, with their defaults. Standard library only."""
+"""Names of the optimizers, and their arguments with defaults and bounds. Standard library only."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import isfinite
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from senet_jax.patterns import read_numbers
 
 Optimizer = Literal["sgd", "adamw", "rmsprop", "lion", "muon", "schedule_free_sgd", "lamb", "lars"]
 
-ARGUMENTS: dict[str, dict[str, float | bool | int]] = {
+
+class _Numbers(NamedTuple):
+    """Numbers that an argument takes."""
+
+    words: str
+    test: Callable[[float], bool]
+
+
+_ANY = _Numbers("", lambda _: True)
+_DECAY = _Numbers(" in [0, 1)", lambda value: 0 <= value < 1)
+_SHARE = _Numbers(" in (0, 1)", lambda value: 0 < value < 1)
+_POSITIVE = _Numbers(" > 0", lambda value: value > 0)
+_NOT_NEGATIVE = _Numbers(" >= 0", lambda value: value >= 0)
+
+_ARGUMENTS: dict[str, dict[str, tuple[float | bool | int, _Numbers]]] = {
     "sgd": {},
-    "adamw": {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "nesterov": False},
-    "rmsprop": {"decay": 0.9, "eps": 1e-10},
-    "lion": {"b1": 0.9, "b2": 0.99},
-    "muon": {"beta": 0.95, "nesterov": True, "ns_steps": 5, "eps": 1e-8, "adam_b1": 0.9, "adam_b2": 0.999},
-    "schedule_free_sgd": {"b1": 0.9, "weight_lr_power": 2.0},
+    "adamw": {"b1": (0.9, _DECAY), "b2": (0.999, _DECAY), "eps": (1e-8, _POSITIVE), "nesterov": (False, _ANY)},
+    "rmsprop": {"decay": (0.9, _DECAY), "eps": (1e-10, _POSITIVE)},
+    "lion": {"b1": (0.9, _DECAY), "b2": (0.99, _DECAY)},
+    "muon": {
+        "beta": (0.95, _DECAY),
+        "nesterov": (True, _ANY),
+        "ns_steps": (5, _POSITIVE),
+        "eps": (1e-8, _POSITIVE),
+        "adam_b1": (0.9, _DECAY),
+        "adam_b2": (0.999, _DECAY),
+    },
+    "schedule_free_sgd": {"b1": (0.9, _SHARE), "weight_lr_power": (2.0, _NOT_NEGATIVE)},
     "lamb": {},
-    "lars": {"trust_coefficient": 0.001, "eps": 0.0},
+    "lars": {"trust_coefficient": (0.001, _POSITIVE), "eps": (0.0, _NOT_NEGATIVE)},
 }
-"""Arguments of the optimizers by optax's names, with their defaults; momentum and Nesterov are fields of their own."""
+"""Arguments of the optimizers by optax's names, each with its default and the numbers that it takes; momentum and
+Nesterov are fields of their own."""
 
 
 def described_arguments() -> str:
     """Lists the arguments of all optimizers that have some."""
-    return "; ".join(f"{name}: {', '.join(own)}" for name, own in ARGUMENTS.items() if own)
+    described = {
+        name: ", ".join(argument + numbers.words for argument, (_, numbers) in own.items())
+        for name, own in _ARGUMENTS.items()
+    }
+    return "; ".join(f"{name}: {own}" for name, own in described.items() if own)
 
 
 def read_arguments(name: str, texts: Iterable[str]) -> dict[str, float | bool | int] | None:
@@ -31,8 +57,13 @@ def read_arguments(name: str, texts: Iterable[str]) -> dict[str, float | bool | 
 
     Returns None if a text has another form, an unknown argument, or a number that the argument does not take.
     """
-    known, given = ARGUMENTS[name], read_numbers(texts)
+    known, given = _ARGUMENTS[name], read_numbers(texts)
     if given is None or not given.keys() <= known.keys():
         return None
-    typed = {argument: type(known[argument])(value) for argument, value in given.items() if isfinite(value)}
-    return known | typed if typed == given else None
+    defaults = {argument: default for argument, (default, _) in known.items()}
+    typed = {
+        argument: type(defaults[argument])(value)
+        for argument, value in given.items()
+        if isfinite(value) and known[argument][1].test(value)
+    }
+    return defaults | typed if typed == given else None

@@ -183,6 +183,11 @@ def test_possible_values(values):
             "config.checkpoint_every is '0 step'; it must be a number and its unit, such as",
         ),
         (
+            {"optimizer__kind": "adamw", "optimizer__arguments": ("b1=1",)},
+            "config.optimizer.arguments is ('b1=1',); it must be NAME=NUMBER, each name once, of the arguments of "
+            "config.optimizer.kind (adamw: b1 in [0, 1), b2 in [0, 1), eps > 0, nesterov",
+        ),
+        (
             {"optimizer__kind": "muon", "optimizer__arguments": ("ns_steps=5.7",)},
             "config.optimizer.arguments is ('ns_steps=5.7',); it must be NAME=NUMBER, each name once",
         ),

@@ -78,20 +78,26 @@ def insert_se(
       key: random numbers for the first dense layers; None: `jax.random.key(0)`.
       **arguments: other arguments of the network; networks of this package get `train=False` by default.
 
-    Raises ValueError if the network has SE blocks already, if the variables are not those of the plain network, or if
-    one half cannot be made up for: after the sum, on a shortcut without a projection, or after an activation f for
-    which f(2 x) is not 2 f(x).
+    Raises ValueError if the network has SE blocks already, if the attention is not SE with the gate "sigmoid", if the
+    variables are not those of the plain network, or if one half cannot be made up for: after the sum, on a shortcut
+    without a projection, or beside an activation f for which f(2 x) is not 2 f(x).
     """
     if isinstance(network, Network):
         if network.attention is not None:
             raise ValueError(f"{type(network).__name__} has attention already; give a plain network")
-        target = network.clone(attention=attention or partial(SqueezeExcite, ratio=ratio))
+        attention = attention or partial(SqueezeExcite, ratio=ratio)
+        target = network.clone(attention=attention)
         arguments = {"train": False} | arguments
     elif isinstance(network, WithSE):
-        target = network
+        target, attention = network, network.attention
     else:
         raise ValueError(
             f"{type(network).__name__} is not a network of this package; give WithSE(network, where=...) instead"
+        )
+    if not isinstance(block := attention(), SqueezeExcite):
+        raise ValueError(
+            f"attention makes a {type(block).__name__}; insert_se takes SqueezeExcite, whose gates are one half if its "
+            "last layer is zero"
         )
     if images is None:
         images = jax.ShapeDtypeStruct((1, 224, 224, _channels(variables)), jnp.float32)
@@ -149,8 +155,8 @@ def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable
         if block.widths[-1]:
             _check_homogeneous(block, owner)
             return _matching(parameters, owner, _INCEPTION_OUTPUTS, ("scale", "bias"))
-        following = next((path for path, module in later if isinstance(module, Inception)), owner)
-        return _matching(parameters, following, _INCEPTION_INPUTS, ("kernel",))
+        following = next((path for path, module in later if isinstance(module, Inception)), None)
+        return _matching(parameters, following or owner, _INCEPTION_INPUTS if following else (), ("kernel",))
     if isinstance(block, VGGLayer | DepthwiseSeparable):
         following = next((path for path, _ in later if (*path, "kernel") in parameters), owner)
         return _matching(parameters, following, ("",), ("kernel",))
@@ -174,6 +180,8 @@ def _beside(block: ResidualBlock, owner: Path, parameters: dict[Path, Any]) -> t
             _check_homogeneous(block, owner)
         return outputs, _AFFINE
     if block.placement in ("pre", "inner"):
+        if isinstance(block, ShakeBasicBlock):
+            _check_homogeneous(block, owner)
         return inputs if block.placement == "pre" else inner, ("kernel",)
     projection = "shortcut_conv" if isinstance(block, PreActivationBlock) else "shortcut_norm"
     if block.placement == "identity" and any(path[: len(owner) + 1] == (*owner, projection) for path in parameters):
@@ -205,8 +213,8 @@ def _check_homogeneous(block: Any, path: Path) -> None:
     if block.activation is not nn.relu:
         name = getattr(block.activation, "__name__", block.activation)
         raise ValueError(
-            f"{'/'.join(path)} has the activation {name} before its SE block, and doubling the layer before it "
-            "does not double its output; relu is possible"
+            f"{'/'.join(path)} has the activation {name} between its SE block and the layer that would be doubled, and "
+            f"{name}(2 x) is not 2 {name}(x); relu is possible"
         )
 
 

@@ -54,9 +54,10 @@ class Evaluations:
         self._log.write("test", step, self._results)
 
     def _merit(self, record: Mapping[str, Any]) -> float:
-        """Returns the figure of an evaluation that is higher in a better one."""
+        """Returns the figure of an evaluation that is higher in a better one; NaN is the worst."""
         name = self._plan.config.best_by
-        return -record[name] if name == "loss" else record[name]
+        merit = -record[name] if name == "loss" else record[name]
+        return -math.inf if math.isnan(merit) else merit
 
     def last(self, state: TrainState) -> dict[str, float]:
         """Returns the metrics of the final state, which are computed only if this process does not have them."""

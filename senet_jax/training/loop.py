@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from senet_jax.config import Experiment
@@ -27,6 +28,7 @@ from senet_jax.training.step import Batch
 from senet_jax.training.stopping import StoppedError, ended_at_once, stop_on_signals
 from senet_jax.training.watchdog import watched
 from senet_jax.typing import Array
+from senet_jax.weights import manifests
 from senet_jax.weights.manifests import UnusableError
 from senet_jax.workdir import BAD_IMAGES, write_init
 
@@ -40,9 +42,10 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     Returns the test metrics at the end, images_per_second and seconds of the training steps of all its processes, and
     compile_seconds of this one, its first step included.
     Raises FloatingPointError if more steps than config.optimizer.bad_steps had a loss or a gradient that was not
-    finite; the newest checkpoint is then from before, or without their updates. Raises SaveError if a checkpoint cannot
-    be saved; older ones stay. Raises OutOfMemoryError if a device has too little memory. Raises StoppedError after
-    SIGTERM or SIGINT, once the state of the current step is saved.
+    finite, or if a parameter is not finite when it is saved; the newest checkpoint is then from before, or without the
+    updates of such steps. Raises SaveError if a checkpoint cannot be saved; older ones stay. Raises OutOfMemoryError if
+    a device has too little memory. Raises StoppedError after SIGTERM or SIGINT, once the state of the current step is
+    saved.
     """
     config, mesh = plan.config, parallel.data_mesh()
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
@@ -96,6 +99,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
             if save or stops:
                 place(f"the checkpoint of step {step}")
                 _check_numbers(plan, state, checkpoints)
+                _check_parameters(state, checkpoints)
                 checkpoints.save(step, state, config)
             if stops:
                 raise StoppedError(stop.signum or signal.SIGTERM, step)
@@ -194,15 +198,30 @@ def _check_numbers(plan: Plan, state: TrainState, checkpoints: Checkpoints) -> N
     """Raises FloatingPointError if more steps were bad than the configuration allows."""
     count, allowed = int(state.bad["count"]), plan.config.optimizer.bad_steps
     if count > allowed:
-        saved = checkpoints.latest
         if not int(state.bad["step"]):
             raise FloatingPointError(
-                f"the run has left out {count} bad steps until its checkpoint of step {saved}, more than "
+                f"the run has left out {count} bad steps until its checkpoint of step {checkpoints.latest}, more than "
                 f"config.optimizer.bad_steps, {allowed}; give at least {count} to go on"
             )
         raise FloatingPointError(
             f"{bad_steps.described(state.bad, split(state.variables['params'], plan.frozen)[0])}; "
-            + ("there is no checkpoint" if saved is None else f"the newest checkpoint, of step {saved}, is good")
-            + f"; {count} bad steps are more than config.optimizer.bad_steps, {allowed}: allow more, or try a smaller "
-            "config.optimizer.learning_rate, a longer config.optimizer.warmup or config.optimizer.clip_norm"
+            f"{_newest(checkpoints)}; {count} bad steps are more than config.optimizer.bad_steps, {allowed}: allow "
+            "more, or try a smaller config.optimizer.learning_rate, a longer config.optimizer.warmup or "
+            "config.optimizer.clip_norm"
         )
+
+
+def _check_parameters(state: TrainState, checkpoints: Checkpoints) -> None:
+    """Raises FloatingPointError if a parameter is not finite, which an optimizer can make of finite gradients."""
+    parameters = manifests.leaves(jax.device_get(state.variables["params"]))
+    if wrong := [name for name, leaf in parameters if not np.isfinite(leaf).all()]:
+        raise FloatingPointError(
+            f"after step {int(state.step)} parameters are not finite, although each loss and gradient was: "
+            f"{', '.join(wrong[:3])}; {_newest(checkpoints)}; try a smaller config.optimizer.learning_rate, or other "
+            "config.optimizer.arguments"
+        )
+
+
+def _newest(checkpoints: Checkpoints) -> str:
+    saved = checkpoints.latest
+    return "there is no checkpoint" if saved is None else f"the newest checkpoint, of step {saved}, is good"

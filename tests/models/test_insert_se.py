@@ -14,6 +14,7 @@ from random_variables import random_variables
 from benchmarks.gradient_check import CASES
 from senet_jax import WithSE, create_model, insert_se
 from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.modules import CBAM, GatherExcite
 from senet_jax.modules.residual import ResidualBlock
 
 NAMES = [name for name in CASES if name not in ("se_resnet18", "se_wrn16_8_cifar", "timm/seresnetaa50d")]
@@ -126,8 +127,30 @@ def test_impossible_placements_are_refused(settings, message):
 def test_an_activation_between_that_is_not_homogeneous_is_refused():
     plain = create_model("bn_inception", 5, activation=nn.silu)
     variables = jax.eval_shape(partial(plain.init, train=False), jax.random.key(0), jnp.ones((1, 32, 32, 3)))
-    with pytest.raises(ValueError, match="inception_3a has the activation silu before its SE block"):
+    with pytest.raises(ValueError, match="inception_3a has the activation silu between its SE block and the layer"):
         insert_se(plain, variables)
+
+
+def test_an_activation_after_the_block_that_is_not_homogeneous_is_refused():
+    plain = create_model("shake26_2x32d_cifar", 5, activation=nn.silu, placement="pre")
+    variables = random_variables(plain, jnp.ones((1, 8, 8, 3)))
+    with pytest.raises(ValueError, match="stage2_block1 has the activation silu between its SE block and the layer"):
+        insert_se(plain, variables)
+
+
+def test_a_last_inception_without_a_layer_after_it_is_refused():
+    widths = {"3a": (4, 4, 4, 4, 4, 4), "3b": (0, 4, 4, 4, 4, 0)}
+    plain = create_model("bn_inception", 5, widths=widths)
+    variables = random_variables(plain, jnp.ones((1, 32, 32, 3)))
+    with pytest.raises(ValueError, match="no layer beside the SE block of inception_3b can make up for its half"):
+        insert_se(plain, variables)
+
+
+@pytest.mark.parametrize("attention", [GatherExcite, CBAM])
+def test_other_attention_is_refused(attention):
+    plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1))
+    with pytest.raises(ValueError, match=f"attention makes a {attention.__name__}; insert_se takes SqueezeExcite"):
+        insert_se(plain, {"params": {}}, attention=attention)
 
 
 class OneConv(ResidualBlock):

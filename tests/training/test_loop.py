@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import re
 from contextlib import closing
 from types import SimpleNamespace
@@ -143,14 +144,14 @@ def test_a_time_after_the_end_is_refused_for_statistics(dataset):
     ],
 )
 def test_the_best_evaluation_is_kept_by_its_figure_across_a_restart(figure, kept, dataset, tmp_path, monkeypatch):
-    results = iter([(1.5, 0.5, 0.9), (1.75, 0.6, 0.9), (1.25, 0.6, 0.8)])
+    results = iter([(math.nan,) * 3, (1.5, 0.5, 0.9), (1.75, 0.6, 0.9), (1.25, 0.6, 0.8)])
     evaluate = lambda *_: dict(zip(("loss", "accuracy", "top5_accuracy"), next(results), strict=True))  # noqa: E731
     sources = []
     monkeypatch.setattr(evaluation, "make_evaluate", lambda *_: evaluate)
     monkeypatch.setattr(evaluation, "save_weights", lambda *_, source, **__: sources.append(source))
     plan = tiny_plan(dataset, best_by=figure)
     state, mesh = TrainState(step=0, variables={}, optimizer_state=(), average=None, sums={}, bad={}), data_mesh()
-    for step in (10, 20, 30):
+    for step in (5, 10, 20, 30):
         with closing(logs.Logs(tmp_path, start=step, total=30, steps_per_epoch=15)) as log:
             evaluation.Evaluations(plan, tmp_path, log, mesh, BadImages(0)).run(step, state, Stop())
     assert sources == kept
