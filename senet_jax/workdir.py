@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -87,6 +87,23 @@ def check(workdir: Path, config: Experiment) -> None:
     if not (workdir / CONFIG).exists():
         return
     check_same(read_config(workdir), config, f"--workdir={workdir}")
+
+
+def check_single(workdir: Path) -> None:
+    """Raises ValueError if the workdir holds a sweep."""
+    if (workdir / SWEEP).exists():
+        raise ValueError(f"--workdir={workdir} holds a sweep; give another directory, or that of one of its runs")
+
+
+def check_sweep(workdir: Path, name: str, variants: Collection[str]) -> None:
+    """Raises ValueError if the workdir holds another sweep, or runs of variants that this one lacks."""
+    if not (workdir / SWEEP).exists():
+        return
+    held = json.loads((workdir / SWEEP).read_text())
+    lacking = [each for each in held["variants"] if each not in variants and (workdir / each).exists()]
+    if held["name"] != name or lacking:
+        runs = f", with runs that this one lacks: {', '.join(lacking[:3])}" if lacking else ""
+        raise ValueError(f"--workdir={workdir} holds the sweep {held['name']}{runs}; give another directory")
 
 
 def check_same(held: Experiment, config: Experiment, holder: str) -> None:

@@ -18,7 +18,7 @@ from flax.core import DenyList
 from flax.linen.module import InterceptorContext
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 
-from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.conv import with_xla_convolutions
 from senet_jax.modules.with_se import takes_train

@@ -6,9 +6,9 @@ from typing import Any
 
 from senet_jax.analysis import comparison
 from senet_jax.analysis.cost import cost
-from senet_jax.analysis.parameters import count_statistics
 from senet_jax.config import ModelConfig
 from senet_jax.models import default_input
+from senet_jax.models.parameters import count_statistics
 from senet_jax.weights.configured import build_model
 
 

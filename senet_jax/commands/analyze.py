@@ -46,8 +46,8 @@ def prepare(request: Request) -> Callable[[], None]:
 
     from senet_jax.analysis import excitation_tables
     from senet_jax.analysis.excitations import accuracy_without, count_gates, excitations
-    from senet_jax.analysis.parameters import abstract_variables
     from senet_jax.data import evaluation_batches
+    from senet_jax.models.parameters import abstract_variables
     from senet_jax.terminal.progress import progress, working
     from senet_jax.training import memory, parallel
     from senet_jax.training.augmentation import normalise

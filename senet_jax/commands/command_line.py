@@ -37,7 +37,16 @@ from senet_jax.schema import (
 from senet_jax.terminal import program
 from senet_jax.texts import is_boolean, placeholder, read
 
-_DISK = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS)
+_DISK = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EROFS,
+)
 """Errors of a disk while a command runs: one line says them."""
 _FIELDS = field_types(Experiment)
 _OPTIONS = {name: kind for options in COMMANDS.values() for name, kind in field_types(options).items()}

@@ -42,26 +42,27 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax import create_model
     from senet_jax.analysis.cost import cost
     from senet_jax.analysis.cost_table import cost_table
-    from senet_jax.data import preview
     from senet_jax.models import default_input
     from senet_jax.terminal.progress import working
     from senet_jax.weights.configured import build_model
+    from senet_jax.weights.runs import classes_and_channels
 
     if options.model is not None:
         name, channels, size = options.model, 3, options.image_size or default_input(options.model)[1]
         model = create_model(name, options.num_classes, ratio=options.ratio)
     else:
         config = request.config
-        classes, channels, _ = preview(config.data)
+        classes, channels = classes_and_channels(config.data, request.workdir)
         classes = classes if options.num_classes is None else options.num_classes
         name, size = config.model.name, options.image_size or config.data.image_size
         model = build_model(config.model, classes)
 
+    with working("counting"):
+        counted = cost(model, size, channels=channels)
+
     def run() -> None:
         grey = ", grey" if channels == 1 else ""
         print(f"{name}, images of {size} x {size} pixels{grey}\n")
-        with working("counting"):
-            table = cost_table(cost(model, size, channels=channels), options.depth)
-        print(table)
+        print(cost_table(counted, options.depth))
 
     return run

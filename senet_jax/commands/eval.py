@@ -134,7 +134,12 @@ def _preprocessing(own: "Preprocessing", request: Request) -> "Preprocessing":
     said = {"crop" if name == "center_crop" else name: getattr(request.config.data, name) for name in given}
     for name in said.keys() & {"mean", "std"}:
         said[name] *= own.channels if len(said[name]) == 1 else 1
-    return dataclasses.replace(own, **said)
+    new = dataclasses.replace(own, **said)
+    if new.channels != own.channels:
+        raise ValueError(
+            f"config.data.mean is {new.mean}; give one, or one for each channel: the network has {own.channels}"
+        )
+    return new
 
 
 def _dataset(data: DataConfig, run: Experiment | None) -> "Dataset":
@@ -171,7 +176,8 @@ def _note(config: Experiment, run: Experiment | None) -> str | None:
     data, tested = config.data, split_names(config.data.test_split)
     if run is not None and (data.name, data.path) == (run.data.name, run.data.path):
         if tested & split_names(run.data.train_split):
-            return f"no test: the run was trained on images of the split {run.data.train_split!r}"
+            sure = "" if data.test_split == run.data.train_split or "[" not in run.data.train_split else "maybe "
+            return f"{sure}no test: the run was trained on images of the split {run.data.train_split!r}"
     elif "train" in tested:
         return f"maybe no test: the weights may have been trained on images of the split {data.test_split!r}"
     return None

@@ -34,7 +34,8 @@ def _text(request: Request) -> str:
         for name, value in flatten(request.config).items()
     }
     origin = f" of {shown(request.config_path)}" if request.config_path else ""
-    sections = {"commands": {name: meaning(name) for name in COMMANDS}, "flags": _FLAGS}
+    sections = {"commands": {f"{name} {kind.words}".strip(): meaning(name) for name, kind in COMMANDS.items()}}
+    sections |= {"flags": _FLAGS}
     sections |= {f"flags of {name}": flags(name) for name in COMMANDS if flags(name)}
     sections[f"fields, with the values{origin}"] = fields
     return "\n\n".join(

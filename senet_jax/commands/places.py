@@ -4,13 +4,17 @@ from pathlib import Path
 
 
 def check_folder(output: Path) -> None:
-    """Raises ValueError if the directory is a file; it need not exist."""
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"--output is {str(output)!r}, which is a file; give a directory")
+    """Raises ValueError if the directory, or one that it is in, is a file; it need not exist."""
+    for place in (output, *output.parents):
+        if place.is_file():
+            said = "which" if place == output else f"and {str(place)!r}"
+            raise ValueError(f"--output is {str(output)!r}, {said} is a file; give a directory")
 
 
 def check_directory(output: Path) -> None:
-    """Raises ValueError if the directory of the file does not exist."""
+    """Raises ValueError if the file is a directory, or if its directory does not exist."""
+    if output.is_dir():
+        raise ValueError(f"--output is {str(output)!r}, which is a directory; give the name of a file")
     if not output.parent.is_dir():
         raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
 

@@ -2,6 +2,7 @@
 
 import csv
 import glob
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,7 +86,10 @@ def _table(found: dict[Path, Any]) -> list[str]:
     rows = []
     for file, classes in found.items():
         cells = [[name, f"{probability:.2%}"] for name, probability in classes]
-        rows += [[str(file) if number == 0 else "", *row] for number, row in enumerate(cells)]
+        rows += [
+            [os.fsencode(file).decode(errors="replace") if number == 0 else "", *row]
+            for number, row in enumerate(cells)
+        ]
     return aligned(rows, left=(0, 1))
 
 
@@ -97,7 +101,7 @@ def _write(output: Path, found: dict[Path, Any]) -> None:
             records.append({"file": str(path), "predictions": named})
         write_records(output, records)
         return
-    with replaced(output) as temporary, temporary.open("w", newline="") as file:
+    with replaced(output) as temporary, temporary.open("w", newline="", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "rank", "class", "probability"])
         for path, classes in found.items():

@@ -60,7 +60,8 @@ def prepare(request: Request) -> Callable[[], None]:
         for fault in unreadable[:5]:
             print(f"cannot be decoded: {fault}")
         named = {"unreadable": f"{len(unreadable):,} images, named in {plan.directory / preparation.UNREADABLE}"}
-        test = next((split for split in splits if split != "train"), "train")
+        test = next((split for split in splits if not split.startswith("train")), next(iter(splits)))
+        train = "train" if "train" in splits else next((split for split in splits if split != test), test)
         print_table(
             {"dataset": name, "classes": f"{len(names):,}"}
             | {split: f"{len(found):,} images" for split, found in splits.items()}
@@ -68,7 +69,8 @@ def prepare(request: Request) -> Callable[[], None]:
             | {
                 "written": str(plan.directory),
                 "use": f"{program.command()} --config=FILE --config.data.name={name} "
-                f"--config.data.data_dir={data_dir} --config.data.test_split={test}",
+                f"--config.data.data_dir={data_dir} --config.data.test_split={test}"
+                + ("" if train == "train" else f" --config.data.train_split={train}"),
             }
         )
 

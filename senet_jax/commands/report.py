@@ -62,10 +62,10 @@ def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     config = workdirs.read_config(workdir)
 
     from senet_jax.analysis.cost import cost
-    from senet_jax.data import preview
     from senet_jax.weights.configured import build_model
+    from senet_jax.weights.runs import classes_and_channels
 
-    classes, channels, _ = preview(config.data)
+    classes, channels = classes_and_channels(config.data, workdir)
     total = cost(build_model(config.model, classes), config.data.image_size, channels=channels).total
     name = workdir.resolve().name
     counts = {"parameters": total.parameters, "multiply_adds": total.multiply_adds}

@@ -81,6 +81,7 @@ def prepare(request: Request) -> Callable[[], None]:
     names = _choose(list(configs), options)
     changes = {variant.name: variant.changes for variant in sweep.variants}
     workdirs.check(workdir, request.config)
+    workdirs.check_sweep(workdir, request.name, changes)
     for name, config in configs.items():
         check_overrides(config, {*request.overrides, *changes[name]})
         workdirs.check(workdir / name, adopted(config, workdir / name))
@@ -136,11 +137,11 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
             if dataset := datasets.get(repr(config.data)):
                 steps = make_plan(config, dataset).total_steps
                 duration = f"{steps:,} steps"
+            key = repr((config.model, config.data.image_size, classes, channels))
+            if key not in counted:
+                counted[key] = cost(model, config.data.image_size, channels=channels).total
         except ValueError as error:
             raise ValueError(f"variant {variant.name!r}: {error}") from error
-        key = repr((config.model, config.data.image_size, classes, channels))
-        if key not in counted:
-            counted[key] = cost(model, config.data.image_size, channels=channels).total
         counts = counted[key]
         rows[variant.name] = _Row(
             variant.group,
@@ -166,7 +167,7 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflo
         table.append((name, changes, *counts, row.duration, *(() if teraflops is None else (_text(own),)), state))
     print(*aligned(table, left=(0, 1, len(table[0]) - 1)), sep="\n")
     known = [own for own in hours if own is not None]
-    total = f", {sum(known):,.4g} hours at {teraflops:g} TFLOP/s" if len(known) == len(names) else ""
+    total = f", {sum(known):,.4g} hours at {teraflops:g} TFLOP/s" if known and len(known) == len(names) else ""
     print(f"{len(names)} of {len(rows)} variants, in {workdir}{total}", flush=True)
 
 

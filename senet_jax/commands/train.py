@@ -52,6 +52,7 @@ def prepare(request: Request) -> Callable[[], None]:
     check_overrides(request.config, request.overrides)
     config = adopted(request.config, workdir)
     workdirs.check(workdir, config)
+    workdirs.check_single(workdir)
     if workdirs.state(workdir) is RunState.DONE:
         return lambda: _say_finished(workdir)
 
@@ -71,7 +72,7 @@ def prepare(request: Request) -> Callable[[], None]:
     dataset = plan.dataset
     runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
     if workdirs.state(workdir) is RunState.NEW:
-        plan.start  # noqa: B018  # Weights that do not fit are refused before anything is written.
+        _ = plan.start  # Weights that do not fit are refused before anything is written.
     if processes.is_first():
         workdirs.make_writable(workdir)
 

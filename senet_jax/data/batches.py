@@ -58,7 +58,7 @@ def train_batches(
     cannot be divided by process_count, and TooManyBadImagesError, a ValueError, as `BadImages.note` does.
     """
     part = _part(batch_size, process_index, process_count)
-    load = _loader(split, config, seed)
+    load = loader(split, config, seed)
     make = functools.partial(_train_batch, load, len(split), batch_size, part, seed, config.repeats)
     return _noted(make, load, split, config, range(start, sys.maxsize), bad)
 
@@ -79,7 +79,7 @@ def evaluation_batches(
     Raises the errors of `train_batches`.
     """
     part = _part(batch_size, process_index, process_count)
-    load = _loader(split, config, None)
+    load = loader(split, config, None)
     make = functools.partial(_test_batch, load, len(split), batch_size, part)
     return _noted(make, load, split, config, range(-(-len(split) // batch_size)), bad)
 
@@ -182,7 +182,7 @@ def is_kept(split: Split, config: DataConfig) -> bool:
     return len(split) * config.image_size**2 * split.channels <= config.memory_limit_gib * 2**30
 
 
-def _loader(split: Split, config: DataConfig, seed: int | None) -> _Gather | _Decode:
+def loader(split: Split, config: DataConfig, seed: int | None) -> _Gather | _Decode:
     """Returns the loader: for training if a seed is given, from memory if the pixels are the same in every epoch."""
     random = seed is not None and augmentation.is_on(config)
     if not random and is_kept(split, config):

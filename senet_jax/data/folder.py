@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from senet_jax.data import images
-from senet_jax.data.members import entries
+from senet_jax.data.members import check_class_folder, entries
 from senet_jax.terminal.progress import progress
 from senet_jax.texts import some
 
@@ -108,6 +108,11 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
     there = [entry.name for entry in entries(root) if entry.is_dir()]
     for split in splits:
         if split not in there:
+            if odd := [name for name in there if not re.fullmatch(r"[\w-]+", name)]:
+                raise ValueError(
+                    f"{root} has no split directory {split!r}; names of splits are letters, digits, _ and -: rename "
+                    f"{odd[0]!r}"
+                )
             raise ValueError(
                 f"{root} has no split directory {split!r}; it has {', '.join(map(repr, there)) or 'none at all'}: name "
                 "the one to use with --config.data.train_split or --config.data.test_split"
@@ -126,12 +131,7 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
 def _list_classes(split: Path) -> Classes:
     classes: Classes = {}
     for folder in entries(split):
-        if not folder.is_dir():
-            raise ValueError(f"{folder.path} is not a class folder; move it out of {split}")
-        if folder.name != folder.name.strip():
-            raise ValueError(f"the name of class folder {folder.path!r} begins or ends with a space; rename it")
-        if not _is_text(folder.name):
-            raise ValueError(f"the name of class folder {folder.path!r} is not UTF-8; rename it")
+        check_class_folder(folder)
         files = entries(folder)
         if not files:
             raise ValueError(f"class folder {folder.path} is empty; put images into it or remove it from every split")
@@ -184,11 +184,3 @@ def _check_image(path: str) -> tuple[int, str, bytes]:
         return images.channels(content), "", hashlib.sha256(content).digest()
     except (OSError, ValueError) as error:
         return 0, str(error), hashlib.sha256(content).digest()
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

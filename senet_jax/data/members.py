@@ -46,13 +46,25 @@ def in_class_folders(root: Path) -> list[Member]:
     """
     found = []
     for folder in entries(root):
-        if not folder.is_dir():
-            raise ValueError(f"{folder.path} is not a class folder; move it out of {root}")
+        check_class_folder(folder)
         for file in entries(folder.path):
             if file.is_dir():
                 raise ValueError(f"{file.path} is a directory inside a class folder; put its images into {folder.path}")
             found.append(Member(file.path, 0, file.stat().st_size, file.name, folder.name))
     return found
+
+
+def check_class_folder(folder: os.DirEntry[str]) -> None:
+    """Raises ValueError if it is no directory, or if its name cannot be that of a class."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder.path} is not a class folder; move it out of {os.path.dirname(folder.path)}")
+    name, readable = folder.name, os.fsencode(folder.name).decode(errors="replace")
+    if name != readable:
+        raise ValueError(f"the name of class folder {folder.path!r} is not UTF-8; rename it")
+    if name != name.strip() or name.splitlines() != [name]:
+        raise ValueError(
+            f"the name of class folder {folder.path!r} begins or ends with a space, or has several lines; rename it"
+        )
 
 
 def in_folder(root: Path, labels: dict[str, str]) -> list[Member]:

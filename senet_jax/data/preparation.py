@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -131,6 +131,10 @@ def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Itera
         try:
             writing = {executor.submit(write_one, shard): shard for shard in shards}
             yield from ((writing[future], future.result()) for future in as_completed(writing))
+        except BrokenExecutor as error:
+            raise OSError(
+                "a process was killed, as by a full memory; the same command goes on, with fewer --jobs if need be"
+            ) from error
         finally:
             executor.shutdown(cancel_futures=True)
 
@@ -138,7 +142,7 @@ def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Itera
 def _shards(preparation: Preparation, directory: Path) -> Iterator[_Shard]:
     """Yields the shards. Splits are ordered by a hash of names, so that every slice has all classes equally often."""
     for split, found in preparation.splits.items():
-        ordered = sorted(found, key=lambda member: hashlib.blake2b(_key(member).encode(), digest_size=8).digest())
+        ordered = sorted(found, key=lambda member: hashlib.blake2b(_key(member), digest_size=8).digest())
         count = max(1, round(sum(member.size for member in found) / _SHARD_BYTES))
         for number in range(count):
             part = ordered[number * len(ordered) // count : (number + 1) * len(ordered) // count]
@@ -146,8 +150,8 @@ def _shards(preparation: Preparation, directory: Path) -> Iterator[_Shard]:
             yield _Shard(directory / name, split, part)
 
 
-def _key(member: Member) -> str:
-    return f"{member.label}/{member.name}"
+def _key(member: Member) -> bytes:
+    return os.fsencode(f"{member.label}/{member.name}")
 
 
 def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> list[str]:
@@ -164,8 +168,8 @@ def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> lis
             try:
                 data = convert(data, options)
             except ValueError as error:
-                unreadable.append(f"{_key(member)}: {error}")
-            example = {"image": data, "label": member.label, "file_name": member.name}
+                unreadable.append(f"{_key(member).decode(errors='replace')}: {error}")
+            example = {"image": data, "label": member.label, "file_name": os.fsencode(member.name)}
             writer.write(features.serialize_example(features.encode_example(example)))
         writer.close()
     return unreadable
@@ -237,7 +241,7 @@ def _fingerprint(preparation: Preparation) -> str:
     digest = hashlib.sha256(json.dumps([preparation.class_names, str(preparation.options)]).encode())
     for split, found in preparation.splits.items():
         for member in found:
-            digest.update(f"{split}\0{_key(member)}\0{member.size}\n".encode())
+            digest.update(b"%b\0%b\0%d\n" % (split.encode(), _key(member), member.size))
     return digest.hexdigest()
 
 

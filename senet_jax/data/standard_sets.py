@@ -56,7 +56,7 @@ def _find_imagenet(source: Path) -> Splits:
         found["validation"] = members.in_tar(tar, validation_labels(source))
     for folder in (source / "val", source / "validation"):
         if "validation" not in found and folder.is_dir():
-            flat = any(entry.is_file() for entry in folder.iterdir())
+            flat = any(entry.is_file() for entry in members.entries(folder))
             labels = validation_labels(source) if flat else {}
             found["validation"] = members.in_folder(folder, labels) if flat else members.in_class_folders(folder)
     if not found:
@@ -203,6 +203,8 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
     else:
         splits, names = standard.find(source), standard.class_names(source)
     for split, found in splits.items():
+        if not re.fullmatch(r"[\w-]+", split):
+            raise ValueError(f"the split {split!r} in {source} must be letters, digits, _ and -; rename it")
         if not found:
             raise ValueError(f"split {split!r} in {source} has no images")
         _check_known(split, found, names)

@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from senet_jax import modules, ops
 from senet_jax.modules.conv import conv
+from senet_jax.modules.residual import check_residual
 from senet_jax.typing import Array, Float
 
 ModuleDef = Callable[..., Any]
@@ -41,9 +42,11 @@ class Network(nn.Module, kw_only=True):
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        """Raises ValueError if `num_classes` is negative, or `attention_stages` has an unknown stage."""
+        """Raises ValueError if `num_classes`, `dropout` or a stage in `attention_stages` is impossible."""
         if self.num_classes < 0:
             raise ValueError(f"num_classes is {self.num_classes}; it must be at least 1, or 0 for pooled features")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and less than 1")
         for stage in self.attention_stages or ():
             if stage not in self.stages:
                 stages = ", ".join(map(str, self.stages))
@@ -118,6 +121,11 @@ class ResidualNetwork(Network, kw_only=True):
     """Place of the attention in a block: see `modules.ResidualBlock`."""
     drop_path: float = 0.0
     """Rate at which training leaves out the last branch; it rises linearly from 0 at the first (arXiv 1603.09382)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if the placement is unknown, if `drop_path` is not in [0, 1), and as `Network` does."""
+        check_residual(self.placement, self.drop_path)
+        super().__post_init__()
 
     @property
     def stages(self) -> Sequence[int]:

@@ -103,6 +103,8 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
         if attention is None:
             twin = f"; did you mean 'se_{name}'?" if f"se_{name}" in _NETWORKS else ""
             raise ValueError(f"{name} has no squeeze-and-excitation and so takes no ratio{twin}")
+        if not dataclasses.is_dataclass(_class(attention)):
+            raise ValueError(f"ratio is for a class of attention or its partial; give {attention!r} the ratio itself")
         if "ratio" not in _fields(attention):
             raise ValueError(f"{_class(attention).__name__} has no ratio; leave it out")
         attention = partial(attention, ratio=ratio)

@@ -19,6 +19,14 @@ ModuleDef = Callable[..., Any]
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 
 
+def check_residual(placement: str, drop_path: float) -> None:
+    """Raises ValueError if these are no place of an attention module, or no drop rate."""
+    if placement not in PLACEMENTS:
+        raise ValueError(f"placement is {placement!r}; it must be one of {', '.join(PLACEMENTS)}")
+    if not 0 <= drop_path < 1:
+        raise ValueError(f"drop_path is {drop_path}; it must be at least 0 and less than 1")
+
+
 class ResidualBlock(nn.Module):
     """The sum of a residual branch, which a subclass computes, and a shortcut, which is projected if shapes differ."""
 
@@ -47,9 +55,8 @@ class ResidualBlock(nn.Module):
     """Pooling that takes the stride instead of the 3x3 convolution, after its activation (arXiv 1904.11486)."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an unknown placement."""
-        if self.placement not in PLACEMENTS:
-            raise ValueError(f"placement is {self.placement!r}; it must be one of {', '.join(PLACEMENTS)}")
+        """Raises ValueError for an unknown placement, or a drop rate that is not in [0, 1)."""
+        check_residual(self.placement, self.drop_path)
         super().__post_init__()
 
     @nn.compact

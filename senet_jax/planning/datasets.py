@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from senet_jax.config import DataConfig
-from senet_jax.data import Dataset, augmentation, crops, images, open_dataset, preview
-from senet_jax.data.batches import is_kept
+from senet_jax.data import Dataset, augmentation, open_dataset, preview
+from senet_jax.data.batches import is_kept, loader
 from senet_jax.data.photographs import photograph
 from senet_jax.data.split import Split
 from senet_jax.data.standard_sets import IMAGES
@@ -58,22 +58,14 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
 def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> tuple[float, str] | None:
     """Returns seconds of a core of this machine for a training image, and words for the images; None if they are kept.
 
-    Reads, decodes, crops and resizes that many images: the dataset's own, or synthetic photographs of ImageNet's sizes
-    if it is not here.
+    Makes that many as training does: the dataset's own, or synthetic photographs of ImageNet's sizes if it is not here.
     """
     if is_kept(dataset.train, config) and not augmentation.is_on(config):
         return None
-    split, rng = dataset.train, np.random.default_rng(0)
-
-    def decode(row: int, data: bytes) -> np.ndarray:
-        if config.random_resized_crop:
-            return crops.random_resized_crop(data, split.channels, config.image_size, rng)
-        return images.center_crop(images.decode(data, split.channels), config.image_size, config.center_crop)
-
+    load, indices = loader(dataset.train, config, 0), np.random.default_rng(0).integers(len(dataset.train), size=number)
     began = time.process_time()
-    for _ in split.map(rng.integers(len(split), size=number).tolist(), decode):
-        pass
+    load(indices, np.zeros((number, 2), int))
     seconds = (time.process_time() - began) / number
-    synthetic = isinstance(split.source, _Synthetic)
+    synthetic = isinstance(dataset.train.source, _Synthetic)
     said = "synthetic photographs of ImageNet's sizes" if synthetic else "images of the dataset"
     return seconds, f"{number} {said}"

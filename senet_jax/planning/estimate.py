@@ -21,7 +21,7 @@ from senet_jax.planning.programs import DoesNotFitError, Program, abstract_batch
 from senet_jax.planning.topologies import Topology
 from senet_jax.schema import validate
 from senet_jax.training import parallel
-from senet_jax.training.plan import Plan, check_devices, initial, make_plan
+from senet_jax.training.plan import Plan, check_devices, check_durations, initial, make_plan
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) 
     """Returns the estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
 
     `first` is the estimate for the batch of the configuration; `tell` is called with each further one. The images of a
-    chip are 1 to 7, or 8 to 15 times a power of two; numbers that the statistics groups do not divide are skipped.
+    chip are 1 to 7, or 8 to 15 times a power of two; numbers that the configuration does not allow are skipped.
     """
     config, dataset, topology = first.plan.config, first.plan.dataset, first.topology
     capacity = topology.chip.memory_bytes if topology.chip else math.inf
     sizes = [*range(1, 8), *(m << e for e in range(12) for m in range(8, 16))]
-    sizes = [n for n in sizes if _possible(config, n * topology.size, dataset)]
+    sizes = [n for n in sizes if _possible(_with_batch(config, n * topology.size), dataset, topology)]
     tried: dict[int, Estimate] = {first.images_per_chip: first}
 
     def fits(place: int) -> bool:
@@ -178,9 +178,11 @@ def _with_batch(config: Experiment, batch_size: int) -> Experiment:
     return changed
 
 
-def _possible(config: Experiment, batch_size: int, dataset: Dataset) -> bool:
+def _possible(config: Experiment, dataset: Dataset, topology: Topology) -> bool:
     try:
-        validate(_with_batch(config, batch_size))
+        validate(config)
+        check_devices(config, topology.size)
+        check_durations(config, len(dataset.train))
     except ValueError:
         return False
-    return batch_size <= len(dataset.train)
+    return config.batch_size <= len(dataset.train)

@@ -37,6 +37,8 @@ def collectives(program: str) -> Iterator[Collective]:
     """Yields the collectives in the text of a compiled program; one in a loop counts once."""
     for shapes, kind, start in _COLLECTIVE.findall(program):
         arrays = _ARRAY.findall(shapes)
+        if kind == "collective-permute":  # Numbers of the context can follow.
+            arrays = [array for array in arrays if array != ("u", "32", "")]
         if start and (kind != "all-reduce" or shapes.startswith("((")):  # The operands stand before the results.
             arrays = arrays[len(arrays) // 2 :]
         yield Collective(kind, sum(_bytes(*array) for array in arrays))

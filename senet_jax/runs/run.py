@@ -7,7 +7,6 @@ from typing import Any
 import jax
 
 from senet_jax import workdir as workdirs
-from senet_jax.analysis.parameters import count_parameters
 from senet_jax.files import replace_text
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
@@ -39,7 +38,6 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
     from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and errors must be quick.
 
     config, dataset = plan.config, plan.dataset
-    parameters = count_parameters(plan.model, config.data.image_size, dataset.channels)
     images = len(dataset.train)
     runs.check_data(workdir, dataset.class_names, images, dataset.fingerprint)
     if processes.is_first():
@@ -51,7 +49,7 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
         train(plan, workdir, parallelism)
         return
     print(
-        f"{config.model.name}, {parameters:,} parameters, on {dataset.name}: {images:,} images to train, "
+        f"{config.model.name}, {plan.parameters:,} parameters, on {dataset.name}: {images:,} images to train, "
         f"{len(dataset.test):,} to test, {dataset.num_classes} classes\n"
         f"{plan.total_steps:,} steps of {config.batch_size} images, logged in {workdir}",
         flush=True,
@@ -64,7 +62,7 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
     known: dict[str, Any] = {
         "steps": plan.total_steps,
         "seed": config.seed,
-        "parameters": parameters,
+        "parameters": plan.parameters,
         "classes": dataset.num_classes,
     }
     if source := workdirs.read_init(workdir):
@@ -72,7 +70,7 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
     workdirs.write_result(workdir, known | results | provenance(command))
     speed = f" at {results['images_per_second']:,.0f} images/s" if "images_per_second" in results else ""
     print_table(
-        {"network": f"{config.model.name}, {parameters:,} parameters", "dataset": dataset.name}
+        {"network": f"{config.model.name}, {plan.parameters:,} parameters", "dataset": dataset.name}
         | accuracy_rows(results, dataset.num_classes)
         | {
             "trained": f"{plan.total_steps:,} steps, {plan.total_steps / plan.steps_per_epoch:.1f} epochs{speed}",

@@ -13,6 +13,7 @@ from senet_jax.config import Experiment
 from senet_jax.data import Dataset, open_dataset, train_images
 from senet_jax.durations import to_steps
 from senet_jax.models import Network
+from senet_jax.models.parameters import count_parameters
 from senet_jax.modules.conv import with_xla_convolutions
 from senet_jax.training.optimizer import make_optimizer, make_schedule
 from senet_jax.training.parts import Path, find_parts
@@ -45,6 +46,11 @@ class Plan:
     """The parameters that are not trained."""
 
     @cached_property
+    def parameters(self) -> int:
+        """Number of parameters. Raises ValueError if the network does not take the images, or its own fields."""
+        return count_parameters(self.model, self.config.data.image_size, self.dataset.channels)
+
+    @cached_property
     def start(self) -> Start | None:
         """Trained variables that a new run starts from; None: random values. Raises as `read_start` does."""
         return read_start(self.config, self.model, self.dataset)
@@ -69,7 +75,9 @@ def open_plan(config: Experiment) -> Plan:
     check_devices(config)
     check_durations(config)
     config = settled(config)
-    return make_plan(config, open_dataset(config.data))
+    plan = make_plan(config, open_dataset(config.data))
+    _ = plan.parameters  # Raises an error before anything is written.
+    return plan
 
 
 def check_durations(config: Experiment, images: int | None = None) -> None:

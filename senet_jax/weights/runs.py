@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from senet_jax.config import Experiment, ModelConfig
+from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.schema import from_dict, to_dict
 from senet_jax.weights import manifests
 from senet_jax.weights.preprocessing import Preprocessing
@@ -78,6 +78,21 @@ def read_description(workdir: Path) -> Description:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
 
+def classes_and_channels(data: DataConfig, workdir: Path | None) -> tuple[int, int]:
+    """Returns the number of classes and of channels as a workdir describes them; without one, as the dataset has them.
+
+    Raises ValueError if the description, or the dataset, cannot be read.
+    """
+    if workdir is not None and (workdir / NETWORK).is_file():
+        described = read_description(workdir)
+        return len(described.class_names), described.preprocessing.channels
+
+    from senet_jax.data import preview  # The packages of data may be missing where only weights are read.
+
+    classes, channels, _ = preview(data)
+    return classes, channels
+
+
 def check_data(
     workdir: Path, class_names: tuple[str, ...], images: int | None = None, data: dict[str, str] | None = None
 ) -> None:
@@ -144,18 +159,22 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
         if chosen not in found:
             known = ", ".join(map(str, found))
             raise ValueError(f"{workdir} has no checkpoint of step {step}; it has {known}, and newest")
-        tree: Any = manager.item_metadata(chosen)["state"]
-        name = "average" if tree["average"] else "variables"
-        shapes = {name: _mapped(tree[name], lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))}
-        as_numpy = _mapped(shapes, lambda _: ocp.RestoreArgs(restore_type=np.ndarray))
-        state = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy, partial_restore=True)
         try:
+            tree: Any = manager.item_metadata(chosen)["state"]
+            name = "average" if tree["average"] else "variables"
+            shapes = {name: _mapped(tree[name], lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))}
+            as_numpy = _mapped(shapes, lambda _: ocp.RestoreArgs(restore_type=np.ndarray))
+            state = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy, partial_restore=True)
             manifest = manifests.read(directory / str(chosen))
             read = manager.restore(chosen, args=ocp.args.Composite(state=state))["state"]
             saved = {key: array for key, array in manifest["arrays"].items() if key.startswith(f"{name}/")}
             manifests.compare(saved, {name: read[name]})
-        except manifests.DamagedError as error:
-            raise ValueError(f"the checkpoint of step {chosen} in {workdir} is damaged: {error}") from error
+        except Exception as error:  # Damage raises errors of many types.
+            others = [str(each) for each in found if each != chosen]
+            raise ValueError(
+                f"the checkpoint of step {chosen} in {workdir} is damaged: {manifests.first_line(error)}"
+                + (f"; there are also those of step {', '.join(others)}" if others else "")
+            ) from error
         return read[name], int(chosen)
 
 

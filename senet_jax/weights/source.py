@@ -152,6 +152,8 @@ def load(
     is_run = (workdir / NETWORK).is_file()
     if step != "newest" and not is_run:
         raise ValueError(f"step is {step!r}, but {str(source)!r} is not the workdir of a run; leave step out")
+    if is_run and model is not None and model != (own := runs.read_description(workdir).config.name):
+        raise ValueError(f"model is {model!r}, but the run in {workdir} is of {own}; leave model out")
     if is_run and step != "best":
         return _run(workdir, step, num_classes, channels, key)
     if is_run:

@@ -13,8 +13,8 @@ from random_variables import random_variables
 from senet_jax import SqueezeExcite, WithSE, analysis, create_model, ops
 from senet_jax.analysis.excitations import Excitations, Gates, accuracy_without, count_gates, excitations
 from senet_jax.analysis.gates import ObservedNetwork
-from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.models import default_input
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules import ATTENTIONS
 from senet_jax.modules.conv import with_xla_convolutions
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import senet_jax
-from senet_jax.commands.command_line import main
+from senet_jax.commands.command_line import main, parse
+from senet_jax.commands.eval import _preprocessing
 from senet_jax.weights import Preprocessing, save_weights
 
 pytestmark = pytest.mark.usefixtures("short_networks")
@@ -88,6 +89,20 @@ def test_classes_without_names_are_taken_in_order_with_a_note(place, capsys):
     assert "note" not in said
 
 
+def test_three_means_are_refused_for_a_grey_network():
+    request = parse(
+        [
+            "eval",
+            "--weights=a",
+            "--config.data.name=digits",
+            "--config.data.mean=0.1,0.2,0.3",
+            "--config.data.std=1,1,1",
+        ]
+    )
+    with pytest.raises(ValueError, match=r"data.mean is \(0.1, 0.2, 0.3\); give one, or .*: the network has 1"):
+        _preprocessing(Preprocessing(8, 1.0, mean=(0.5,), std=(0.25,)), request)
+
+
 @pytest.mark.parametrize(
     ("weights", "words", "message"),
     [
@@ -95,6 +110,7 @@ def test_classes_without_names_are_taken_in_order_with_a_note(place, capsys):
         ("nameless", "", "has 3 classes without names, and the dataset has 2"),
         ("named", "--config.model.name=resnet20_cifar", "--config.model.name is given, but the weights say which"),
         ("named", "--output=pyproject.toml", "--output is 'pyproject.toml', which is a file; give a directory"),
+        ("named", "--output=pyproject.toml/new", "and 'pyproject.toml' is a file; give a directory"),
     ],
 )
 def test_invalid_evaluations_are_refused(place, weights, words, message, capsys):

@@ -16,5 +16,6 @@ def test_help(words, capsys):
     assert all(name in text for name in COMMANDS)
     assert all(f"\n  --{flag}=" in text for options in COMMANDS.values() for flag in field_types(options))
     assert all(documentation(kind)[name] for kind in (Experiment, *COMMANDS.values()) for name in field_types(kind))
+    assert "\n  predict IMAGES... " in text
     assert "Reduction ratio of the squeeze-and-excitation blocks" in text
     assert ("batch_size=8 " in text) == ("=8" in words)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 
 import jax
 import numpy as np
@@ -42,6 +44,15 @@ def test_a_table_of_a_directory_and_a_pattern(folder, capsys):
     two = [["middle", "62.50%"], ["dark", "25.00%"]]
     assert [line[-2:] for line in lines] == two * 2  # The image that is named twice is shown once.
     assert [line[0].rpartition("/")[2] for line in lines[::2]] == ["a.png", "b.jpg"]
+
+
+def test_a_name_that_is_not_text(folder, capsys, tmp_path):
+    file = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    shutil.copy(folder / "images" / "a.png", file)
+    for output in ("", f" --output={tmp_path}/o.csv"):
+        predict(folder, os.fsdecode(file) + output)
+    assert "caf\N{REPLACEMENT CHARACTER}.png" in capsys.readouterr().out
+    assert (tmp_path / "o.csv").read_bytes().splitlines()[1].startswith(file)
 
 
 def test_files_and_a_bad_one(folder, capsys, tmp_path):

@@ -98,6 +98,31 @@ def test_a_part_of_the_sweep(capsys):
     assert "7 steps" in " ".join(lines["ratio=4/seed=1"])
 
 
+def test_a_part_without_variants(capsys):
+    assert table(["--shard=1/7", "--teraflops=1"], capsys) == ({}, "0 of 6 variants, in runs/ratios")
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "message"),
+    [
+        ("squeezes", "sweep --config=ratios.py", "holds the sweep squeezes; give another directory"),
+        (
+            "ratios",
+            "sweep --config=ratios.py",
+            "holds the sweep ratios, with runs that this one lacks: ratio=2/seed=0; g",
+        ),
+        ("ratios", "train", "holds a sweep; give another directory, or that of one of its runs"),
+    ],
+)
+def test_the_workdir_of_another_sweep_is_refused(name, command, message, capsys):
+    Path("runs/ratios/ratio=2/seed=0").mkdir(parents=True)
+    variants = {"ratio=2/seed=0": {}} if name == "ratios" else {}
+    Path("runs/ratios/sweep.json").write_text(json.dumps({"name": name, "variants": variants}))
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--workdir=runs/ratios"])
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("sweep", "words", "message"),
     [

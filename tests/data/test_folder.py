@@ -102,7 +102,15 @@ def deepen(root):
         (nest, r"cat.tabby is a directory inside a class folder; put its images into .*cat itself"),
         (
             lambda root: [(root / split / "dog").rename(root / split / "dog ") for split in ("train", "test")],
-            "the name of class folder '.*dog ' begins or ends with a space; rename it",
+            "the name of class folder '.*dog ' begins or ends with a space, or has several lines; rename it",
+        ),
+        (
+            lambda root: [(root / split / "dog").rename(root / split / "a\ndog") for split in ("train", "test")],
+            "the name of class folder '.*a.ndog' begins or ends with a space, or has several lines; rename it",
+        ),
+        (
+            lambda root: (root / "test").rename(root / "test.v2"),
+            r"no split directory 'test'; names of splits are letters, digits, _ and -: rename 'test.v2'",
         ),
         (put_text, r"README.txt is not a class folder"),
         (

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 import sys
 import tarfile
 
@@ -82,6 +83,20 @@ def test_any_class_folders_become_a_dataset_of_their_name(tmp_path, write_images
     preparation.write(plan, jobs=1)
     opened = data.open_dataset(DataConfig("pets", data_dir=str(tmp_path)))
     assert (opened.class_names, len(opened.train), len(opened.test)) == (("cat", "dog"), 4, 4)
+
+
+def test_names_that_are_not_text_and_names_of_splits(tmp_path, write_images):
+    source = tmp_path / "source"
+    write_images(source, "train", "cat", 2)
+    file = next((source / "train" / "cat").iterdir())
+    file.rename(os.fsdecode(os.fsencode(file.parent) + b"/caf\xe9.png"))
+    plan = planned(source, tmp_path, name="pets")
+    preparation.write(plan, jobs=1)
+    opened = data.open_dataset(DataConfig("pets", data_dir=str(tmp_path), test_split="train"))
+    assert "caf\N{REPLACEMENT CHARACTER}.png" in opened.train.names([0, 1])
+    (source / "train").rename(source / "my split")
+    with pytest.raises(ValueError, match=r"the split 'my split' in .* must be letters, digits, _ and -; rename it"):
+        planned(source, tmp_path, name="pets2")
 
 
 def test_places365_is_read_by_its_lists(tmp_path):

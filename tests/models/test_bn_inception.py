@@ -8,8 +8,8 @@ from flax.traverse_util import flatten_dict
 from models.trees import shapes
 from random_variables import initial_variables, random_variables
 
-from senet_jax.analysis.parameters import abstract_variables, count_parameters
 from senet_jax.models.bn_inception import NETWORKS, Inception
+from senet_jax.models.parameters import abstract_variables, count_parameters
 from senet_jax.modules import SqueezeExcite
 
 ATTENTIONS = {"plain": None, "se": SqueezeExcite, "se without biases": partial(SqueezeExcite, use_bias=False)}

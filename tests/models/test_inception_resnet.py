@@ -10,8 +10,8 @@ from flax.traverse_util import flatten_dict
 from models.trees import shapes
 from random_variables import initial_variables, random_variables
 
-from senet_jax.analysis.parameters import count_parameters
 from senet_jax.models.inception_resnet import InceptionResidualBlock, InceptionResNetV2, Mixed
+from senet_jax.models.parameters import count_parameters
 from senet_jax.modules import BatchNorm, SqueezeExcite
 
 PLAIN = 55_843_464

@@ -13,7 +13,7 @@ from random_variables import random_variables
 
 from benchmarks.gradient_check import CASES
 from senet_jax import WithSE, create_model, insert_se
-from senet_jax.analysis.parameters import abstract_variables
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules import CBAM, GatherExcite
 from senet_jax.modules.residual import ResidualBlock
 

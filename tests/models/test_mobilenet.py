@@ -8,8 +8,8 @@ from models.trees import shapes
 from random_variables import random_variables
 
 from senet_jax import SqueezeExcite
-from senet_jax.analysis.parameters import count_parameters
 from senet_jax.models.mobilenet import NETWORKS, MobileNet
+from senet_jax.models.parameters import count_parameters
 
 PLAIN = 4_231_976
 """Parameters in timm and imgclsmob; 4.2 million in the paper."""

@@ -7,8 +7,8 @@ import pytest
 from random_variables import random_variables
 
 from senet_jax import SqueezeExcite
-from senet_jax.analysis.parameters import count_parameters
 from senet_jax.models import preact_resnet, wide_resnet
+from senet_jax.models.parameters import count_parameters
 from senet_jax.models.preact_resnet import PreActivationResNet
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBottleneck
 

@@ -6,7 +6,7 @@ import pytest
 from random_variables import random_variables
 
 from senet_jax import SqueezeExcite
-from senet_jax.analysis.parameters import count_parameters
+from senet_jax.models.parameters import count_parameters
 from senet_jax.models.shake import NETWORKS
 from senet_jax.modules.shake import ShakeBasicBlock
 

@@ -9,7 +9,7 @@ from models.trees import shapes
 from random_variables import initial_variables, random_variables
 
 from senet_jax import SqueezeExcite
-from senet_jax.analysis.parameters import count_parameters
+from senet_jax.models.parameters import count_parameters
 from senet_jax.models.shufflenet import NETWORKS, ShuffleNet, ShuffleUnit
 
 PLAIN = 1_865_728

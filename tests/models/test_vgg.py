@@ -7,7 +7,7 @@ from flax import linen as nn
 from models.trees import shapes
 from random_variables import random_variables
 
-from senet_jax.analysis.parameters import count_parameters
+from senet_jax.models.parameters import count_parameters
 from senet_jax.models.vgg import NETWORKS, VGG, VGGLayer
 from senet_jax.modules import SqueezeExcite
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.models import create_model, default_input
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules.conv import with_xla_convolutions
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,8 +10,8 @@ from parity import rule
 from safetensors.numpy import save_file
 
 from senet_jax import create_model
-from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.models import Network
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.weights import load_weights
 from senet_jax.weights.names import namings, tensor_names
 

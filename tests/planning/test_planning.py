@@ -24,6 +24,7 @@ HLO = """
   %all-gather-done = f32[32]{0} all-gather-done(%all-gather-start)
   ROOT all-reduce.7 = f32[10]{0} all-reduce-start(%d)
   %all-reduce-start = ((f32[5]{0}, f32[2]{0}), (f32[5]{0}, f32[2]{0})) all-reduce-start(%d, %e), channel_id=1
+  %permute = (f32[6]{0}, f32[6]{0}, u32[], u32[]) collective-permute-start(%d), source_target_pairs={{0,1}}
   %fusion = f32[99]{0} fusion(%all-reduce.1), calls=%all-reduce
 """
 PROGRAM = Program(None, flops=1.97e12, bytes_accessed=819e9 / 50, argument_bytes=2, peak_bytes=5,
@@ -36,6 +37,7 @@ def test_the_collectives_of_a_program_and_their_bytes():
         Collective("all-gather", 4 * 32),
         Collective("all-reduce", 40),
         Collective("all-reduce", 28),
+        Collective("collective-permute", 24),
     ]
 
 
@@ -157,6 +159,17 @@ def test_the_largest_batch_is_found_whatever_the_first_was(most, expected, exper
     assert (found and found.batch_size) == expected
     assert len(tried) == len(set(tried)) <= 4
     assert told == tried[1:]
+
+
+def test_batches_that_the_configuration_does_not_allow_are_not_tried(experiment):
+    topology, dataset = topologies.parse("v5e:2x2"), datasets.described(experiment.data)
+    experiment.model.statistics_group, experiment.batch_size = None, 36
+    experiment.optimizer.warmup, experiment.duration = "1000 steps", "1 epochs"
+    assert estimate._possible(experiment, dataset, topology)
+    experiment.accumulate = 2
+    assert not estimate._possible(experiment, dataset, topology)  # Four devices do not divide 18 images.
+    experiment.accumulate, experiment.batch_size = 1, 2048
+    assert not estimate._possible(experiment, dataset, topology)  # An epoch has fewer than 1,000 steps.
 
 
 @pytest.fixture

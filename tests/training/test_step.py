@@ -13,8 +13,8 @@ from networks import tiny_network
 from random_variables import initial_variables
 
 from senet_jax import create_model
-from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules import BatchNorm
 from senet_jax.modules.conv import conv
 from senet_jax.training import bad_steps, metrics, parallel

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +86,22 @@ def test_a_workdir_of_other_classes_has_a_new_last_layer(workdir):
 def test_a_missing_step(step, message, workdir):
     with pytest.raises(ValueError, match=message):
         senet_jax.load(workdir[0], step=step)
+
+
+def test_a_model_that_is_not_the_runs(workdir):
+    with pytest.raises(
+        ValueError, match=r"model is 'resnet18', but the run in .* is of se_resnet20_cifar; leave model"
+    ):
+        senet_jax.load(workdir[0], model="resnet18")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_is_named_with_the_others(damage, workdir):
+    damage(workdir[0] / "checkpoints" / "7" / "state" / "_METADATA")
+    with pytest.raises(
+        ValueError, match=r"the checkpoint of step 7 in .* is damaged: .*; there are also those of step 2"
+    ):
+        senet_jax.load(workdir[0])
 
 
 def test_a_workdir_is_read_without_the_packages_of_training(workdir):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from senet_jax import create_model, load
-from senet_jax.analysis.parameters import abstract_variables
 from senet_jax.config import ModelConfig
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.weights import Preprocessing
 from senet_jax.weights.files import read_tensors
-from senet_jax.weights.timm_folder import write_folder
+from senet_jax.weights.timm_folder import check, write_folder
 
 IMAGES = Preprocessing(160, 0.9, "bicubic", (0.5, 0.25, 0.125), (1, 1, 2))
 
@@ -35,6 +35,10 @@ def test_a_written_folder_is_read_again(name, tmp_path):
     squeezed = [array.shape for key, array in tensors.items() if "fc1.weight" in key]
     assert squeezed
     assert all(shape[2:] == (1, 1) for shape in squeezed)
+
+
+def test_fields_of_training_alone_are_allowed():
+    check(ModelConfig("timm/seresnet18", dtype="bfloat16", drop_path=0.1, remat=True, statistics_group=8))
 
 
 @pytest.mark.parametrize(
