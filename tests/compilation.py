@@ -6,6 +6,7 @@ as that of jax 0.12, tests compile more slowly.
 """
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,8 +42,11 @@ def quick_options() -> dict[str, Any]:
 
 def environment() -> dict[str, str]:
     """Returns the variables with which a process compiles in the same way."""
-    flags = " ".join(f"--{name}={value}".lower() for name, value in quick_options().items())
-    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true", "XLA_FLAGS": flags}
+    flags = [f"--{name}={value}".lower() for name, value in quick_options().items()]
+    return {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        "XLA_FLAGS": " ".join([*os.environ.get("XLA_FLAGS", "").split(), *flags]),
+    }
 
 
 def make_quick() -> None:

@@ -3,6 +3,7 @@
 A page shows a table between `<!-- NAME -->` and `<!-- end -->`.
 """
 
+import itertools
 import re
 import statistics
 from collections.abc import Callable, Sequence
@@ -182,17 +183,11 @@ def _faults(rows: Rows) -> str:
     return comparison.markdown([{name.replace("_", " "): row[name] for name in _FAULTS} for row in rows])
 
 
-_INPUT = [f"{images} {how}" for images in ("full", "256") for how in ("core", "1", "2")]
-
-
 def _input(rows: Rows) -> str:
     """Returns a row for each way to read training images."""
+    kind, *rates = itertools.takewhile(lambda name: name != "commit", rows[0])
     return comparison.markdown(
-        [
-            {"images a second": row["images a second"]}
-            | {name: f"{float(row[name]):,.0f}" if row[name] else "" for name in _INPUT}
-            for row in rows
-        ]
+        [{kind: row[kind]} | {name: f"{float(row[name]):,.0f}" if row[name] else "" for name in rates} for row in rows]
     )
 
 
