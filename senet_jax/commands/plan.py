@@ -1,5 +1,6 @@
 """`launch.py plan`: memory and speed of an experiment on a topology of TPUs or GPUs, without the hardware."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, cast
@@ -43,6 +44,7 @@ def prepare(request: Request) -> Callable[[], None]:
     if options.largest_batch and topology.chip is None:
         raise ValueError(f"--largest_batch needs chips whose memory is known; --topology is {topology.name!r}")
     topologies.check_compiler(topology)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # The table says what XLA warns of: a step that does not fit.
     # jax is slow to import, and errors must be quick.
     from senet_jax.planning import datasets
     from senet_jax.planning.estimate import estimate, possible_devices
