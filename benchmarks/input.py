@@ -6,11 +6,13 @@ The files are synthetic photographs of ImageNet's sizes (`senet_jax.data.photogr
 side. Prints the medians over rounds, in which all contestants take their turns, each in a process of its own. The peers
 need a Python with PyTorch and torchvision, or TensorFlow, or both. "core" counts the seconds of all processors: of one
 thread, or of a loader with one worker and all its processes, so that a busy machine changes it little. "1" and "2" are
-loaders with that many workers, by wall time. All have the allocator's settings that `launch.py` gives its runs.
+loaders with that many workers, by wall time; threads have as many cores. All have the allocator's settings that
+`launch.py` gives its runs.
 """
 
 import argparse
 import io
+import itertools
 import json
 import os
 import statistics
@@ -51,10 +53,10 @@ def measure(folder: Path, seconds: float) -> dict[str, float]:
         files = [file.read_bytes() for file in sorted((folder / name).rglob("*.jpg"))]
         for kind, make in _on_one_core().items():
             rates[f"{kind}/{name}/core"] = _rate_on_one_core(make, files, seconds / 2)
-        for workers in (1, 2):
-            by_clock, by_processor = _rates_of_loader(folder / name, workers, seconds)
-            rates[f"senet_jax, loader/{name}/{workers}"] = by_clock
-            rates.setdefault(f"senet_jax, loader/{name}/core", by_processor)
+        for kind, number in itertools.product(("threads", "processes"), (1, 2)):
+            by_clock, by_processor = _rates_of_loader(folder / name, kind, number, seconds)
+            rates[f"senet_jax, {kind}/{name}/{number}"] = by_clock
+            rates.setdefault(f"senet_jax, {kind}/{name}/core", by_processor)
     return rates
 
 
@@ -90,8 +92,12 @@ def _rate_on_one_core(make: Callable[[bytes, np.random.Generator], Any], files: 
     return done / (time.process_time() - start)
 
 
-def _rates_of_loader(folder: Path, workers: int, seconds: float) -> tuple[float, float]:
+def _rates_of_loader(folder: Path, kind: str, number: int, seconds: float) -> tuple[float, float]:
     from senet_jax import data
+
+    cores = os.sched_getaffinity(0)
+    if kind == "threads":
+        os.sched_setaffinity(0, sorted(cores)[:number])  # There is one for each core.
 
     config = DataConfig(
         "folder",
@@ -100,7 +106,7 @@ def _rates_of_loader(folder: Path, workers: int, seconds: float) -> tuple[float,
         test_split="train",
         image_size=SIZE,
         random_resized_crop=True,
-        workers=workers,
+        workers=0 if kind == "threads" else number,
         mean=(0.5,),
     )
     batches = data.train_batches(data.open_dataset(config).train, config, batch_size=BATCH, seed=0)
@@ -108,6 +114,7 @@ def _rates_of_loader(folder: Path, workers: int, seconds: float) -> tuple[float,
         return rates_of_batches(batches, seconds)
     finally:
         batches.close()
+        os.sched_setaffinity(0, cores)
 
 
 def main() -> None:
