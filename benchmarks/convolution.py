@@ -1,6 +1,6 @@
 """Times the convolutions of SE-ResNet-50 and SE-ResNeXt-50 on a CPU, ours beside XLA's.
 
-    python benchmarks/convolution.py [--batch_size=16] [--rounds=5] [--only=grouped]
+    python -m benchmarks.convolution [--batch_size=16] [--rounds=5] [--only=grouped]
 
 Both take turns. Times are medians in milliseconds. Rates count two operations for each multiply-add of the layer.
 """

@@ -121,20 +121,25 @@ def tried(target: Target, inputs: int) -> Outcome:
             directory.mkdir()
             path = directory / target.name
             path.write_bytes(content)
-            began = time.perf_counter()
+            began, refused = time.perf_counter(), False
             try:
                 with warnings.catch_warnings(action="ignore"):
                     target.read(path)
-                outcome.read += 1
             except target.refuses:
-                outcome.refused += 1
+                refused = True
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 outcome.faults.setdefault(f"{type(error).__name__}: {str(error)[:200]}", content)
-            outcome.slowest = max(outcome.slowest, time.perf_counter() - began)
+                return
+            finally:
+                outcome.slowest = max(outcome.slowest, time.perf_counter() - began)
             if list(Path(parent).iterdir()) != [directory] or list(directory.iterdir()) != [path]:
                 outcome.faults.setdefault("a file was written", content)
+            elif refused:
+                outcome.refused += 1
+            else:
+                outcome.read += 1
 
     read()
     return outcome

@@ -93,23 +93,25 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", choices=NETWORKS, help="network to train; default: both")
     parser.add_argument("--epochs", type=float, default=12)
-    parser.add_argument("--steps", type=int, help="steps of each run, to try it")
+    parser.add_argument("--steps", type=int, help="steps of each run, to try it; nothing is written")
     options = parser.parse_args()
     done = set()
     if options.output.exists():
         with options.output.open(newline="") as file:
-            done = {(row["network"], int(row["seed"])) for row in csv.DictReader(file)}
+            done = {(row["network"], int(row["seed"]), float(row["epochs"])) for row in csv.DictReader(file)}
     data = [read(options.data / split) for split in ("train", "test")]
     for seed in range(options.seeds):
         for name in NETWORKS:
-            if (name, seed) in done or options.only not in (None, name):
+            if (name, seed, options.epochs) in done or options.only not in (None, name):
                 continue
             accuracy, seconds = train(name, seed, data, options.epochs, options.steps)
-            with options.output.open("a", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                if file.tell() == 0:
-                    writer.writerow(("network", "seed", "accuracy", "epochs", "seconds", "torch"))
-                writer.writerow((name, seed, f"{accuracy:.4f}", options.epochs, f"{seconds:.1f}", torch.__version__))
+            if options.steps is None:
+                row = name, seed, f"{accuracy:.4f}", options.epochs, f"{seconds:.1f}", torch.__version__
+                with options.output.open("a", newline="") as file:
+                    writer = csv.writer(file, lineterminator="\n")
+                    if file.tell() == 0:
+                        writer.writerow(("network", "seed", "accuracy", "epochs", "seconds", "torch"))
+                    writer.writerow(row)
             print(f"{name}, seed {seed}: {accuracy:.2%} in {seconds:.0f} s", flush=True)
 
 

@@ -107,8 +107,11 @@ def _summary(runs: Sequence[Run], baseline: Sequence[Run]) -> Summary:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Returns the 95 % confidence interval of the mean (t-test); None if there is one value, or all are equal."""
-    if len(set(values)) < 2:
+    """Returns the 95 % confidence interval of the mean (t-test); None if there is one value, or all are equal.
+
+    Values that differ by rounding alone are equal.
+    """
+    if len(values) < 2 or max(values) - min(values) < 1e-9:
         return None
     test: Any = stats.ttest_1samp(values, 0.0)
     low, high = test.confidence_interval(CONFIDENCE)

@@ -50,7 +50,7 @@ class ObservedNetwork:
             raise ValueError(
                 f'{self._network} has no gates to observe: no attention module of senet_jax, and no module named "se"'
             )
-        return output, [_only_gates(state[_COLLECTION], place) for place in self._places.values()]
+        return output, [_only_gates(state.get(_COLLECTION, {}), place) for place in self._places.values()]
 
 
 class _Interceptor:
@@ -87,6 +87,8 @@ class _Interceptor:
         lives = (x != 0).any((-3, -2), keepdims=True)
         probe = jnp.where(lives, x, jnp.asarray(1e-6, x.dtype))  # The factor of a zero is unknown.
         y, scaled = jnp.split(call(jnp.concatenate([x, probe]), *more, **kwargs), 2)
+        if y.shape != x.shape:
+            raise ValueError(f"{_path(module)} returns {y.shape} for maps {x.shape}; it must return the scaled maps")
         before, after = probe.astype(jnp.float32), scaled.astype(jnp.float32)
         own = (before * after).sum((-3, -2)) / jnp.square(before).sum((-3, -2))
         gates = self.observe(module, own)
@@ -108,6 +110,11 @@ def _path(module: nn.Module) -> str:
 
 def _only_gates(tree: Any, place: tuple[str, ...]) -> Array:
     for name in place:
+        if name not in tree:
+            raise ValueError(
+                f"the gates of {'/'.join(place)} do not leave nn.scan or nn.vmap; give these variable_axes with "
+                f"{_COLLECTION!r}, or observe the network without them"
+            )
         tree = tree[name]
     if len(tree["gates"]) > 1:
         raise ValueError(

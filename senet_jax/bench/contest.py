@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -88,10 +88,11 @@ class _Process:
         return json.loads(line)
 
     def measure(self) -> dict[str, Any]:
-        """Makes one measurement."""
+        """Makes one measurement. Raises RuntimeError as `reply` does."""
         if self.process.stdin:
-            self.process.stdin.write("\n")
-            self.process.stdin.flush()
+            with suppress(BrokenPipeError):  # `reply` says how the process ended.
+                self.process.stdin.write("\n")
+                self.process.stdin.flush()
         return self.reply()
 
 

@@ -20,7 +20,7 @@ class Contestant(Protocol):
     """A network, ready to compute."""
 
     facts: dict[str, Any]
-    """Facts of the contestant for its row of the table, with `platform`, "cpu" or "gpu"."""
+    """Facts of the contestant for its row of the table, with `platform`, "cpu", "gpu" or "tpu"."""
 
     def run(self, steps: int) -> None:
         """Runs that many steps, and waits until they are done."""

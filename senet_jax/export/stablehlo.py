@@ -69,6 +69,6 @@ def largest_difference(run: Any, loaded: Loaded, *, normalise: bool) -> float:
     if not worst <= _TOLERANCE:
         raise ValueError(
             f"the exported network differs from the one in JAX by {worst:.1e} of the largest logit; at most "
-            f"{_TOLERANCE:.0e} is rounding, so no file is left"
+            f"{_TOLERANCE:.0e} is rounding"
         )
     return worst

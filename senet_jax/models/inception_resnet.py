@@ -6,7 +6,7 @@ the paper.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,7 +16,7 @@ from senet_jax.modules.batch_norm import BatchNorm
 from senet_jax.modules.conv import conv
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.pooling import average_pool, max_pool
-from senet_jax.modules.residual import ResidualBlock
+from senet_jax.modules.residual import VARIANTS, ResidualBlock
 from senet_jax.typing import Array, Float
 
 ModuleDef = Callable[..., Any]
@@ -85,6 +85,7 @@ class InceptionResidualBlock(ResidualBlock, kw_only=True):
     """Factor of the residual branch, after its attention."""
     activated: bool = True
     """Whether the activation follows the sum."""
+    unused: ClassVar[tuple[str, ...]] = VARIANTS
 
     def __post_init__(self) -> None:
         """Raises ValueError if the placement is "inner" or unknown."""

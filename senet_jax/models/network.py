@@ -10,6 +10,7 @@ from flax import linen as nn
 from senet_jax import modules, ops
 from senet_jax.modules.conv import conv
 from senet_jax.modules.residual import check_residual
+from senet_jax.modules.squeeze_excite import check_maker
 from senet_jax.typing import Array, Float
 
 ModuleDef = Callable[..., Any]
@@ -42,9 +43,10 @@ class Network(nn.Module, kw_only=True):
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        """Raises ValueError if `num_classes`, `dropout` or a stage in `attention_stages` is impossible."""
+        """Raises ValueError if `num_classes`, `attention`, `dropout` or a stage in `attention_stages` is impossible."""
         if self.num_classes < 0:
             raise ValueError(f"num_classes is {self.num_classes}; it must be at least 1, or 0 for pooled features")
+        check_maker(self.attention)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and less than 1")
         for stage in self.attention_stages or ():

@@ -24,6 +24,7 @@ from senet_jax.models import (
 )
 from senet_jax.models.network import Network
 from senet_jax.modules import ATTENTIONS, SqueezeExcite
+from senet_jax.modules.squeeze_excite import check_maker
 
 _FAMILIES = (
     resnet,
@@ -99,6 +100,7 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
     attention = overrides.pop("attention", network.keywords.get("attention"))
     if isinstance(attention, str):
         attention = ATTENTIONS[_checked("attention", attention, ATTENTIONS)]
+    check_maker(attention)
     if ratio is not None:
         if attention is None:
             twin = f"; did you mean 'se_{name}'?" if f"se_{name}" in _NETWORKS else ""

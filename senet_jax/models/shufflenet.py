@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -11,7 +11,7 @@ from flax import linen as nn
 from senet_jax.models.network import ResidualNetwork
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.pooling import average_pool, max_pool
-from senet_jax.modules.residual import ResidualBlock
+from senet_jax.modules.residual import VARIANTS, ResidualBlock
 from senet_jax.ops.shuffle import shuffle_channels
 from senet_jax.typing import Array, Float
 
@@ -30,6 +30,7 @@ class ShuffleUnit(ResidualBlock):
     """Groups of the 1x1 convolutions."""
     first_groups: int = 3
     """Groups of the first 1x1 convolution."""
+    unused: ClassVar[tuple[str, ...]] = VARIANTS
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:

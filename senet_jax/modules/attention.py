@@ -118,8 +118,8 @@ class GatherExcite(ReducingAttention):
     ratio: float | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # None: no call of `excite`.
     """Reduction ratio of two dense layers between the means and the gates; None, without `hidden`: no layers."""
     extent: int = 0
-    """Step e between the windows of 2e - 1 positions whose means are taken; the gates serve the nearest positions. 2, 4
-    or 8 in the paper; 0: the whole map is one window."""
+    """Step e between the windows of 2e - 1 positions whose means are taken; nearest neighbours enlarge the gates to all
+    positions. 2, 4 or 8 in the paper; 0: the whole map is one window."""
 
     def __post_init__(self) -> None:
         """Raises ValueError if the extent is not a whole number, or is negative."""

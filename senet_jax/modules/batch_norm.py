@@ -37,11 +37,11 @@ class BatchNorm(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w c"]:
         """Returns the normalised x in its dtype; the statistics are computed in float32 at least.
 
-        Raises ValueError if the group does not divide the batch.
+        Raises ValueError if x has not four dimensions, or if the group does not divide the batch.
         """
         if train and self.fuses():
             return self.normalise_lazily(x, train=True).compute()
-        scale, bias, mean, var = self._values(x.shape[-1])
+        scale, bias, mean, var = self._values(x)
         if not train:
             return ops.normalise(x, mean[None], var[None], scale, bias, self.epsilon)
         mean, var = ops.group_moments(x, self.group)
@@ -52,7 +52,7 @@ class BatchNorm(nn.Module):
         self, x: Float[Array, "n h w c"], *, train: bool, x_mean: Float[Array, "n c"] | None = None
     ) -> ops.Normalised:
         """Returns the output, not computed yet; `x_mean`: mean of x over its positions, if it is known already."""
-        scale, bias, mean, var = self._values(x.shape[-1])
+        scale, bias, mean, var = self._values(x)
         if not train:
             x_mean = ops.squeeze(x) if x_mean is None else x_mean
             return ops.normalise_lazily(x, x_mean, mean, var, scale, bias, self.epsilon)
@@ -61,12 +61,15 @@ class BatchNorm(nn.Module):
         return normalised
 
     def fuses(self) -> bool:
-        """Returns the field `fused`; `unfused` intercepts this method."""
-        return self.fused
+        """Returns the field `fused`, False if a subclass overrides `__call__`; `unfused` intercepts this method."""
+        return self.fused and type(self).__call__ is BatchNorm.__call__
 
     @nn.compact
-    def _values(self, channels: int) -> tuple[Array, Array, Array, Array]:
+    def _values(self, x: Array) -> tuple[Array, Array, Array, Array]:
         """Returns scale, bias and the running mean and variance."""
+        if x.ndim != 4:
+            raise ValueError(f"BatchNorm takes inputs (n, height, width, channels); given one of shape {x.shape}")
+        channels = x.shape[-1]
         return (
             self.param("scale", nn.initializers.ones, (channels,), self.param_dtype),
             self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype),

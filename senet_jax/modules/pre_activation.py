@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from flax import linen as nn
 
-from senet_jax.modules.residual import ResidualBlock
+from senet_jax.modules.residual import VARIANTS, ResidualBlock
 from senet_jax.typing import Array, Float
 
 
@@ -14,6 +14,7 @@ class PreActivationBlock(ResidualBlock):
     The attention's place "pre" is after the first activation, "standard" after the branch's last convolution.
     """
 
+    unused: ClassVar[tuple[str, ...]] = VARIANTS
     first: bool = False
     """Whether the shortcut begins after the first activation even without a projection, as in the first block of a
     network (appendix)."""

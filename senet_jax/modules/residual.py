@@ -10,13 +10,16 @@ from senet_jax import ops
 from senet_jax.modules.batch_norm import BatchNorm, normalised
 from senet_jax.modules.conv import conv
 from senet_jax.modules.pooling import average_pool
-from senet_jax.modules.squeeze_excite import SqueezeExcite
+from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker
 from senet_jax.typing import Array, Float
 from senet_jax.words import Placement
 
 Map = Array | ops.Normalised
 ModuleDef = Callable[..., Any]
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+
+VARIANTS = ("dilations", "strided_shortcut_kernel", "average_shortcut", "anti_alias")
+"""Fields of `ResidualBlock` that other families of blocks do not use."""
 
 
 def check_residual(placement: str, drop_path: float) -> None:
@@ -53,10 +56,18 @@ class ResidualBlock(nn.Module):
     """Whether the mean of 2x2 positions before the projection takes the shortcut's stride (arXiv 1812.01187)."""
     anti_alias: Callable[[Array], Array] | None = None
     """Pooling that takes the stride instead of the 3x3 convolution, after its activation (arXiv 1904.11486)."""
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Fields that a subclass does not use."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an unknown placement, or a drop rate that is not in [0, 1)."""
+        """Raises ValueError for an unknown placement, a drop rate that is not in [0, 1), and an `unused` field."""
         check_residual(self.placement, self.drop_path)
+        check_maker(self.attention)
+        for name in self.unused:
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, which {type(self).__name__} does not have; leave it out"
+                )
         super().__post_init__()
 
     @nn.compact
@@ -98,8 +109,8 @@ class ResidualBlock(nn.Module):
         if self.attention is None or placement != self.placement:
             return x
         attention = self.attention(name="se")
-        lazy = isinstance(x, ops.Normalised) and not isinstance(attention, SqueezeExcite)
-        return attention(x.compute() if lazy else x)
+        takes_lazy = type(attention).__call__ is SqueezeExcite.__call__
+        return attention(x.compute() if isinstance(x, ops.Normalised) and not takes_lazy else x)
 
     def middle_conv(self, x: Array, index: int, features: int, stride: int, *, train: bool, groups: int = 1) -> Array:
         """Returns the 3x3 convolution of x, normalised and activated; it has the stride and the first dilation."""

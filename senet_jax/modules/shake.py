@@ -22,6 +22,7 @@ class ShakeBlock(ResidualBlock):
     after the mean; "inner" does not exist, because there are two 3x3 convolutions.
     """
 
+    unused: ClassVar[tuple[str, ...]] = ("anti_alias",)
     even_backward: bool = False
     """Whether the gradient is the same for both branches (Shake-Even), or has weights of its own (Shake-Shake)."""
 
@@ -58,6 +59,7 @@ class ShakeBasicBlock(ShakeBlock):
     """
 
     expansion: ClassVar[int] = 1
+    unused: ClassVar[tuple[str, ...]] = ("strided_shortcut_kernel", "average_shortcut", "anti_alias")
 
     def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
         """Returns the branch `number`, 1 or 2, up to its last normalisation."""

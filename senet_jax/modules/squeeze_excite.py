@@ -16,6 +16,13 @@ Function = str | Callable[..., Array]
 _LECUN_NORMAL = nn.initializers.lecun_normal()
 
 
+def check_maker(attention: Any) -> None:
+    """Raises ValueError if the attention is a module, and not a function that makes one."""
+    if isinstance(attention, nn.Module):
+        name = type(attention).__name__
+        raise ValueError(f"attention is an instance of {name}; give {name}, or partial({name}, FIELD=VALUE)")
+
+
 class Attention(nn.Module, kw_only=True):
     """Base class of the modules that recalibrate maps (..., h, w, c) and keep their shape and dtype."""
 
@@ -57,10 +64,12 @@ class Attention(nn.Module, kw_only=True):
 
     @nn.nowrap
     def gates_dtype(self, x: Array) -> Any:
-        """Returns the dtype of the gates for x; raises ValueError if x has fewer than three dimensions."""
-        if x.ndim < 3:
-            name = type(self).__name__
-            raise ValueError(f"{name} takes inputs (..., height, width, channels); given one of shape {x.shape}")
+        """Returns the dtype of the gates; raises ValueError if x is not floating point, or has not three dimensions."""
+        if x.ndim < 3 or not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(
+                f"{type(self).__name__} takes floating-point inputs (..., height, width, channels); given one of shape "
+                f"{x.shape} and dtype {x.dtype}"
+            )
         return self.dtype or jnp.promote_types(x.dtype, jnp.float32)
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from senet_jax.modules.batch_norm import unfused
-from senet_jax.modules.squeeze_excite import SqueezeExcite
+from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker
 
 ModuleDef = Callable[..., Any]
 
@@ -39,7 +39,7 @@ class WithSE(nn.Module):
     """Function that makes the module after each match, such as `partial(SqueezeExcite, ratio=8)`."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError if `inner` is not a Flax linen module, or if `where` is empty or has an empty pattern."""
+        """Raises ValueError if `inner` is no Flax module, if `where` has no pattern, or if `attention` is a module."""
         if not isinstance(self.inner, nn.Module):
             kind = type(self.inner).__name__
             given = f"the class {self.inner.__name__}" if isinstance(self.inner, type) else f"of type {kind}"
@@ -52,6 +52,7 @@ class WithSE(nn.Module):
                 f"WithSE's where is {self.where!r}; it must be one pattern or several, such as "
                 "'ResNetBlock_*/BatchNorm_1'"
             )
+        check_maker(self.attention)
         super().__post_init__()
 
     @nn.compact

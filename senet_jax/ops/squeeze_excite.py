@@ -20,7 +20,8 @@ def squeeze(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
 
 def squeeze_max(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
     """Returns the maximum of each channel over all positions (table 11), in float32 at least."""
-    return largest(x.reshape(*x.shape[:-3], -1, x.shape[-1]), -2).astype(_float32(x))
+    *leading, height, width, channels = x.shape  # A batch of no images has no -1.
+    return largest(x.reshape(*leading, height * width, channels), -2).astype(_float32(x))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -51,11 +52,11 @@ def squeeze_none(x: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
 
 
 def gather(x: Float[Array, "*n h w c"], extent: int) -> Float[Array, "*n gh gw c"]:
-    """Returns means over windows of 2 extent - 1 positions, `extent` apart (Hu et al., arXiv 1810.12348).
+    """Returns means over windows of 2 extent - 1 positions, `extent` apart, in float32 at least (arXiv 1810.12348).
 
     There are ceil(h / extent) x ceil(w / extent) windows. Those at the edge average the positions inside the map.
     """
-    leading = x.ndim - 3
+    x, leading = x.astype(_float32(x)), x.ndim - 3
     window, strides = ((1,) * leading + (step, step, 1) for step in (2 * extent - 1, extent))
     padding = ((0, 0),) * leading + ((extent - 1, extent - 1),) * 2 + ((0, 0),)
     sums, sizes = (lax.reduce_window(y, 0.0, lax.add, window, strides, padding) for y in (x, jnp.ones_like(x)))

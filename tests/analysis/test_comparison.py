@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from senet_jax.analysis import comparison_pictures as pictures
-from senet_jax.analysis.comparison import Run, cells, latex, markdown, read_runs, summarise, write_runs
+from senet_jax.analysis.comparison import Run, cells, latex, markdown, mean_interval, read_runs, summarise, write_runs
 
 
 def run(variant, seed, accuracy, *, changes=None, baseline="no SE", classes=10):
@@ -55,6 +55,7 @@ def test_only_equal_seeds_are_compared():
 def test_runs_that_are_all_alike_have_no_interval():
     summaries = summarise([run(name, seed, 0.5, baseline="a") for name in "ab" for seed in (0, 1)])
     assert (summaries[1].difference, summaries[1].interval) == (0.0, None)
+    assert mean_interval([353 / 360 - 352 / 360, 355 / 360 - 354 / 360]) is None  # They differ by rounding.
 
 
 def test_the_table():

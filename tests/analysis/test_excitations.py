@@ -227,6 +227,32 @@ class Twice(nn.Module):
         return se(se(images)).mean((1, 2))
 
 
+class ReturnsGates(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.sigmoid(nn.Dense(CHANNELS)(x.mean((1, 2), keepdims=True)))
+
+
+class Repeated(nn.Module):
+    """Blocks in a scan."""
+
+    @nn.compact
+    def __call__(self, images):
+        step = nn.scan(
+            lambda module, x, _: (SqueezeExcite(name="block")(x), None),
+            variable_axes={"params": 0}, split_rngs={"params": True}, length=2,
+        )  # fmt: skip
+        return step(self, images, None)[0].mean((1, 2))
+
+
+def test_gates_that_cannot_be_observed_raise():
+    network = Recalibrated(ReturnsGates)
+    with pytest.raises(ValueError, match=r"se returns .* for maps .*; it must return the scaled maps"):
+        excitations(network, random_variables(network, IMAGES), BATCHES)
+    with pytest.raises(ValueError, match=r"the gates of block do not leave nn.scan or nn.vmap; give these"):
+        excitations(Repeated(), Repeated().init(jax.random.key(0), IMAGES), BATCHES)
+
+
 @pytest.mark.slow
 def test_networks_without_gates_raise(variables):
     with pytest.raises(ValueError, match=r"Plain has no gates to observe"):

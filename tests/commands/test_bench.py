@@ -25,6 +25,9 @@ if first == 9:
     sys.exit("it has no time")
 facts = {"platform": settings.get("platform", "cpu"), "compile_seconds": 1.5, "bytes_accessed": 2**30}
 print(json.dumps(facts), flush=True)
+if settings.get("dies"):
+    sys.stdin.close()
+    sys.exit("it ran out of memory")
 for number, _ in enumerate(sys.stdin):
     open(settings["log"], "a").write(f"{number}{'s' if se else 'p'}{settings['letter']} ")
     seconds = first * (1.25 if se else 1) * (number + 1)
@@ -83,7 +86,11 @@ def test_contestants_are_measured_in_turns(contestants, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"first": 9}, "timm, SE ended with status 1"), ({"platform": "gpu"}, "do not compute on the same platform")],
+    [
+        ({"first": 9}, "timm, SE ended with status 1"),
+        ({"platform": "gpu"}, "do not compute on the same platform"),
+        ({"dies": True}, "timm, SE ended with status 1:\nit ran out of memory"),
+    ],
 )
 def test_a_contestant_that_fails_ends_the_contest(contestants, tmp_path, settings, message):
     contestants["timm"].settings.update(settings)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from senet_jax import SqueezeExcite
+from senet_jax import SqueezeExcite, ops
 from senet_jax.modules.attention import (
     ATTENTIONS,
     CBAM,
@@ -201,8 +201,26 @@ def test_leading_dimensions_are_a_batch(name, shape):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_input_without_positions_is_an_error(name):
-    with pytest.raises(ValueError, match=r"takes inputs \(..., height, width, channels\); given one of shape \(2, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"takes floating-point inputs \(..., height, width, channels\); given .* \(2, 8\)"
+    ):
         ATTENTIONS[name]().init(KEY, jnp.zeros((2, 8)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_input_of_integers_is_an_error(name, unchecked_types):
+    with pytest.raises(ValueError, match=r"takes floating-point .* of shape \(2, 4, 4, 8\) and dtype uint8"):
+        ATTENTIONS[name]().init(KEY, jnp.zeros((2, 4, 4, 8), jnp.uint8))
+
+
+@pytest.mark.parametrize("module", [SqueezeExcite(squeeze="max"), CBAM()])
+def test_a_batch_of_no_images(module):
+    assert module.init_with_output(KEY, jnp.zeros((0, 4, 4, 8)))[0].shape == (0, 4, 4, 8)
+
+
+def test_the_means_of_windows_are_taken_in_float32():
+    x = jnp.full((1, 32, 32, 8), 0.3, jnp.bfloat16)
+    np.testing.assert_allclose(ops.gather(x, 8), np.float32(x[0, 0, 0, 0]), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,13 @@ def test_a_single_value_for_each_channel_is_refused_in_training(fused, group, sh
     assert norm.apply(VARIABLES, jnp.ones(shape), train=False).shape == shape
 
 
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("shape", [(16, 3), (2, 4, 4, 4, 3)])
+def test_inputs_that_are_no_maps_are_refused(shape, train, unchecked_types):
+    with pytest.raises(ValueError, match=r"BatchNorm takes inputs \(n, height, width, channels\); given one of shape"):
+        BatchNorm().apply(VARIABLES, jnp.ones(shape), train=train, mutable=["batch_stats"])
+
+
 def test_the_running_variance_is_unbiased():
     _, updated = BatchNorm().apply(VARIABLES, X, train=True, mutable=["batch_stats"])
     expected = 0.9 * RUNNING["var"] + 0.1 * np.var(np.asarray(X, np.float64), axis=(0, 1, 2), ddof=1)

@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,9 @@ import pytest
 from flax import linen as nn
 from random_variables import initial_variables
 
-from senet_jax.modules import BasicBlock, Bottleneck, SqueezeExcite
+from senet_jax.modules import BasicBlock, BatchNorm, Bottleneck, SqueezeExcite, unfused
+from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBottleneck
+from senet_jax.modules.shake import ShakeBasicBlock
 
 X = jax.random.normal(jax.random.key(0), (2, 8, 8, 16))
 
@@ -99,6 +102,48 @@ def test_placements(placement, channels):
 def test_an_unknown_placement_is_an_error():
     with pytest.raises(ValueError, match="placement is 'after'; it must be one of standard, pre"):
         BasicBlock(8, placement="after")
+
+
+@pytest.mark.parametrize(
+    ("block", "fields", "message"),
+    [
+        (
+            PreActivationBasicBlock,
+            {"average_shortcut": True},
+            "average_shortcut is True, which PreActivationBasicBlock",
+        ),
+        (
+            PreActivationBottleneck,
+            {"dilations": (2, 2)},
+            "dilations is .*, which PreActivationBottleneck does not have",
+        ),
+        (ShakeBasicBlock, {"anti_alias": lambda x: x}, "anti_alias is .*, which ShakeBasicBlock does not have; leave"),
+        (BasicBlock, {"attention": SqueezeExcite(ratio=2)}, r"attention is an instance of SqueezeExcite; give Squeeze"),
+    ],
+)
+def test_fields_that_would_be_ignored_are_refused(block, fields, message):
+    with pytest.raises(ValueError, match=message):
+        block(8, **fields)
+
+
+class Tenfold(BatchNorm):
+    def __call__(self, x, *, train):
+        return 10 * super().__call__(x, train=train)
+
+
+class Doubled(SqueezeExcite):
+    def __call__(self, x: Any) -> Any:
+        return 2 * super().__call__(x.mean((1, 2), keepdims=True) + x)
+
+
+@pytest.mark.parametrize("fields", [{"norm": Tenfold}, {"attention": Doubled}])
+def test_subclasses_keep_their_own_call_in_training(fields):
+    module = BasicBlock(16, **fields)
+    variables = initial_variables(module, X)
+    train = partial(jax.jit, static_argnums=0)(lambda m: m.apply(variables, X, train=True, mutable=["batch_stats"])[0])
+    with unfused():
+        expected = train(module.clone(activation=partial(nn.relu)))  # A program of its own.
+    np.testing.assert_allclose(train(module), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
