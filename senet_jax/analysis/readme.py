@@ -203,6 +203,7 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "accelerator_bytes": _accelerator_bytes,
     "se_against_plain": _report,
     "insert_se": _report,
+    "depths_trial": _report,
     "peer_training": _peer_training,
     "gates": _gates,
     "mean_gates": _gates,
