@@ -22,7 +22,13 @@ def plot_curves(records: Sequence[dict[str, Any]], path: Path, title: str) -> No
                 (record["epoch"], record[name]) for record in records if record["split"] == split and name in record
             ]
             if points:
-                axis.plot(*zip(*points, strict=True), color=colour, label=split, linewidth=1.2)
+                axis.plot(
+                    *zip(*points, strict=True),
+                    color=colour,
+                    label=split,
+                    linewidth=1.2,
+                    marker="." if len(points) == 1 else "",
+                )
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)

@@ -26,7 +26,9 @@ def plot_confusion(confusion: np.ndarray, rows: Sequence[str], columns: Sequence
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     figure.colorbar(image, ax=axis, label="share of the true class", format=PercentFormatter(1.0))
     if most <= _MOST_NAMED:
-        axis.set_xticks(range(len(columns)), columns, rotation=90 if most > 6 else 0)
+        is_long = most > 6 or max(map(len, columns)) > 8
+        axis.set_xticks(range(len(columns)), columns, rotation=90 if is_long else 0)
+    if len(rows) <= _MOST_NAMED:
         axis.set_yticks(range(len(rows)), rows)
     if most <= _MOST_COUNTED:
         for (row, column), count in np.ndenumerate(confusion):

@@ -68,5 +68,7 @@ def _save(found: Excitations, draw: Callable[[Axes, Gates, np.ndarray], None], p
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(min(low, 0), max(high, 1))
     figure.suptitle(heading)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    handles, labels = panels[0].get_legend_handles_labels()
+    fitting = int(11 * figure.get_figwidth() / (max(map(len, labels)) + 6))  # About 11 letters to an inch.
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(5, fitting)))
     save(figure, path)

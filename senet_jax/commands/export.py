@@ -38,8 +38,9 @@ def prepare(request: Request) -> Callable[[], None]:
     kind, output, normalise = options.format, options.output, options.normalise
     for package in _FORMATS[kind]:
         if importlib.util.find_spec(package) is None:
+            where = ", into an environment without orbax-checkpoint, and give a weight file" if kind == "onnx" else ""
             raise ValueError(
-                f"--format={kind} needs {package}, which is not installed: pip install {package.replace('_', '-')}"
+                f"--format={kind} needs {package}, which is not installed: pip install 'senet-jax[{kind}]'{where}"
             )
     check_new(output)
     loaded = options.load(options.weights)

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, Positive
@@ -171,6 +171,10 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflo
     print(f"{len(names)} of {len(rows)} variants, in {workdir}{total}", flush=True)
 
 
+def _interrupt(signum: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(signum)
+
+
 def _text(hours: float | None) -> str:
     return "" if hours is None else f"{hours:.3g}"
 
@@ -196,11 +200,11 @@ def _train(
 
     try:
         print(f"each prints into its {workdirs.LOG}", flush=True)
-        with handled_by(signal.default_int_handler, [signal.SIGTERM]):
+        with handled_by(_interrupt, [signal.SIGTERM]):
             train_all(pending, workdir / ".programs" / platform.node(), request.options.jobs, say, sources)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("\nstopped; the same command goes on")
-        sys.exit(130)
+        sys.exit(128 + (*stopped.args, signal.SIGINT)[0])
     _print_table(workdir, rows, [str(directory.relative_to(workdir)) for directory in runs])
     failed = [directory for directory in runs if workdirs.state(directory) is RunState.FAILED]
     if failed:

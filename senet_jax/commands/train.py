@@ -76,17 +76,22 @@ def prepare(request: Request) -> Callable[[], None]:
     if processes.is_first():
         workdirs.make_writable(workdir)
 
+    def say_stopped(how: str) -> None:
+        if processes.is_first():
+            print(f"\n{how}; {program.command_line('train', workdir)} goes on")
+
     def run() -> None:
         if (kept := keep_programs()) and processes.is_first():
             print(f"compiled programs are kept in {kept}; JAX_ENABLE_COMPILATION_CACHE=false keeps none")
         try:
             with processes.held_by_first(workdirs.locked(workdir), workdirs.BusyError):
                 train(plan, workdir, parallelism=options.parallelism)
-        except (KeyboardInterrupt, StoppedError) as stopped:  # The former before the first step.
-            said, status = (str(stopped), stopped.status) if isinstance(stopped, StoppedError) else ("stopped", 130)
-            if processes.is_first():
-                print(f"\n{said}; {program.command_line('train', workdir)} goes on")
-            sys.exit(status)
+        except KeyboardInterrupt:  # Before the first step.
+            say_stopped("stopped")
+            program.end_at_once(130)
+        except StoppedError as stopped:
+            say_stopped(str(stopped))
+            sys.exit(stopped.status)
         except (FloatingPointError, workdirs.RunError) as error:
             sys.exit(f"{program.name()}: error: {error}")
         except OSError as error:

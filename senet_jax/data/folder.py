@@ -168,7 +168,7 @@ def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig
     if len(faults) > bad_share * len(files):
         raise ValueError(f"{bad}; repair or remove them, or allow a larger share with --config.data.bad_images")
     if faults:
-        print(f"{bad}; others take their places", file=sys.stderr, flush=True)
+        print(f"{bad}; others take their places in training", file=sys.stderr, flush=True)
     digest = hashlib.sha256()
     for path, (_, _, content) in zip(files, results, strict=True):
         digest.update(os.fsencode(os.path.relpath(path, root)) + content)

@@ -24,7 +24,8 @@ _GATES = "Mean and std over the seeds whose gates were analyzed; constant gates 
 _PICTURES = {
     "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
     "parameters.png": "Test accuracy over the number of parameters.",
-    "training.png": "Training loss and test accuracy: mean over seeds, and a band from the lowest to the highest.",
+    "training.png": "Training loss and test accuracy: mean over seeds, and a band from the lowest to the highest. "
+    "Seconds compare variants only if their runs shared the machine in the same way.",
 }
 
 

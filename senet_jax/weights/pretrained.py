@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, overload
 
 from senet_jax import models
 from senet_jax.models import Network
+from senet_jax.schema import did_you_mean
 from senet_jax.weights.load import Weights, classes, read, to_variables
 from senet_jax.weights.preprocessing import CAFFE, Preprocessing
 
@@ -81,6 +82,11 @@ def located(weights: str | Path) -> tuple[Path, str]:
         return path, path.name
     if prefix == "local-dir" or path.suffix in _SUFFIXES or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(weights)):
         raise FileNotFoundError(f"there is no weight file {str(weights)!r}")
+    if path.parent.is_dir():  # A mistyped path has the form of a repository's name.
+        near = did_you_mean(path.name, (other.name for other in path.parent.iterdir()))
+        raise FileNotFoundError(
+            f"there is no {str(weights)!r}{near}; hf-hub:{weights} is the repository of Hugging Face with this name"
+        )
     return _fetched(str(weights)), str(weights)
 
 

@@ -46,6 +46,7 @@ def test_eval_reads_the_configuration_of_its_workdir():
 
 
 def test_eval_of_weights():
+    Path("runs/good", workdirs.NETWORK).touch()
     request = parse(["eval", "--weights=runs/good"])
     assert (request.workdir, request.config.seed, request.overrides) == (Path("runs/good"), 7, frozenset())
     request = parse(["eval", "--weights=a/b", "--config.data.name=cifar10"])
