@@ -36,5 +36,5 @@ def test_invalid_fields_raise():
         SqueezeExcite(8, gate="sigmiod", rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="channels is 0; it must be a positive whole number"):
         SqueezeExcite(0, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match=r"takes inputs \(\.\.\., height, width, channels\)"):
+    with pytest.raises(ValueError, match=r"takes floating-point inputs \(..., height, width, channels\)"):
         SqueezeExcite(8, rngs=nnx.Rngs(0))(X[0, 0])
