@@ -81,6 +81,8 @@ import importlib, os, signal, threading
 from types import SimpleNamespace
 from senet_jax.commands.command_line import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A process that was started in the background ignores it.
+
 def run():
     threading.Thread(target=threading.Event().wait).start()
     threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
