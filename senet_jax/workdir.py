@@ -95,11 +95,24 @@ def check_single(workdir: Path) -> None:
         raise ValueError(f"--workdir={workdir} holds a sweep; give another directory, or that of one of its runs")
 
 
+def read_sweep(workdir: Path) -> dict[str, Any]:
+    """Reads the name and the variants of the sweep in a workdir. Raises ValueError if they are damaged."""
+    path = workdir / SWEEP
+    try:
+        content = json.loads(path.read_text())
+        return content | {"name": str(content["name"]), "variants": dict(content["variants"])}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{path} does not hold the variants of a sweep; the same sweep command writes it anew"
+        ) from None
+
+
 def check_sweep(workdir: Path, name: str, variants: Collection[str]) -> None:
     """Raises ValueError if the workdir holds another sweep, or runs of variants that this one lacks."""
-    if not (workdir / SWEEP).exists():
+    try:
+        held = read_sweep(workdir)
+    except (OSError, ValueError):  # A damaged one is written anew.
         return
-    held = json.loads((workdir / SWEEP).read_text())
     lacking = [each for each in held["variants"] if each not in variants and (workdir / each).exists()]
     if held["name"] != name or lacking:
         runs = f", with runs that this one lacks: {', '.join(lacking[:3])}" if lacking else ""

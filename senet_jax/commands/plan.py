@@ -48,7 +48,7 @@ def prepare(request: Request) -> Callable[[], None]:
     # jax is slow to import, and errors must be quick.
     from senet_jax.planning import datasets
     from senet_jax.planning.estimate import estimate, possible_devices
-    from senet_jax.training.plan import check_devices, check_durations, make_plan
+    from senet_jax.training.plan import check_devices, make_plan
     from senet_jax.training.starting import settled
     from senet_jax.weights.configured import build_model
 
@@ -57,7 +57,6 @@ def prepare(request: Request) -> Callable[[], None]:
     check_devices(config, topology.size)
     possible_devices(topology, options.parallelism)
     dataset = datasets.described(config.data, options.train_images)
-    check_durations(config, len(dataset.train))
     _ = make_plan(config, dataset).parameters  # Raises an error before the images are timed.
 
     def run() -> None:

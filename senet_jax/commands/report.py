@@ -1,6 +1,5 @@
 """`launch.py report`: results of a sweep or a run as tables, figures and a page."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,14 +46,8 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _sweep(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    path = workdir / workdirs.SWEEP
-    try:
-        content = json.loads(path.read_text())
-        return content, {name: workdir / name for name in content["variants"]}
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(
-            f"{path} does not hold the variants of a sweep; the same sweep command writes it anew"
-        ) from None
+    content = workdirs.read_sweep(workdir)
+    return content, {name: workdir / name for name in content["variants"]}
 
 
 def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:

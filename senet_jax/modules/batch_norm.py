@@ -37,7 +37,7 @@ class BatchNorm(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w c"]:
         """Returns the normalised x in its dtype; the statistics are computed in float32 at least.
 
-        Raises ValueError if x has not four dimensions, or if the group does not divide the batch.
+        Raises ValueError if x does not have four dimensions, or if the group does not divide the batch.
         """
         if train and self.fuses():
             return self.normalise_lazily(x, train=True).compute()

@@ -64,7 +64,7 @@ class Attention(nn.Module, kw_only=True):
 
     @nn.nowrap
     def gates_dtype(self, x: Array) -> Any:
-        """Returns the dtype of the gates; raises ValueError if x is not floating point, or has not three dimensions."""
+        """Returns the dtype of the gates. Raises ValueError if x has fewer than three dimensions or holds no floats."""
         if x.ndim < 3 or not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(
                 f"{type(self).__name__} takes floating-point inputs (..., height, width, channels); given one of shape "

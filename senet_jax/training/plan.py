@@ -47,7 +47,7 @@ class Plan:
 
     @cached_property
     def parameters(self) -> int:
-        """Number of parameters. Raises ValueError if the network does not take the images, or its own fields."""
+        """Number of parameters. Raises ValueError if the network does not take images of this size."""
         return count_parameters(self.model, self.config.data.image_size, self.dataset.channels)
 
     @cached_property

@@ -70,7 +70,7 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
         theirs = preprocessing(config.model.name).of_channels(dataset.channels)
     except (ValueError, OSError) as error:
         hint = "; --config.init.insert_se puts SE into weights of the plain network"
-        hint = hint if "missing: " in str(error) and "surplus: " not in str(error) and not init.insert_se else ""
+        hint = hint if "/se/" in str(error) and "surplus: " not in str(error) and not init.insert_se else ""
         raise type(error)(f"config.init.weights is {init.weights!r}: {error}{hint}") from error
     ours = runs.preprocessing(config, dataset.channels)
     same = "as the weights were trained with" if ours == theirs else f"the weights were trained with {theirs}"

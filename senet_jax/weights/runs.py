@@ -87,7 +87,7 @@ def classes_and_channels(data: DataConfig, workdir: Path | None) -> tuple[int, i
         described = read_description(workdir)
         return len(described.class_names), described.preprocessing.channels
 
-    from senet_jax.data import preview  # The packages of data may be missing where only weights are read.
+    from senet_jax.data import preview  # Weights can be read without the packages that this imports.
 
     classes, channels, _ = preview(data)
     return classes, channels

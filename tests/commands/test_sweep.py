@@ -98,7 +98,9 @@ def test_a_part_of_the_sweep(capsys):
     assert "7 steps" in " ".join(lines["ratio=4/seed=1"])
 
 
-def test_a_part_without_variants(capsys):
+def test_a_part_without_variants_in_a_workdir_whose_list_is_damaged(capsys):
+    Path("runs/ratios").mkdir(parents=True)
+    Path("runs/ratios/sweep.json").write_text("{")
     assert table(["--shard=1/7", "--teraflops=1"], capsys) == ({}, "0 of 6 variants, in runs/ratios")
 
 
