@@ -231,8 +231,8 @@ def _generate(make: Callable[[int], Batch], start: int, stop: int, workers: int 
         threads = min(usable(), 16)
         iterator = made = iter(batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads)))
     try:
-        for batch in made:
-            yield {name: np.array(value) for name, value in batch.items()}  # processes share memory that they reclaim
+        for batch in made:  # Processes share memory that they reclaim.
+            yield {name: np.array(value) for name, value in batch.items()} if workers else batch
     finally:
         iterator.close()
         del iterator, made

@@ -4,20 +4,15 @@ JPEG is decoded by libjpeg-turbo through simplejpeg, to a half, a quarter or an 
 still as large as asked for, and OpenCV resizes. Evaluation and prediction use neither: there Pillow does it all.
 """
 
-import io
 import math
 
 import cv2
 import numpy as np
-import simplejpeg
 from PIL import Image
 
-from senet_jax.data import images
+from senet_jax.data import images, jpeg
 
 cv2.setNumThreads(1)  # Images are cropped in parallel already.
-
-Region = tuple[int, int, int, int]
-"""Left, top, right and bottom of a region, in pixels."""
 
 
 def random_resized_crop(data: bytes, channels: int, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -26,9 +21,9 @@ def random_resized_crop(data: bytes, channels: int, size: int, rng: np.random.Ge
     The image is that of `images.decode`, and so are the errors.
     """
     pixels = region = None
-    if (jpeg := _plain_jpeg(data)) is not None:
-        region = random_region(*jpeg.size, rng)
-        pixels = _decode_region(data, jpeg, region, size)
+    if (found := jpeg.plain(data)) is not None:
+        region = random_region(found.width, found.height, rng)
+        pixels = jpeg.decode_region(found, region, size)
     if pixels is None:
         image = images.decode(data, channels)
         pixels = np.asarray(image.crop(region or random_region(*image.size, rng)))
@@ -38,7 +33,7 @@ def random_resized_crop(data: bytes, channels: int, size: int, rng: np.random.Ge
     return crop[..., None] if channels == 1 else crop
 
 
-def random_region(width: int, height: int, rng: np.random.Generator) -> Region:
+def random_region(width: int, height: int, rng: np.random.Generator) -> jpeg.Region:
     """Returns a random part of an image of this width and height: the paper's training crop (section 5.1).
 
     It has 8 to 100 % of the area and, log-uniformly, 3/4 to 4/3 times as much width as height. If ten such parts do not
@@ -76,39 +71,7 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
 
 def _smoothing(scale: float) -> float:
     """Returns the sigma of three Gaussian taps that widen a triangle of 2 pixels to 2 `scale`; 0: none are needed."""
-    side = (scale**2 - 1) / 12  # The weight at either side: a triangle of half width s has the variance s^2 / 6.
-    if side < 1 / 256:  # OpenCV's weights have 8 bits.
+    if scale < 1.15:  # The bilinear interpolation alone is as near to Pillow's filter.
         return 0.0
+    side = (scale**2 - 1) / 12  # The weight at either side: a triangle of half width s has the variance s^2 / 6.
     return math.sqrt(-0.5 / math.log(side / (1 - 2 * side))) if side < 1 / 3 - 1e-6 else math.inf
-
-
-def _plain_jpeg(data: bytes) -> Image.Image | None:
-    """Reads the header of a JPEG that needs neither turning nor conversion; returns None for all other files."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG",))
-        plain = image.mode in images.COLOURSPACES and images.orientation(image) == 1
-    except Exception:  # Faults of headers raise errors of many types; `images.decode` names them.
-        return None
-    return image if plain else None
-
-
-def _decode_region(data: bytes, jpeg: Image.Image, region: Region, size: int) -> np.ndarray | None:
-    """Returns the pixels of a region, which is shrunk while about `size` pixels remain in each direction.
-
-    Returns None if the strict decoder refuses the file; `images.decode` then decides.
-    """
-    left, top, right, bottom = region
-    factor = max(factor for factor in (1, 2, 4, 8) if factor == 1 or factor * size <= min(right - left, bottom - top))
-    try:
-        pixels = simplejpeg.decode_jpeg(
-            data,
-            images.COLOURSPACES[jpeg.mode],
-            min_width=-(-jpeg.width // factor),
-            min_height=-(-jpeg.height // factor),
-            min_factor=factor,
-        )
-    except ValueError:
-        return None
-    left, top, right, bottom = (round(edge / factor) for edge in region)
-    pixels = pixels[top:bottom, left:right]
-    return pixels[..., 0] if jpeg.mode == "L" else pixels

@@ -18,6 +18,7 @@ from absl import logging
 from senet_jax.config import DataConfig
 from senet_jax.data import cifar, folder, standard_sets
 from senet_jax.data.digits import Digits
+from senet_jax.data.records import Records
 from senet_jax.data.split import Source, Split
 from senet_jax.schema import did_you_mean
 
@@ -221,8 +222,6 @@ def _source(config: DataConfig, builder: tfds.core.DatasetBuilder, split: str) -
             f"split {split!r} in {builder.data_dir} has {len(records)} readable examples of {sum(promised.values())}; "
             f"{again}"
         )
-    features: Any = builder.info.features
-    encoded = [name for name, feature in features.items() if isinstance(feature, tfds.features.Image)]
-    as_bytes = dict.fromkeys(encoded, tfds.decode.SkipDecoding())
     sources: Any = builder.as_data_source
-    return sources(split, decoders=as_bytes, file_format="array_record")
+    raw = tfds.decode.DeserializeMethod.RAW_BYTES
+    return Records(sources(split, deserialize_method=raw, file_format="array_record"))

@@ -6,7 +6,7 @@ import simplejpeg
 from pictures import saved
 from PIL import Image
 
-from senet_jax.data import crops, images
+from senet_jax.data import crops, images, jpeg
 
 
 def photograph(width, height, seed=0):
@@ -55,10 +55,9 @@ def test_large_crops_are_decoded_at_a_part_of_their_size(monkeypatch):
     decode = simplejpeg.decode_jpeg
 
     def note(*arguments, **options):
-        pixels = decode(*arguments, **options)
         if "min_factor" in options:
-            decoded.append(pixels)
-        return pixels
+            decoded.append(options["buffer"])
+        return decode(*arguments, **options)
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", note)
     for seed in range(8):
@@ -67,6 +66,32 @@ def test_large_crops_are_decoded_at_a_part_of_their_size(monkeypatch):
         assert np.sqrt(np.mean(difference**2)) < 6  # The edges of the region are rounded.
     assert len(decoded) == 8
     assert {pixels.shape[1] for pixels in decoded} <= {80, 160, 320}
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+@pytest.mark.parametrize(
+    "options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"restart_marker_rows": 1}, {"mode": "L"}]
+)
+def test_rows_below_a_region_are_not_decoded(options, factor):
+    image = photograph(96, 128).convert(options.pop("mode", "RGB"))
+    data = saved(image, quality=90, **options)
+    damaged = data[:-60] + data[-30:]
+    space, shape = "GRAY" if image.mode == "L" else "RGB", (128 // factor, 96 // factor)
+    whole = simplejpeg.decode_jpeg(data, space, min_height=shape[0], min_width=shape[1], min_factor=factor)
+    assert whole.shape[:2] == shape
+    for bottom in range(32, 97):
+        assert_region(data, whole, (8, 0, 40, bottom), factor)
+    assert_region(damaged, whole, (8, 0, 40, 48), factor)
+
+
+def assert_region(data, whole, region, factor):
+    """Decoded at that part of its size, as in the whole."""
+    left, top, right, bottom = (round(edge / factor) for edge in region)
+    found = jpeg.plain(data)
+    assert found is not None
+    pixels = jpeg.decode_region(found, region, 32 // factor)
+    assert pixels is not None
+    np.testing.assert_array_equal(pixels, whole[top:bottom, left:right].reshape(pixels.shape))
 
 
 def test_a_file_that_the_strict_decoder_refuses_is_read_by_pillow():

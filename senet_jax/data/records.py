@@ -1,0 +1,34 @@
+"""Examples from the records of a TFDS dataset, each a `tf.train.Example`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tensorflow_datasets.proto import tf_example_pb2
+
+_proto: Any = tf_example_pb2
+_TEXTS = "file_name", "id", "fault"
+_LARGE = 2**14
+"""Bytes from which records are read one by one: half the time of array_record's reader; thrice as much if small."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The source of a split, from records of bytes. TFDS itself would copy each image twice more."""
+
+    records: Any
+    """Data source of records, for one key or for several."""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitems__(self, keys: Sequence[int]) -> Sequence[dict[str, Any]]:
+        if keys and len(self.records[keys[0]]) >= _LARGE:
+            return [_parse(self.records[key]) for key in keys]
+        return list(map(_parse, self.records.__getitems__(keys)))
+
+
+def _parse(record: bytes) -> dict[str, Any]:
+    features = _proto.Example.FromString(record).features.feature
+    example = {"image": features["image"].bytes_list.value[0], "label": features["label"].int64_list.value[0]}
+    return example | {name: features[name].bytes_list.value[0] for name in _TEXTS if name in features}
