@@ -8,74 +8,86 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
 
 from senet_jax.analysis.comparison import Summary
-from senet_jax.analysis.figures import GREY, colours, save
+from senet_jax.analysis.figures import GREY, add_legend, colours, save
 
 Curves = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
 """Records of `metrics.jsonl` of each run, by variant."""
+_MEAN: dict[str, Any] = {"color": "tab:orange", "capsize": 4}
+"""Style of means with their std."""
 
 
 def plot_accuracy(summaries: Sequence[Summary], path: Path, title: str) -> None:
-    """Draws mean test accuracy with its std, over the varied field if it has numbers, else side by side.
+    """Draws mean test accuracy with its std, over the varied field if it has numbers, else one below the other.
 
     A variant without a value of that field is a horizontal line, with its std as a band.
     """
     field = varied_number(summaries)
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axis = figure.subplots()
-    placed = [each for each in summaries if field is None or field in each.changes]
-    for each in summaries:
-        if each not in placed:
-            label, std = f"{each.variant} ({each.seeds} seeds)", each.std or 0
-            axis.axhline(each.accuracy, label=label, color=GREY, linestyle="--")
-            axis.axhspan(
-                each.accuracy - std,
-                each.accuracy + std,
-                color=GREY,
-                alpha=0.12,
-                linewidth=0,
-                label=f"{each.variant} ± std",
-            )
-    if field is not None:
-        placed.sort(key=lambda each: each.changes[field])
-    positions = list(range(len(placed))) if field is None else [each.changes[field] for each in placed]
-    means, stds = [each.accuracy for each in placed], [each.std or 0 for each in placed]
-    style = {"color": "tab:orange", "capsize": 4, "label": "mean ± std"}
-    axis.errorbar(positions, means, stds, fmt="o" if field is None else "o-", **style)
     if field is None:
-        axis.set_xticks(positions, [each.variant for each in placed], rotation=20, ha="right")
-        axis.margins(x=0.15)
+        _plot_names(summaries, path, title)
     else:
-        axis.set_xlabel(field.rpartition(".")[2])
-        if min(positions) > 0 and max(positions) > 4 * min(positions):
-            axis.set_xscale("log", base=2)
-        axis.set_xticks(positions)
-        axis.xaxis.set_major_formatter(ScalarFormatter())
-        axis.xaxis.set_minor_locator(NullLocator())
-    _finish(figure, axis, path, title)
+        _plot_numbers(summaries, field, path, title)
+
+
+def _plot_names(summaries: Sequence[Summary], path: Path, title: str) -> None:
+    figure = Figure(figsize=(6.4, 1.6 + 0.3 * len(summaries)), layout="constrained")
+    axis = figure.subplots()
+    positions, means = range(len(summaries)), [each.accuracy for each in summaries]
+    axis.errorbar(means, positions, xerr=[each.std or 0 for each in summaries], fmt="o", **_MEAN)
+    axis.set_yticks(positions, [each.variant for each in summaries])
+    axis.invert_yaxis()
+    axis.margins(y=0.5 / len(summaries))
+    axis.set_xlabel("test accuracy, mean ± std")
+    _finish(figure, axis, axis.xaxis, path, title)
+
+
+def _plot_numbers(summaries: Sequence[Summary], field: str, path: Path, title: str) -> None:
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axis = figure.subplots()
+    for each in summaries:
+        if field not in each.changes:
+            label, std = f"{each.variant} ({each.seeds} seed{'s' * (each.seeds > 1)})", each.std or 0
+            axis.axhline(each.accuracy, label=label, color=GREY, linestyle="--")
+            low, high = each.accuracy - std, each.accuracy + std
+            axis.axhspan(low, high, color=GREY, alpha=0.12, linewidth=0, label=f"{each.variant} ± std")
+    placed = sorted((each for each in summaries if field in each.changes), key=lambda each: each.changes[field])
+    positions, means = [each.changes[field] for each in placed], [each.accuracy for each in placed]
+    axis.errorbar(positions, means, [each.std or 0 for each in placed], fmt="o-", label="mean ± std", **_MEAN)
+    axis.set_xlabel(field.rpartition(".")[2])
+    if min(positions) > 0 and max(positions) > 4 * min(positions):
+        axis.set_xscale("log", base=2)
+    axis.set_xticks(positions)
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_ylabel("test accuracy")
+    add_legend(figure, axis)
+    _finish(figure, axis, axis.yaxis, path, title)
 
 
 def plot_parameters(summaries: Sequence[Summary], path: Path, title: str) -> None:
     """Draws mean test accuracy, with its std, over the number of parameters."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axis = figure.subplots()
     for each, colour in zip(summaries, colours(len(summaries)), strict=True):
         marker = "s" if each.is_baseline else "o"
         point = {"fmt": marker, "capsize": 4, "color": colour, "label": each.variant}
         axis.errorbar(each.parameters / 1e6, each.accuracy, each.std or 0, **point)
     axis.set_xlabel("parameters (millions)")
+    axis.set_ylabel("test accuracy")
     axis.margins(x=0.1)
-    _finish(figure, axis, path, title)
+    add_legend(figure, axis)
+    _finish(figure, axis, axis.yaxis, path, title)
 
 
 def plot_training(curves: Curves, path: Path, title: str) -> None:
     """Draws training loss and test accuracy of each variant over epochs, and test accuracy over seconds of training:
     the mean over its runs, and a band from the lowest to the highest.
     """
-    figure = Figure(figsize=(15, 4.2), layout="constrained")
+    figure = Figure(figsize=(15, 3.9), layout="constrained")
     figure.suptitle(title)
     loss, accuracy, speed = figure.subplots(1, 3)
     panels = (
@@ -103,7 +115,7 @@ def plot_training(curves: Curves, path: Path, title: str) -> None:
     loss.set_yscale("log")
     for axis in (accuracy, speed):
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-    accuracy.legend(fontsize="small")
+    add_legend(figure, accuracy)
     save(figure, path)
 
 
@@ -130,10 +142,8 @@ def varied_number(summaries: Sequence[Summary]) -> str | None:
     return numbers[0] if len(numbers) == 1 else None
 
 
-def _finish(figure: Figure, axis: Axes, path: Path, title: str) -> None:
-    axis.set_ylabel("test accuracy")
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+def _finish(figure: Figure, axis: Axes, accuracies: Axis, path: Path, title: str) -> None:
+    accuracies.set_major_formatter(PercentFormatter(1.0, decimals=1))
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
     axis.set_title(title)
     save(figure, path)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from senet_jax.analysis.excitations import Excitations, Gates
-from senet_jax.analysis.figures import save
+from senet_jax.analysis.figures import add_legend, save
 
 
 def title(path: str) -> str:
@@ -53,7 +53,7 @@ def _save(found: Excitations, draw: Callable[[Axes, Gates, np.ndarray], None], p
     """Draws a panel for each block, with shared axes and legend, and saves the figure."""
     columns = min(3, len(found.shown))
     rows = math.ceil(len(found.shown) / columns)
-    figure = Figure(figsize=(4.6 * columns, 2.9 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(4.6 * columns, 2.9 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axis, block in zip(panels, found.shown, strict=False):
         gates = found.blocks[block]
@@ -68,7 +68,5 @@ def _save(found: Excitations, draw: Callable[[Axes, Gates, np.ndarray], None], p
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(min(low, 0), max(high, 1))
     figure.suptitle(heading)
-    handles, labels = panels[0].get_legend_handles_labels()
-    fitting = int(11 * figure.get_figwidth() / (max(map(len, labels)) + 6))  # About 11 letters to an inch.
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(5, fitting)))
+    add_legend(figure, panels[0])
     save(figure, path)

@@ -1,5 +1,6 @@
 """Tables and arrays of the gates of a network."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,12 @@ from senet_jax.analysis.excitations import CONSTANT, NEAR, Excitations
 from senet_jax.files import write_table
 from senet_jax.terminal.tables import aligned
 
-_EXPLANATION = """
-The std is over images, the class std over those of one class, both averaged over channels.
-Near 0 and near 1 is the share of gates closer than {near}, constant the share of channels with a std below {constant},
-between classes the share of the gates' variance that is between the means of classes: if classes do not matter,
-{chance:.1%} by chance.
-
-Test accuracy if all gates of some blocks are replaced by their means over images:
-"""
+COLUMNS = (
+    "The std is over images, the class std over those of one class, both averaged over channels. Near 0 and near 1 is "
+    f"the share of gates closer than {NEAR}, constant the share of channels with a std below {CONSTANT}, between "
+    "classes the share of the gates' variance that is between the means of classes."
+)
+"""Explanation of the table of blocks."""
 _FORMATS = {"mean": ".3f", "std": ".3f", "class_std": ".3f", "channels": "d", "accuracy": ".2%", "difference": "+.2%"}
 """Formats of the printed columns; all others are shares."""
 
@@ -25,8 +24,9 @@ _FORMATS = {"mean": ".3f", "std": ".3f", "class_std": ".3f", "channels": "d", "a
 def printed(found: Excitations, left: Mapping[str, float]) -> str:
     """Returns the tables of blocks and of replaced gates, with their explanation."""
     chance = (np.count_nonzero(found.images) - 1) / (found.images.sum() - 1)
-    explanation = _EXPLANATION.format(near=NEAR, constant=CONSTANT, chance=chance)
-    return "\n".join([*_lines(_blocks(found)), explanation, *_lines(_replaced(found, left))])
+    explanation = textwrap.fill(f"{COLUMNS} If classes do not matter, the last is {chance:.1%} by chance.", 120)
+    heading = "Test accuracy if all gates of some blocks are replaced by their means over images:"
+    return "\n".join([*_lines(_blocks(found)), "", explanation, "", heading, "", *_lines(_replaced(found, left))])
 
 
 def save(

@@ -122,7 +122,7 @@ def prepare(request: Request) -> Callable[[], None]:
         if output is not None:
             title = f"{loaded.config.name} on {dataset.name}, {split.name}"
             with working("writing tables and predictions"):
-                _save(output, title, loaded, evaluation, found, split)
+                _save(output, title, loaded, evaluation, found, split, numbers)
             print(f"\npicture, tables and predictions are in {output}")
 
     return run
@@ -250,20 +250,30 @@ def _class_lines(evaluation: "Evaluation") -> list[str]:
 
 
 def _save(
-    output: Path, title: str, loaded: "Loaded", evaluation: "Evaluation", found: "Answers", split: "Split"
+    output: Path,
+    title: str,
+    loaded: "Loaded",
+    evaluation: "Evaluation",
+    found: "Answers",
+    split: "Split",
+    numbers: "np.ndarray",
 ) -> None:
-    """Writes the confusion matrix, the tables, the predictions and the metrics."""
+    """Writes the confusion matrix of the dataset's classes and of those predicted, tables, predictions and metrics."""
+    import numpy as np
+
     from senet_jax.analysis.evaluation import BINS
     from senet_jax.analysis.evaluation_pictures import plot_confusion  # Matplotlib is slow to import.
     from senet_jax.training.provenance import provenance
 
     output.mkdir(parents=True, exist_ok=True)
-    names, present, confusion = evaluation.class_names, evaluation.present.tolist(), evaluation.confusion
-    rows = [names[int(label)] for label in present]
+    names, present = evaluation.class_names, evaluation.present
+    possible = np.union1d(numbers, evaluation.predicted)
+    rows, columns = ([names[int(label)] for label in labels] for labels in (present, possible))
     accuracy = evaluation.figures["accuracy"]
     heading = f"{title}: accuracy {accuracy:.2%}"
-    plot_confusion(confusion[present], rows, names, output / "confusion.png", heading)
-    counts = [{"class": names[label], **dict(zip(names, confusion[label], strict=True))} for label in present]
+    confusion = evaluation.confusion[np.ix_(present, possible)]
+    plot_confusion(confusion, rows, columns, output / "confusion.png", heading)
+    counts = [{"class": row, **dict(zip(columns, own, strict=True))} for row, own in zip(rows, confusion, strict=True)]
     _write(output / "confusion.csv", counts)
     _write(output / "classes.csv", evaluation.classes)
     _write(output / "calibration.csv", evaluation.calibration)

@@ -1,5 +1,6 @@
 """`launch.py report`: results of a sweep or a run as tables, figures and a page."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,15 @@ def prepare(request: Request) -> Callable[[], None]:
     check_folder(output)
     content, directories = _sweep(workdir) if (workdir / workdirs.SWEEP).is_file() else _single(workdir)
     states = {name: workdirs.describe(directory) for name, directory in directories.items()}
-    done = {name: directory for name, directory in directories.items() if workdirs.state(directory) is RunState.DONE}
+    kinds = {name: workdirs.state(directory) for name, directory in directories.items()}
+    done = {name: directory for name, directory in directories.items() if kinds[name] is RunState.DONE}
     if not done:
         raise ValueError(f"no run in --workdir={workdir} has ended; their states: {', '.join(set(states.values()))}")
+
+    others = Counter(kind.value for kind in kinds.values() if kind is not RunState.DONE)
+    ended = ", ".join(
+        [f"{len(done)} of {len(kinds)} runs have ended", *(f"{number} {kind}" for kind, number in others.items())]
+    )
 
     def run() -> None:
         from senet_jax.terminal.progress import working
@@ -38,9 +45,9 @@ def prepare(request: Request) -> Callable[[], None]:
         with working("drawing the figures"):
             from senet_jax.runs.report import write_report  # Matplotlib is slow to import.
 
-            table = write_report(content, done, states, output)
+            table = write_report(content, done, states, ended, output)
         print(table)
-        print(f"\n{len(done)} of {len(states)} runs have ended; tables, pictures and report.html are in {output}")
+        print(f"\n{ended}; tables, pictures and report.html are in {output}")
 
     return run
 

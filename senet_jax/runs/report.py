@@ -9,18 +9,23 @@ from senet_jax import workdir as workdirs
 from senet_jax.analysis import comparison_pictures as pictures
 from senet_jax.analysis import excitation_runs, page
 from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
+from senet_jax.analysis.excitation_tables import COLUMNS
 from senet_jax.files import write_table
 from senet_jax.schema import flatten
 from senet_jax.terminal.tables import aligned
 from senet_jax.training import logs
 
 _NOTE = (
-    "Mean and std over seeds, on the test images after the last step. The difference is to the baseline "
-    f"over pairs of equal seeds, in percentage points, with its {CONFIDENCE:.0%} confidence interval (paired t-test). "
-    "It is not significant if the interval contains zero. Multiply-adds are those of convolutions and dense layers "
-    "for one image."
+    "Mean and std over seeds, on the test images after the last step. Multiply-adds are those of convolutions and "
+    "dense layers for one image."
 )
-_GATES = "Mean and std over the seeds whose gates were analyzed; constant gates have no share between classes."
+_DIFFERENCE = (
+    "The difference is to the baseline over pairs of equal seeds, in percentage points, with its "
+    f"{CONFIDENCE:.0%} confidence interval (paired t-test). It is not significant if the interval contains zero."
+)
+_GATES = (
+    f"Mean and std over the seeds whose gates were analyzed. {COLUMNS} Constant gates have no share between classes."
+)
 _PICTURES = {
     "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
     "parameters.png": "Test accuracy over the number of parameters.",
@@ -29,11 +34,13 @@ _PICTURES = {
 }
 
 
-def write_report(content: Mapping[str, Any], done: Mapping[str, Path], states: Mapping[str, str], output: Path) -> str:
+def write_report(
+    content: Mapping[str, Any], done: Mapping[str, Path], states: Mapping[str, str], ended: str, output: Path
+) -> str:
     """Writes tables, figures and page of a sweep, and returns the table for the terminal.
 
     `content` is that of sweep.json, `done` has the workdirs of the runs that have ended, `states` the states of all in
-    words.
+    words, `ended` says how many of them have ended.
     """
     runs = {name: _read(content, name, directory) for name, directory in done.items()}
     summaries = summarise(list(runs.values()))
@@ -54,7 +61,7 @@ def write_report(content: Mapping[str, Any], done: Mapping[str, Path], states: M
     for name, directory in done.items():
         curves.setdefault(runs[name].variant, []).append(logs.read(directory))
     pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
-    (output / "report.html").write_text(_page(content, done, states, runs, gates, output))
+    (output / "report.html").write_text(_page(content, done, states, ended, runs, gates, output))
     return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)]))
 
 
@@ -70,6 +77,7 @@ def _page(
     content: Mapping[str, Any],
     done: Mapping[str, Path],
     states: Mapping[str, str],
+    ended: str,
     runs: Mapping[str, Run],
     gates: Mapping[str, excitation_runs.Rows],
     output: Path,
@@ -91,9 +99,12 @@ def _page(
     command = next(iter(runs.values())).results["command"]
     return page.page(
         content["name"],
-        f"{len(done)} of {len(states)} runs have ended. Commit {commit}; {hardware}.",
+        f"{ended}. Commit {commit}; {hardware}.",
         {
-            "Results": [page.table(cells(summaries), baselines), page.note(_NOTE)],
+            "Results": [
+                page.table(cells(summaries), baselines),
+                page.note(_NOTE + (f" {_DIFFERENCE}" if baselines else "")),
+            ],
             "Pictures": shown,
             **(
                 {"Gates": [*map(page.table, map(excitation_runs.cells, gates.values())), page.note(_GATES)]}

@@ -76,6 +76,8 @@ def test_a_subset_is_chosen_among_its_own_classes(place, tmp_path, capsys):
     with (tmp_path / "new" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["predicted"], row["probability"]) for row in rows} == {("dark", "0.666667")}
+    with (tmp_path / "new" / "confusion.csv").open() as file:
+        assert next(csv.reader(file)) == ["class", "dark", "bright"]
     figures = json.loads((tmp_path / "new" / "evaluation.json").read_text())
     assert figures["loss"] == pytest.approx(-(2 * math.log(2 / 3) + math.log(1 / 3)) / 3, rel=1e-5)
 

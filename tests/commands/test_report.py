@@ -57,7 +57,7 @@ def test_a_sweep(sweep, capsys):
     output = sweep / "report"
     printed = capsys.readouterr().out
     assert "ratio=4       91.00 ± 1.41      2    baseline" in printed
-    assert "3 of 4 runs have ended" in printed
+    assert "3 of 4 runs have ended, 1 new; tables" in printed
     rows = list(csv.DictReader((output / "table.csv").read_text().splitlines()))
     assert [(row["variant"], row["seeds"], row["difference"]) for row in rows] == [
         ("ratio=4", "2", "baseline"),
