@@ -110,7 +110,8 @@ def parse(argv: Sequence[str]) -> Request:
     try:
         words = flags_given([program.name(), *argv])[1:]
     except flags.Error as error:
-        raise ValueError(_wrong_flag(error)) from error
+        command = next(filter(COMMANDS.__contains__, argv), "train")
+        raise ValueError(_wrong_flag(error, command)) from error
     command, rest = _command(words)
     given: dict[str, Any] = {name: flags_given[name].value for name in flags_given if flags_given[name].present}
     if given.pop("help", None):
@@ -130,8 +131,7 @@ def parse(argv: Sequence[str]) -> Request:
     if weights is not None:
         workdir = _run_of(weights, workdir, file is not None or any(map(_is_data, overrides)))
     if (file is not None or overrides or (workdir is not None and not kind.of_workdir)) and not kind.configured:
-        own = [*(["workdir"] if kind.of_workdir else []), *field_types(kind)]
-        taken = ", ".join(f"--{option}" for option in own) or "no flags"
+        taken = ", ".join(_flags_of(kind)) or "no flags"
         others = "--config and --config.FIELD" if kind.of_workdir else "--config, --config.FIELD and --workdir"
         raise ValueError(f"{command} takes {taken}; {others} are for {', '.join(CONFIGURED)}")
     if (kind.of_run or kind.of_workdir) and workdir is None and weights is None:
@@ -235,23 +235,30 @@ def _options(command: str, given: dict[str, str]) -> CommandOptions:
     return kind(**values)
 
 
-def _wrong_flag(error: flags.Error) -> str:
+def _flags_of(kind: type[CommandOptions]) -> list[str]:
+    """Returns the flags that a command takes."""
+    shared = ["config", "config.FIELD", "workdir"] if kind.configured else ["workdir"] if kind.of_workdir else []
+    return [f"--{name}" for name in [*shared, *field_types(kind)]]
+
+
+def _wrong_flag(error: flags.Error, command: str) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
-        return _unknown_flag(error.flagname)
+        return _unknown_flag(error.flagname, command)
     if missing := re.fullmatch("Missing value for flag (.*)", str(error)):
         return f"{missing[1]} has no value; give one, as in {missing[1]}=VALUE"
     return str(error).removeprefix("flag ")
 
 
-def _unknown_flag(name: str) -> str:
-    """Returns the message for an unknown flag."""
+def _unknown_flag(name: str, command: str) -> str:
+    """Returns the message for an unknown flag of a command."""
     field = name.removeprefix("no").removeprefix("config.")
     if field in _FIELDS:
         return f"--{name} is for fields that are true or false; config.{field} takes {describe(_FIELDS[field])}"
     if name.endswith(f"config.{field}"):
         return _unknown_field(field)
-    known = ["--config", "--config.FIELD", "--workdir", "--help", *(f"--{option}" for option in _OPTIONS)]
-    return f"unknown flag --{name}; the flags are {', '.join(known)}{did_you_mean('--' + name, known)}"
+    known = ["--config", "--workdir", "--help", *(f"--{option}" for option in _OPTIONS)]
+    own = ", ".join([*_flags_of(COMMANDS[command]), "--help"])
+    return f"unknown flag --{name}; the flags of {command} are {own}{did_you_mean('--' + name, known)}"
 
 
 _SHORT = {

@@ -59,6 +59,7 @@ def prepare(request: Request) -> Callable[[], None]:
             print(*_table(found), sep="\n")
         else:
             _write(output, found)
+            print(f"the predictions of {len(found):,} image{'s' * (len(found) != 1)} are in {output}")
         for file, fault in bad.items():
             print(f"{file} is skipped: {fault}", file=sys.stderr)
         if bad:

@@ -85,13 +85,16 @@ def prepare(request: Request) -> Callable[[], None]:
     for name, config in configs.items():
         check_overrides(config, {*request.overrides, *changes[name]})
         workdirs.check(workdir / name, adopted(config, workdir / name))
+    sources = sweep.sources()
+    if not options.dry_run:
+        _check_sources(workdir, names, sources)
     rows = _rows(sweep, configs, options.dry_run)
 
     def run() -> None:
         _print_table(workdir, rows, names, options.teraflops)
         if not options.dry_run:
-            sources = {workdir / name: workdir / source for name, source in sweep.sources().items()}
-            _train(request, workdir, rows, {workdir / name: configs[name] for name in names}, sources)
+            paths = {workdir / name: workdir / source for name, source in sources.items()}
+            _train(request, workdir, rows, {workdir / name: configs[name] for name in names}, paths)
 
     return run
 
@@ -101,6 +104,18 @@ def _choose(names: list[str], options: Options) -> list[str]:
     if not chosen:
         raise ValueError(f"--only={options.only} is none of {', '.join(names)}{did_you_mean(options.only, names)}")
     return shard(chosen, options.shard)
+
+
+def _check_sources(workdir: Path, names: list[str], sources: Mapping[str, str]) -> None:
+    """Raises ValueError if a chosen variant starts from the weights of one that is not chosen and has not ended."""
+    for name in names:
+        source = sources.get(name, name)
+        if source not in names and workdirs.state(workdir / source) is not workdirs.RunState.DONE:
+            state = workdirs.describe(workdir / source)
+            raise ValueError(
+                f"variant {name!r} starts from the weights of {source!r}, which is {state} and not chosen here; choose "
+                "it too, or train it first"
+            )
 
 
 def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[str, _Row]:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("directory")
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--wokdir=x", "the flags are --config, --config.FIELD, --workdir, --help, --"),
+        ("--wokdir=x", "the flags of train are --config, --config.FIELD, --workdir, --coor"),
         ("trian", f"unknown command 'trian'; the commands are {', '.join(COMMANDS)}; did you mean 'train'?"),
         ("large.py", f"are {', '.join(COMMANDS)}; a configuration is given as --config=large.py"),
         ("train again", "surplus argument 'again' after 'train'; only one command is allowed, then --flags"),

@@ -139,6 +139,11 @@ def test_the_workdir_of_another_sweep_is_refused(name, command, message, capsys)
         ("None", "", "ratios.py has no sweep() that returns a senet_jax.sweep.Sweep; "),
         (RATIOS, "--config.model.ratio=8", "--config.model.ratio is given, but the sweep sets it too, in 'ratio=4/s"),
         (RATIOS, "--only=ratio=5", "--only=ratio=5 is none of no SE/seed=0, no SE/seed=1, ratio=4/seed=0"),
+        (
+            "chain(variant('a', {}), variant('b', {'init.weights': weights_of('a')}))",
+            "--only=b",
+            "variant 'b' starts from the weights of 'a', which is new and not chosen here; choose it too, or train it",
+        ),
         (RATIOS, "--shard=4/3", "the shard is '4/3'; it must be a part and their number"),
         (RATIOS, "--jobs=0", "--jobs is 0; it must be a whole number of 1 or more"),
         (RATIOS, "--workdir=ratios.py", "--workdir=ratios.py is a file"),
