@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from senet_jax.commands.config_files import EXPERIMENTS, shown
 from senet_jax.commands.request import CommandOptions, Request
+from senet_jax.terminal.tables import aligned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,10 @@ def _run() -> None:
     print("\nthose of other projects, which differ in places:")
     print(_wrapped([name for name in names if name not in ours]))
     print("\nexperiments (--config):")
-    for path in sorted(EXPERIMENTS.rglob("*.py")):
-        summary = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
-        print(f"  {shown(path):<38} {summary}")
+    files = sorted(EXPERIMENTS.rglob("*.py"))
+    summaries = [(ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0] for path in files]
+    rows = [[f"  {shown(path)}", summary] for path, summary in zip(files, summaries, strict=True)]
+    print(*aligned(rows, left=(0, 1)), sep="\n")
 
 
 def _wrapped(names: list[str]) -> str:
