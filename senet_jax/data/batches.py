@@ -148,6 +148,8 @@ class _Decode:
     split: Split
     config: DataConfig
     seed: int | None
+    cropped: bytearray
+    """For each example, 1 if it has been cropped here without an error."""
 
     def __call__(self, indices: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         size = self.config.image_size
@@ -157,10 +159,12 @@ class _Decode:
         def decode(row: int, data: bytes) -> np.ndarray:
             if self.seed is None:
                 return self._central(data)
-            epoch, copy = draws[row].tolist()
-            rng = np.random.default_rng((self.seed, 1, epoch, int(indices[row]), *([copy] if copy else [])))
+            (epoch, copy), index = draws[row].tolist(), int(indices[row])
+            rng = np.random.default_rng((self.seed, 1, epoch, index, *([copy] if copy else [])))
             if self.config.random_resized_crop:
-                image = crops.random_resized_crop(data, self.split.channels, size, rng)
+                intact = bool(self.cropped[index])
+                image = crops.random_resized_crop(data, self.split.channels, size, rng, intact=intact)
+                self.cropped[index] = 1
             else:
                 image = self._central(data)
             return augmentation.augment(image, self.config, rng)
@@ -187,7 +191,7 @@ def loader(split: Split, config: DataConfig, seed: int | None) -> _Gather | _Dec
     random = seed is not None and augmentation.is_on(config)
     if not random and is_kept(split, config):
         return _Gather(split.decoded(config.image_size, config.center_crop, config.interpolation))
-    return _Decode(split, config, seed if random else None)
+    return _Decode(split, config, seed if random else None, bytearray(len(split)))
 
 
 def _noted(

@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from functools import partial
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -43,7 +45,7 @@ def read(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data))
         turned = orientation(image)
         if image.format in ("JPEG", "MPO") and image.mode in COLOURSPACES:
-            pixels = _decode_jpeg(data, COLOURSPACES[image.mode])
+            pixels = decode_jpeg(data, COLOURSPACES[image.mode])
             image = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
         else:
             image.load()
@@ -56,15 +58,19 @@ def read(data: bytes) -> Image.Image:
     return _plain(image, turned)
 
 
-def _decode_jpeg(data: bytes, colourspace: str) -> np.ndarray:
-    """Returns the pixels of a JPEG, (h, w, c). Raises ValueError if the decoder warns, except of zeros at the end."""
+def decode_jpeg(data: bytes, colourspace: str, **options: Any) -> np.ndarray:
+    """Returns the pixels of a JPEG, (h, w, c), with options of simplejpeg.
+
+    Raises ValueError if the decoder warns, except of zeros at the end.
+    """
+    decode = partial(simplejpeg.decode_jpeg, colorspace=colourspace, strict=True, **options)
     try:
-        return simplejpeg.decode_jpeg(data, colourspace, strict=True)
+        return decode(data)
     except ValueError:
         body, end, _ = data.rpartition(_END_OF_JPEG)
         if not body.endswith(b"\0"):
             raise
-        return simplejpeg.decode_jpeg(body.rstrip(b"\0") + end, colourspace, strict=True)
+        return decode(body.rstrip(b"\0") + end)
 
 
 def plain(image: Image.Image) -> Image.Image:

@@ -1,10 +1,12 @@
-"""Regions of JPEG files: their headers, and a decoder that stops below the region.
+"""Regions of JPEG files: their headers, and a decoder that can stop below the region.
 
-No maintained package decodes a region. A file whose header promises fewer rows is decoded down to those alone.
+No maintained package decodes a region. A file whose header promises fewer rows is decoded down to those alone. The rows
+below are then extraneous bytes, and so are those after damage, which therefore only a whole file shows.
 """
 
 import io
 import struct
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +17,12 @@ from senet_jax.data import images
 
 Region = tuple[int, int, int, int]
 """Left, top, right and bottom of a region, in pixels."""
-_APPLICATION = 0xE1
-"""Marker of EXIF and XMP."""
+_APPLICATIONS = range(0xE1, 0xF0)
+"""Markers of EXIF, XMP, ICC, Adobe and others, which Pillow reads."""
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _START_OF_SCAN = 0xDA
+_WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xDA), 0xFF)
+"""Second bytes that no segment of a header begins with, as far as it is intact."""
 
 
 class Jpeg(NamedTuple):
@@ -35,12 +39,14 @@ class Jpeg(NamedTuple):
 
 
 def plain(data: bytes) -> Jpeg | None:
-    """Reads the header of a JPEG; None for all other files, for damaged headers and for `Image.MAX_IMAGE_PIXELS`."""
-    found, place = None, 2
+    """Reads the header of a JPEG; None for all other files, for damaged headers and above `Image.MAX_IMAGE_PIXELS`."""
+    found, place, asked = None, 2, False
     try:
-        while data[place] == 0xFF and (marker := data[place + 1]) != _START_OF_SCAN:
-            if marker == _APPLICATION and not _is_upright(data):
-                return None
+        while data[place] == 0xFF and (marker := data[place + 1]) not in (_START_OF_SCAN, *_WITHOUT_LENGTH):
+            if marker in _APPLICATIONS and not asked:
+                if not _is_upright(data):
+                    return None
+                asked = True
             if marker in (*_SEQUENTIAL, _PROGRESSIVE):
                 bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 4)
                 if bits != 8 or channels not in (1, 3) or not 0 < width * height <= (Image.MAX_IMAGE_PIXELS or 2**32):
@@ -60,33 +66,27 @@ def _is_upright(data: bytes) -> bool:
         return False
 
 
-def decode_region(jpeg: Jpeg, region: Region, size: int) -> np.ndarray | None:
+def decode_region(jpeg: Jpeg, region: Region, size: int, *, intact: bool) -> np.ndarray | None:
     """Returns the pixels of a region, which is shrunk while about `size` pixels remain in each direction.
 
-    Returns None if the strict decoder refuses the file; `images.decode` then decides. Damage below the region is not
-    seen.
+    The whole file is decoded, and None returned if the strict decoder refuses it; `images.decode` then decides. With
+    `intact`, the caller knows that it is not refused, and the decoder stops below the region.
     """
     left, top, right, bottom = region
-    factor = max(factor for factor in (1, 2, 4, 8) if factor == 1 or factor * size <= min(right - left, bottom - top))
-    data, height = jpeg.data, jpeg.height
-    if jpeg.unit and (rows := (bottom // jpeg.unit + 1) * jpeg.unit) < height:
-        height = rows
-        data = data[: jpeg.height_at] + height.to_bytes(2) + data[jpeg.height_at + 2 :]
-    shape = -(-height // factor), -(-jpeg.width // factor), jpeg.channels
-    pixels = np.empty(shape, np.uint8)
-    try:
-        simplejpeg.decode_jpeg(
-            data,
-            "GRAY" if jpeg.channels == 1 else "RGB",
-            min_height=shape[0],
-            min_width=shape[1],
-            min_factor=factor,
-            buffer=pixels,
-        )
-    except ValueError as error:
-        # The first warning is the one that is told, and the rows below are extraneous bytes.
-        if height == jpeg.height or "extraneous bytes before marker" not in str(error):
-            return None
+    least = max(size, 2)  # One pixel could be rounded to none.
+    factor = max(factor for factor in (1, 2, 4, 8) if factor == 1 or factor * least <= min(right - left, bottom - top))
     left, top, right, bottom = (round(edge / factor) for edge in region)
+    data, height, decode = jpeg.data, jpeg.height, images.decode_jpeg
+    if intact and jpeg.unit and (rows := (bottom * factor // jpeg.unit + 1) * jpeg.unit) < height:
+        data, height = data[: jpeg.height_at] + rows.to_bytes(2) + data[jpeg.height_at + 2 :], rows
+        decode = partial(simplejpeg.decode_jpeg, strict=False)
+    shape = -(-height // factor), -(-jpeg.width // factor), jpeg.channels
+    space = "GRAY" if jpeg.channels == 1 else "RGB"
+    try:
+        pixels = decode(data, space, min_height=shape[0], min_width=shape[1], min_factor=factor)
+    except ValueError:
+        return None
+    if pixels.shape != shape:
+        return None
     pixels = pixels[top:bottom, left:right]
     return pixels[..., 0] if jpeg.channels == 1 else pixels

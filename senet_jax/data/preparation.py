@@ -140,7 +140,7 @@ def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Itera
 
 
 def _shards(preparation: Preparation, directory: Path) -> Iterator[_Shard]:
-    """Yields the shards. Splits are ordered by a hash of names, so that every slice has all classes equally often."""
+    """Yields the shards. Splits are ordered by a hash of names, so that every slice is a mixture of the classes."""
     for split, found in preparation.splits.items():
         ordered = sorted(found, key=lambda member: hashlib.blake2b(_key(member), digest_size=8).digest())
         count = max(1, round(sum(member.size for member in found) / _SHARD_BYTES))

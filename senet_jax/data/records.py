@@ -31,4 +31,6 @@ class Records:
 def _parse(record: bytes) -> dict[str, Any]:
     features = _proto.Example.FromString(record).features.feature
     example = {"image": features["image"].bytes_list.value[0], "label": features["label"].int64_list.value[0]}
-    return example | {name: features[name].bytes_list.value[0] for name in _TEXTS if name in features}
+    found = {name: features[name] for name in _TEXTS if name in features}
+    texts = {name: feature.bytes_list.value or feature.int64_list.value for name, feature in found.items()}
+    return example | {name: values[0] for name, values in texts.items() if len(values) == 1}

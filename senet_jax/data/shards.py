@@ -12,28 +12,36 @@ import numpy as np
 
 from senet_jax.data import members
 from senet_jax.data.members import Member
+from senet_jax.texts import some
 
 Found = tuple[list[str], dict[str, list[Member]]]
 """Class names in the order of their numbers, and the files of each split."""
 
 _IMAGES = ("bmp", "gif", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp")
 _CLASSES = "classnames.txt"
-_SHARD = re.compile(r"(?:.*[-_.])?([A-Za-z]+)[-_.]\d.*\.tar")
+_SHARD = re.compile(r"(?:.*?[-_.])?([A-Za-z][A-Za-z0-9]*)[-_.]\d+(?:-of-\d+)?\.tar")
 
 
 def find_tars(source: Path) -> Found | None:
     """Finds the images of WebDataset's tars, `<split>/*.tar` or `*<split>-<number>.tar`; None if there are no tars.
 
-    A sample has one image and its class in `.cls`, a number or a name. `classnames.txt` names the numbers, one a line.
+    After the number can stand `-of-<number>`. A sample has one image and its class in `.cls`, a number or a name.
+    `classnames.txt` names the numbers, one a line.
 
-    Raises ValueError if a sample lacks one of them, or if a tar is compressed or cannot be read.
+    Raises ValueError if a sample lacks one of them or has one twice, if the split of a tar is not known, if a tar is
+    compressed or cannot be read, or if a class has two numbers.
     """
     tars = {path: path.parent.name for path in sorted(source.glob("*/*.tar"))}
-    tars |= {path: match[1] for path in sorted(source.glob("*.tar")) if (match := _SHARD.fullmatch(path.name))}
+    shards = {path: _SHARD.fullmatch(path.name) for path in sorted(source.glob("*.tar"))}
+    tars |= {path: match[1] for path, match in shards.items() if match}
     if not tars:
         return None
+    if others := [path.name for path, match in shards.items() if not match]:
+        raise ValueError(f"--source={source} has {some(others)}, which is not named as *<split>-<number>.tar")
     listing = source / _CLASSES
     given = listing.read_text().splitlines() if listing.is_file() else []
+    if twice := [name for name, lines in Counter(given).items() if lines > 1]:
+        raise ValueError(f"{listing} has a name twice: {some(twice)}; each class needs its own")
     splits: dict[str, list[Member]] = {}
     for path, split in tars.items():
         splits.setdefault(split, []).extend(_samples(path))
@@ -58,7 +66,10 @@ def _samples(path: Path) -> Iterator[Member]:
     for name, offset, size in members.parts(path):
         folder, _, file = name.rpartition("/")
         key, _, extension = file.partition(".")
-        samples.setdefault(f"{folder}/{key}", {})[extension.lower()] = Member(str(path), offset, size, file, "")
+        sample = samples.setdefault(f"{folder}/{key}", {})
+        if extension.lower() in sample:
+            raise ValueError(f"{path} has {name!r} twice; each sample needs a name of its own")
+        sample[extension.lower()] = Member(str(path), offset, size, file, "")
     images = []
     for key, sample in samples.items():
         found = [part for extension, part in sample.items() if extension in _IMAGES]

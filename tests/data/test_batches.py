@@ -5,12 +5,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import simplejpeg
+from pictures import saved
 from PIL import Image
 
 from senet_jax import data
 from senet_jax.config import DataConfig
 from senet_jax.data import images
 from senet_jax.data.bad_images import BadImages, TooManyBadImagesError
+from senet_jax.data.batches import loader
+from senet_jax.data.split import Split
 
 MODES = {"memory": {}, "threads": {"memory_limit_gib": 0.0}, "processes": {"memory_limit_gib": 0.0, "workers": 2}}
 
@@ -20,7 +24,7 @@ def photos(tmp_path_factory, write_images):
     root = tmp_path_factory.mktemp("photos")
     for split, count in (("train", 9), ("test", 3)):
         for label in ("cat", "dog"):
-            write_images(root, split, label, count, size=(30, 24), suffix="jpg")
+            write_images(root, split, label, count, size=(48, 40), suffix="jpg")
     config = DataConfig(name="folder", path=str(root), data_dir=str(root / ".prepared"), image_size=16, center_crop=0.8)
     return data.open_dataset(config), config
 
@@ -111,6 +115,37 @@ def test_copies_of_an_image_follow_one_another_and_are_changed_differently(photo
     np.testing.assert_array_equal([b["image"] for b in part], [b["image"][3:] for b in batches])
 
 
+class Files(list):
+    def __getitems__(self, keys):
+        return [{"image": self[key], "label": 0} for key in keys]
+
+
+def test_only_files_that_were_decoded_whole_are_decoded_in_part(monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 64, 3), np.uint8)
+    intact = saved(Image.fromarray(noise))
+    config = DataConfig(image_size=16, random_resized_crop=True, mean=(0.5,))
+    split = Split("train", Files([intact, intact[:-400] + intact[-2:]]), 1, 3)
+    heights, shortest, decode = [], 96, simplejpeg.decode_jpeg
+
+    def note(data, *arguments, **options):
+        pixels = decode(data, *arguments, **options)
+        heights.append(pixels.shape[0] * options.get("min_factor", 1))
+        return pixels
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", note)
+    load = loader(split, config, seed=0)
+    for epoch in range(8):
+        draws = np.array([[epoch, 0]] * 2)
+        found = load(np.arange(2), draws)
+        assert found[2].tolist() == [False, True]  # Wherever the crop is.
+        decoded = heights.pop()
+        assert epoch > 0 or decoded == 96
+        shortest = min(shortest, decoded)
+        np.testing.assert_array_equal(found[0], loader(split, config, seed=0)(np.arange(2), draws)[0])
+        assert heights.pop() == 96
+    assert shortest < 96
+
+
 def test_seeds_differ(digits, digits_config):
     first, again, other = (
         next(data.train_batches(digits.train, digits_config, batch_size=64, seed=seed)) for seed in (0, 0, 1)
@@ -161,7 +196,7 @@ def damaged(tmp_path_factory, write_images):
     root = tmp_path_factory.mktemp("damaged")
     for split, count in (("train", 9), ("test", 3)):
         for label in ("cat", "dog"):
-            write_images(root, split, label, count, size=(30, 24), suffix="jpg")
+            write_images(root, split, label, count, size=(48, 40), suffix="jpg")
     (root / "train/cat/0.jpg").write_bytes(b"")
     (root / "train/cat/1.jpg").write_text("<html>404</html>")
     for path in (root / "train/dog/2.jpg", root / "test/dog/2.jpg"):

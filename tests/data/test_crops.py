@@ -55,9 +55,10 @@ def test_large_crops_are_decoded_at_a_part_of_their_size(monkeypatch):
     decode = simplejpeg.decode_jpeg
 
     def note(*arguments, **options):
+        pixels = decode(*arguments, **options)
         if "min_factor" in options:
-            decoded.append(options["buffer"])
-        return decode(*arguments, **options)
+            decoded.append(pixels)
+        return pixels
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", note)
     for seed in range(8):
@@ -69,29 +70,41 @@ def test_large_crops_are_decoded_at_a_part_of_their_size(monkeypatch):
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
-@pytest.mark.parametrize(
-    "options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"restart_marker_rows": 1}, {"mode": "L"}]
-)
-def test_rows_below_a_region_are_not_decoded(options, factor):
-    image = photograph(96, 128).convert(options.pop("mode", "RGB"))
-    data = saved(image, quality=90, **options)
-    damaged = data[:-60] + data[-30:]
-    space, shape = "GRAY" if image.mode == "L" else "RGB", (128 // factor, 96 // factor)
-    whole = simplejpeg.decode_jpeg(data, space, min_height=shape[0], min_width=shape[1], min_factor=factor)
-    assert whole.shape[:2] == shape
-    for bottom in range(32, 97):
-        assert_region(data, whole, (8, 0, 40, bottom), factor)
-    assert_region(damaged, whole, (8, 0, 40, 48), factor)
-
-
-def assert_region(data, whole, region, factor):
-    """Decoded at that part of its size, as in the whole."""
-    left, top, right, bottom = (round(edge / factor) for edge in region)
+@pytest.mark.parametrize("sampling", ["444", "422", "420", "440", "411", "Gray", "restarts"])
+def test_rows_below_a_region_are_not_decoded(sampling, factor):
+    image = photograph(96, 128)
+    if sampling == "restarts":
+        data = saved(image, quality=90, restart_marker_rows=1)
+    else:
+        pixels = np.asarray(image.convert("L"))[..., None] if sampling == "Gray" else np.asarray(image)
+        space = "GRAY" if sampling == "Gray" else "RGB"
+        data = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 90, space, sampling)
     found = jpeg.plain(data)
     assert found is not None
-    pixels = jpeg.decode_region(found, region, 32 // factor)
-    assert pixels is not None
-    np.testing.assert_array_equal(pixels, whole[top:bottom, left:right].reshape(pixels.shape))
+    for bottom in range(32, 97):
+        region = 8, 0, 40, bottom
+        whole, part = (jpeg.decode_region(found, region, 32 // factor, intact=intact) for intact in (False, True))
+        assert whole is not None
+        assert whole.shape[:2] == (round(bottom / factor), 32 // factor)
+        np.testing.assert_array_equal(whole, part)
+    damaged = jpeg.plain(data[:-60] + data[-30:])
+    assert damaged is not None
+    assert jpeg.decode_region(damaged, (8, 0, 40, 48), 32, intact=False) is None
+    np.testing.assert_array_equal(*(jpeg.decode_region(x, (8, 0, 40, 48), 32, intact=True) for x in (found, damaged)))
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xd3", b"\xff\x00", b"\xff\x01", b"\xff\xff"])
+@pytest.mark.parametrize("segment", [b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xe0", b"\xff\xda"])
+def test_damaged_headers_are_left_to_the_whole_decoder(segment, marker):
+    data = saved(photograph(90, 60)).replace(segment, marker, 1)
+    assert jpeg.plain(data) is None
+    outcomes = []
+    for crop in (crops.random_resized_crop, lambda data, channels, size, rng: cropped(data, channels, size, 0)):
+        try:
+            outcomes.append(crop(data, 3, 32, np.random.default_rng(0)).tolist())
+        except images.BadImageError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
 
 
 def test_a_file_that_the_strict_decoder_refuses_is_read_by_pillow():

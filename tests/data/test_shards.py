@@ -64,6 +64,29 @@ def test_tars_of_webdataset(tmp_path):
     assert contents(splits["test"])[0] == ("bee", "0.jpg", b"2")
 
 
+def test_splits_of_tars(tmp_path):
+    files = "my-train-0-of-2", "my-train-1-of-2", "my_test2-0", "val.0", "extra/x"
+    for file in files:
+        write_tar(tmp_path / f"{file}.tar", {"k": sample(0)})
+    _, _, splits = standard_sets.find("mine", tmp_path)
+    assert {split: len(found) for split, found in splits.items()} == {"extra": 1, "train": 2, "test2": 1, "val": 1}
+    write_tar(tmp_path / "more.tar", {"k": sample(0)})
+    with pytest.raises(ValueError, match=r"has more\.tar, which is not named as \*<split>-<number>\.tar"):
+        standard_sets.find("mine", tmp_path)
+
+
+def test_names_that_are_there_twice_are_refused(tmp_path):
+    (tmp_path / "classnames.txt").write_text("cat\nant\ncat\n")
+    write_tar(tmp_path / "train-0.tar", {"k": sample(0)})
+    with pytest.raises(ValueError, match=r"classnames\.txt has a name twice: cat; each"):
+        standard_sets.find("mine", tmp_path)
+    (tmp_path / "classnames.txt").unlink()
+    with tarfile.open(tmp_path / "train-0.tar", "a") as file:
+        file.addfile(tarfile.TarInfo("k.JPG"), io.BytesIO())
+    with pytest.raises(ValueError, match=r"train-0\.tar has 'k\.JPG' twice; each sample"):
+        standard_sets.find("mine", tmp_path)
+
+
 def sample(label):
     return {"jpg": b"%d" % label, "cls": b"%d" % label, "json": b"{}"}
 
