@@ -47,6 +47,8 @@ def verify(directory: str | Path) -> dict[str, Any]:
     elif (directory / "manifest").exists() or (directory / "state").exists():
         content = manifests.read(directory)
         tree = _arrays(directory / "state")
+    elif not directory.is_dir() or (directory / "checkpoints").is_dir():
+        raise ValueError(f"{directory} is not the directory of a checkpoint, such as WORKDIR/checkpoints/STEP")
     else:
         raise ValueError(f"{directory} has no manifest; senet_jax.checkpoints.write_manifest writes one")
     manifests.compare(content["arrays"], tree)

@@ -77,7 +77,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     A second one is named if it is nearly as near.
     """
-    near = difflib.get_close_matches(name, list(known), n=2)
+    near = difflib.get_close_matches(name, sorted(set(known)), n=2)
     likeness = [difflib.SequenceMatcher(None, each, name).ratio() for each in near]
     near = [each for each, like in zip(near, likeness, strict=True) if like > likeness[0] - 0.1]
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -47,6 +47,8 @@ class RunState(Enum):
     """The state of a run, by the files in its workdir."""
 
     NEW = "new"
+    STARTED = "started"
+    """It has no checkpoint yet."""
     PARTIAL = "partial"
     """It has a checkpoint, and no result."""
     FAILED = "failed"
@@ -63,12 +65,13 @@ class BusyError(RunError):
     """Another process is training in the workdir."""
 
 
-def read_config(workdir: Path) -> Experiment:
-    """Reads the configuration of the run in a workdir. Raises ValueError if it has none."""
+def read_config(workdir: Path, wanted: str = "a training run") -> Experiment:
+    """Reads the configuration of the run in a workdir. Raises ValueError if it has none; `wanted` says of what."""
     path = workdir / CONFIG
     if not path.is_file():
+        check_single(workdir)
         near = did_you_mean(workdir.name, (other.parent.name for other in workdir.parent.glob(f"*/{CONFIG}")))
-        raise ValueError(f"--workdir is {str(workdir)!r}, without a {CONFIG}; it must be that of a training run{near}")
+        raise ValueError(f"--workdir is {str(workdir)!r}, without a {CONFIG}; it must be that of {wanted}{near}")
     try:
         return from_dict(Experiment, json.loads(path.read_text()))
     except ValueError as error:
@@ -201,20 +204,22 @@ def state(workdir: Path) -> RunState:
         return RunState.DONE
     if (workdir / FAILURE).exists():
         return RunState.FAILED
-    return RunState.PARTIAL if _steps(workdir) else RunState.NEW
+    if _steps(workdir):
+        return RunState.PARTIAL
+    return RunState.STARTED if (workdir / CONFIG).is_file() else RunState.NEW
 
 
 def describe(workdir: Path) -> str:
-    """Returns the state of a run in words: "new", "partial, step 40", "failed: ..." or "done, accuracy 97.21%"."""
-    match state(workdir):
+    """Returns the state of a run in words, such as "new", "partial, step 40" or "done, accuracy 97.21%"."""
+    match found := state(workdir):
         case RunState.DONE:
             return f"done, accuracy {read_result(workdir)['accuracy']:.2%}"
         case RunState.FAILED:
             return f"failed: {json.loads((workdir / FAILURE).read_text())['message']}"
         case RunState.PARTIAL:
             return f"partial, step {max(_steps(workdir)):,}"
-        case RunState.NEW:
-            return "new"
+        case _:
+            return found.value
 
 
 def _steps(workdir: Path) -> list[int]:

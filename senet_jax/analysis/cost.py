@@ -103,11 +103,13 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"cost is given a {type(model).__name__}; it counts the modules of flax.linen alone")
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if min(height, width, channels) < 1:
+    sides = (image_size,) * 2 if isinstance(image_size, int) else image_size
+    if not (isinstance(sides, tuple) and len(sides) == 2 and min(*sides, channels) >= 1):
         raise ValueError(
-            f"image_size is {image_size} and channels is {channels}; an image has at least 1 pixel and 1 channel"
+            f"image_size is {image_size} and channels is {channels}; give a number of pixels, or (height, width), of "
+            "1 or more, and 1 channel or more"
         )
+    height, width = sides
     if takes_train(model):
         arguments = {"train": False} | arguments
     images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)

@@ -47,7 +47,7 @@ def tables(runs: Mapping[Path, Run]) -> dict[str, list[dict[str, str]]]:
 def cells(rows: Rows) -> list[dict[str, str]]:
     """Returns a row for each variant and block, or replaced group: mean and std over seeds of the other columns.
 
-    NaN, a share of no variance, is left out.
+    NaN, a share of no variance, is left out; the number of seeds that remain is then in brackets.
     """
     _, _, of, *columns = rows[0]
     groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
@@ -61,7 +61,8 @@ def cells(rows: Rows) -> list[dict[str, str]]:
             values = [value for value in (float(member[column]) for member in members) if math.isfinite(value)]
             mean = f"{statistics.fmean(values):{form}}" if values else ""
             std = f" ± {statistics.stdev(values):{form.lstrip('+')}}" if len(values) > 1 else ""
-            row[column.replace("_", " ")] = mean + std
+            left = f" ({len(values)})" if 0 < len(values) < len(members) else ""
+            row[column.replace("_", " ")] = mean + std + left
         table.append(row)
     return table
 

@@ -221,8 +221,10 @@ def count_gates(model: nn.Module, variables: Any, images: Any, **arguments: Any)
 
 
 def _counting(labels: Any, *arrays: Any) -> list[np.ndarray]:
-    """Returns labels and arrays without the images that do not count."""
+    """Returns labels and arrays without the images that do not count. Raises ValueError if their numbers differ."""
     counts = np.asarray(labels) >= 0
+    if any(len(array) != len(counts) for array in arrays):
+        raise ValueError(f"a batch has {len(arrays[0])} images and {len(counts)} labels; give a label for each image")
     return [np.asarray(array)[counts] for array in (labels, *arrays)]
 
 

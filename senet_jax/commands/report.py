@@ -28,16 +28,15 @@ def prepare(request: Request) -> Callable[[], None]:
     output = cast(Options, request.options).output or workdir / "report"
     check_folder(output)
     content, directories = _sweep(workdir) if (workdir / workdirs.SWEEP).is_file() else _single(workdir)
-    states = {name: workdirs.describe(directory) for name, directory in directories.items()}
     kinds = {name: workdirs.state(directory) for name, directory in directories.items()}
-    done = {name: directory for name, directory in directories.items() if kinds[name] is RunState.DONE}
-    if not done:
-        raise ValueError(f"no run in --workdir={workdir} has ended; their states: {', '.join(set(states.values()))}")
-
     others = Counter(kind.value for kind in kinds.values() if kind is not RunState.DONE)
+    done = {name: directory for name, directory in directories.items() if kinds[name] is RunState.DONE}
     ended = ", ".join(
         [f"{len(done)} of {len(kinds)} runs have ended", *(f"{number} {kind}" for kind, number in others.items())]
     )
+    if not done:
+        raise ValueError(f"{ended} in --workdir={workdir}; the command that began them goes on")
+    states = {name: workdirs.describe(directory) for name, directory in directories.items()}
 
     def run() -> None:
         from senet_jax.terminal.progress import working
@@ -59,7 +58,7 @@ def _sweep(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
 
 def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     """Returns a run as a sweep of one variant."""
-    config = workdirs.read_config(workdir)
+    config = workdirs.read_config(workdir, "a sweep or of a training run")
 
     from senet_jax.analysis.cost import cost
     from senet_jax.weights.configured import build_model

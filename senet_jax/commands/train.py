@@ -71,7 +71,7 @@ def prepare(request: Request) -> Callable[[], None]:
     plan = open_plan(config)
     dataset = plan.dataset
     runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
-    if workdirs.state(workdir) is RunState.NEW:
+    if workdirs.state(workdir) in (RunState.NEW, RunState.STARTED):
         _ = plan.start  # Weights that do not fit are refused before anything is written.
     if processes.is_first():
         workdirs.make_writable(workdir)

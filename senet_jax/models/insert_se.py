@@ -72,8 +72,8 @@ def insert_se(
         or dense layers, and whose own attention is kept.
       variables: `params` and `batch_stats` of the plain network.
       ratio: reduction ratio of the blocks of a network of this package.
-      attention: function that makes these blocks, such as `partial(SqueezeExcite, squeeze="max")`; None:
-        `SqueezeExcite(ratio)`.
+      attention: class of these blocks or a partial of it, such as `partial(SqueezeExcite, squeeze="max")`, which gets
+        their name and dtypes; None: `SqueezeExcite(ratio)`.
       images: shape of an input, as an array or a `jax.ShapeDtypeStruct`; None: 224x224 pixels.
       key: random numbers for the first dense layers; None: `jax.random.key(0)`.
       **arguments: other arguments of the network; networks of this package get `train=False` by default.
@@ -99,13 +99,23 @@ def insert_se(
             f"attention makes a {type(block).__name__}; insert_se takes SqueezeExcite, whose gates are one half if its "
             "last layer is zero"
         )
+    if "params" not in variables:
+        raise ValueError(f"variables has {', '.join(variables)}; give those of the network, with 'params'")
+    given = images
     if images is None:
         images = jax.ShapeDtypeStruct((1, 224, 224, _channels(variables)), jnp.float32)
     key = jax.random.key(0) if key is None else key
     traced = with_xla_convolutions(target)
     calls = _Calls()
     with nn.intercept_methods(calls):
-        shapes = jax.eval_shape(partial(traced.init, **arguments), key, images)
+        try:
+            shapes = jax.eval_shape(partial(traced.init, **arguments), key, images)
+        except Exception as error:
+            if given is None:
+                error.add_note(
+                    f"insert_se calls the network with {images.shape}, unless `images` has its input's shape"
+                )
+            raise
     blocks = {path: index for index, (path, module) in enumerate(calls.found) if isinstance(module, SqueezeExcite)}
     _check(variables, shapes, set(blocks))
 

@@ -43,7 +43,12 @@ class Network(nn.Module, kw_only=True):
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        """Raises ValueError if `num_classes`, `attention`, `dropout` or a stage in `attention_stages` is impossible."""
+        """Raises ValueError if a dtype, `num_classes`, `attention`, `dropout` or one of the stages is impossible."""
+        for name in ("dtype", "param_dtype"):
+            try:
+                jnp.dtype(getattr(self, name))
+            except TypeError:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; give a dtype, such as jnp.bfloat16") from None
         if self.num_classes < 0:
             raise ValueError(f"num_classes is {self.num_classes}; it must be at least 1, or 0 for pooled features")
         check_maker(self.attention)

@@ -114,7 +114,10 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
         attention(parent=None)  # Raises ValueError if the ratio is impossible.
     for override in overrides:
         if override not in _fields(network):
-            raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(sorted(_fields(network)))}")
+            known = sorted({*_fields(network), *_NAMES_IN_TIMM, "ratio"})
+            near = difflib.get_close_matches(override, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(known)}{hint}")
     if num_classes is None:
         num_classes = default_input(name)[0]
     return network(num_classes=num_classes, attention=attention, **overrides)

@@ -69,6 +69,9 @@ class BatchNorm(nn.Module):
         """Returns scale, bias and the running mean and variance."""
         if x.ndim != 4:
             raise ValueError(f"BatchNorm takes inputs (n, height, width, channels); given one of shape {x.shape}")
+        if 0 in x.shape[1:3]:
+            place = "/".join(self.path) or "BatchNorm"
+            raise ValueError(f"{place} is given maps of {x.shape[1]}x{x.shape[2]}; the images are too small")
         channels = x.shape[-1]
         return (
             self.param("scale", nn.initializers.ones, (channels,), self.param_dtype),

@@ -93,7 +93,7 @@ def _page(
     log = []
     for name, text in states.items():
         results: Mapping[str, Any] = runs[name].results if name in runs else {}
-        seconds = f"{results['seconds']:,.0f}" if "seconds" in results else ""
+        seconds = f"{results['seconds']:,.1f}" if "seconds" in results else ""
         log.append({"run": name, "state": text, "seconds of training": seconds, "ended": results.get("finished", "")})
     shown = [page.picture(output / name, caption) for name, caption in _PICTURES.items() if (output / name).is_file()]
     command = next(iter(runs.values())).results["command"]

@@ -100,12 +100,13 @@ def make_evaluate(
 def _save_best(plan: Plan, state: TrainState, step: int, results: dict[str, float], workdir: Path) -> None:
     """Writes the variables of the best evaluation so far."""
     config, dataset = plan.config, plan.dataset
+    best_by = config.best_by.replace("top5_", "top-5 ")
     figure = f"{results[config.best_by]:{'.4f' if config.best_by == 'loss' else '.2%'}}"
     save_weights(
         workdir / BEST,
         jax.device_get(state.evaluated),
         model=config.model,
         preprocessing=runs.preprocessing(config, dataset.channels),
-        source=f"step {step} of {plan.total_steps}, best test {config.best_by.replace('top5_', 'top-5 ')} {figure}",
+        source=f"{runs.called(workdir)}, step {step} of {plan.total_steps}, best test {best_by} {figure}",
         class_names=dataset.class_names,
     )

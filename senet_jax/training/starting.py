@@ -1,5 +1,6 @@
 """Trained weights that a run starts from."""
 
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -69,8 +70,13 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
             said += ", with SE blocks put in"
         theirs = preprocessing(config.model.name).of_channels(dataset.channels)
     except (ValueError, OSError) as error:
-        hint = "; --config.init.insert_se puts SE into weights of the plain network"
-        hint = hint if "/se/" in str(error) and "surplus: " not in str(error) and not init.insert_se else ""
+        surplus = re.search(r"surplus: .*[./]se[./]", str(error))
+        if init.insert_se and surplus:
+            hint = "; weights that have SE are read without --config.init.insert_se"
+        elif "/se/" in str(error) and not surplus and not init.insert_se:
+            hint = "; --config.init.insert_se puts SE into weights of the plain network"
+        else:
+            hint = ""
         raise type(error)(f"config.init.weights is {init.weights!r}: {error}{hint}") from error
     ours = runs.preprocessing(config, dataset.channels)
     same = "as the weights were trained with" if ours == theirs else f"the weights were trained with {theirs}"

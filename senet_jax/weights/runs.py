@@ -13,7 +13,7 @@ from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.schema import from_dict, to_dict
 from senet_jax.weights import manifests
 from senet_jax.weights.preprocessing import Preprocessing
-from senet_jax.workdir import BEST, CHECKPOINTS, NETWORK, no_checkpoint
+from senet_jax.workdir import BEST, CHECKPOINTS, NETWORK, SWEEP, no_checkpoint
 
 
 class Description(NamedTuple):
@@ -123,6 +123,13 @@ def check_data(
         )
 
 
+def called(workdir: Path) -> str:
+    """Returns the name of a run: that of its workdir, and below a sweep its path there."""
+    path = workdir.resolve()  # The last part of a sweep's run is often its seed alone.
+    sweep = next((parent for parent in path.parents if (parent / SWEEP).is_file()), path.parent)
+    return str(path.relative_to(sweep))
+
+
 def best(workdir: Path) -> Path:
     """Returns the file of the best evaluation's variables. Raises ValueError if it does not exist."""
     if not (workdir / BEST).is_file():
@@ -157,8 +164,8 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
             raise no_checkpoint(workdir)
         chosen = found[-1] if step == "newest" else step
         if chosen not in found:
-            known = ", ".join(map(str, found))
-            raise ValueError(f"{workdir} has no checkpoint of step {step}; it has {known}, and newest")
+            known = ", ".join([*map(str, found), "newest", *(["best"] if (workdir / BEST).is_file() else [])])
+            raise ValueError(f"{workdir} has no checkpoint of step {step}; it has {known}")
         try:
             tree: Any = manager.item_metadata(chosen)["state"]
             name = "average" if tree["average"] else "variables"

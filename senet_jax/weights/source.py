@@ -19,7 +19,7 @@ from senet_jax.weights.configured import build_model
 from senet_jax.weights.load import Weights, classes, from_variables, read, to_variables
 from senet_jax.weights.preprocessing import Preprocessing
 from senet_jax.weights.pretrained import digest, hub_config, located, preprocessing_of
-from senet_jax.workdir import CHECKPOINTS, NETWORK, SWEEP
+from senet_jax.workdir import CHECKPOINTS, NETWORK
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,10 @@ class Loaded:
         """Returns the likeliest classes of each image and their probabilities; a class without a name is its number.
 
         `images` are paths of files, PIL images, or uint8 arrays (h, w, 3) or (h, w). Raises ValueError for anything
-        else, OSError for a file that cannot be read.
+        else and for `top` below 1, OSError for a file that cannot be read.
         """
+        if top < 1:
+            raise ValueError(f"top is {top}; it must be 1 or more")
         if isinstance(images, str | Path):
             raise ValueError(f"images is the path {str(images)!r}; it must be a list, even of one image")
         if not len(images):
@@ -102,9 +104,7 @@ def _read_run(workdir: Path, step: str | int) -> tuple[Weights, runs.Description
     described = runs.read_description(workdir)
     variables, found = runs.read_variables(workdir, step)
     file = from_variables(workdir, variables, described.config.name)
-    path = workdir.resolve()  # The last part of a sweep's run is often its seed alone.
-    sweep = next((parent for parent in path.parents if (parent / SWEEP).is_file()), path.parent)
-    return file, described, f"{path.relative_to(sweep)}, step {found}"
+    return file, described, f"{runs.called(workdir)}, step {found}"
 
 
 def _read_file(source: str | Path, *, average: bool = True) -> tuple[Weights, str]:
@@ -150,6 +150,8 @@ def load(
     """
     workdir = Path(source).expanduser()
     is_run = (workdir / NETWORK).is_file()
+    if isinstance(step, str) and step not in ("newest", "best"):
+        raise ValueError(f"step is {step!r}; it must be 'newest', 'best' or the number of a step")
     if step != "newest" and not is_run:
         raise ValueError(f"step is {step!r}, but {str(source)!r} is not the workdir of a run; leave step out")
     if is_run and model is not None and model != (own := runs.read_description(workdir).config.name):
@@ -191,6 +193,8 @@ def _fitted(
     if not class_names and trained == 1000:
         class_names = imagenet.class_names()
     kernels = own_channels if channels is None else channels
+    if kernels not in (1, own_channels):
+        raise ValueError(f"channels is {channels}; these weights take images of {own_channels}, or of 1")
     variables = to_variables(network, file, head=whole, key=key, channels=kernels)
     images = preprocessing().of_channels(kernels)  # A warning comes after errors.
     return Loaded(network, variables, images, class_names if whole else (), config, source)

@@ -154,8 +154,10 @@ class Endless(nn.Module):
 def test_a_while_loop_and_an_empty_image_are_errors():
     with pytest.raises(ValueError, match="layers_0 calls 'while', whose work the traced program does not"):
         cost(nn.Sequential([Endless()]), 4)
-    with pytest.raises(ValueError, match=r"image_size is \(0, 4\) and channels is 3; an image has at least 1 pixel"):
+    with pytest.raises(ValueError, match=r"image_size is \(0, 4\) and channels is 3; give a number of pixels"):
         cost(Small(), (0, 4))
+    with pytest.raises(ValueError, match=r"stage2_block1.* is given maps of .*; the images are too small"):
+        cost(create_model("se_resnet50"), (2, 2))
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -57,7 +57,7 @@ def test_a_sweep(sweep, capsys):
     output = sweep / "report"
     printed = capsys.readouterr().out
     assert "ratio=4       91.00 ± 1.41      2    baseline" in printed
-    assert "3 of 4 runs have ended, 1 new; tables" in printed
+    assert "3 of 4 runs have ended, 1 started; tables" in printed
     rows = list(csv.DictReader((output / "table.csv").read_text().splitlines()))
     assert [(row["variant"], row["seeds"], row["difference"]) for row in rows] == [
         ("ratio=4", "2", "baseline"),
@@ -112,7 +112,7 @@ def test_the_page_in_a_browser(sweep, tmp_path):
     shown = browser("--dump-dom")
     assert "<title>ratios &amp; more</title>" in shown
     assert '<tr class="baseline"><td>ratio=4</td><td>91.00 ± 1.41</td>' in shown
-    assert "<td>ratio=16/seed=1</td><td>new</td>" in shown
+    assert "<td>ratio=16/seed=1</td><td>started</td>" in shown
     assert "Commit abc&lt;def; 2 CPU cores." in shown
     browser(f"--screenshot={tmp_path / 'page.png'}")
     pixels = np.asarray(Image.open(tmp_path / "page.png").convert("RGB")).astype(int)
@@ -126,8 +126,8 @@ def test_the_page_in_a_browser(sweep, tmp_path):
     ("words", "message"),
     [
         ("", "report needs --workdir=DIRECTORY, the directory of a sweep or of a training run"),
-        ("--workdir=nowhere", "--workdir is 'nowhere', without a config.json; it must be that of a training run"),
-        ("--workdir=new", "no run in --workdir=new has ended; their states: new"),
+        ("--workdir=nowhere", "--workdir is 'nowhere', without a config.json; it must be that of a sweep or of a tr"),
+        ("--workdir=new", "0 of 1 runs have ended, 1 started in --workdir=new; the command that began them goes on"),
         ("--workdir=new --output=file", "--output is 'file', which is a file; give a directory"),
         (
             "--workdir=damaged",

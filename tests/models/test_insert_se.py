@@ -101,6 +101,11 @@ def test_networks_of_others_take_it_by_patterns():
     images = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
     plain = Foreign()
     variables = plain.init(jax.random.key(0), images, training=False)
+    with pytest.raises(TypeError) as raised:
+        insert_se(WithSE(plain, where="BatchNorm_*"), variables)
+    assert any(
+        note.startswith("insert_se calls the network with (1, 224, 224, 3), u") for note in raised.value.__notes__
+    )
     network, filled = insert_se(WithSE(plain, where="BatchNorm_*"), variables, images=images, training=False)
     assert set(filled["params"]["BatchNorm_1"]) == {"scale", "bias", "se"}
     np.testing.assert_array_equal(
@@ -174,5 +179,7 @@ def test_other_variables_are_refused():
     del variables["params"]["head"]
     with pytest.raises(ValueError, match="params/head/bias of the variables is missing; the network has"):
         insert_se(plain, variables)
+    with pytest.raises(ValueError, match="variables has kernel; give those of the network, with 'params'"):
+        insert_se(plain, {"kernel": 0})
     with pytest.raises(ValueError, match=r"Foreign is not a network of this package; give WithSE\(network"):
         insert_se(Foreign(), variables)

@@ -35,7 +35,10 @@ def test_every_network_has_its_twin_but_senet154():
         ({"name": "resnet50", "attention": "cbm"}, "there is no attention 'cbm'; the nearest are cbam"),
         ({"name": "resnet50", "attention_stages": (2, 6)}, "attention_stages has 6; .* are 2, 3, 4, 5"),
         ({"name": "resnet50", "output_stride": 64}, "output_stride is 64; it must be 8, 16 or 32"),
-        ({"name": "se_resnet50", "widht": 32}, "se_resnet50 has no field 'widht'; its fields are .*width"),
+        (
+            {"name": "se_resnet50", "widht": 32},
+            "se_resnet50 has no field 'widht'; its fields are .*ratio.*; did you mean 'widths'",
+        ),
         ({"name": "se_resnet50", "dropout": -0.5}, "dropout is -0.5; it must be at least 0 and less than 1"),
         ({"name": "se_resnet50", "drop_path": 1.5}, "drop_path is 1.5; it must be at least 0 and less than 1"),
         ({"name": "se_resnet50", "placement": "after"}, "placement is 'after'; it must be one of standard, pre, post"),
@@ -43,6 +46,7 @@ def test_every_network_has_its_twin_but_senet154():
             {"name": "se_resnet50", "ratio": 8, "attention": lambda **_: None},
             "ratio is for a class of attention or its",
         ),
+        ({"name": "se_resnet50", "dtype": "bf16"}, "dtype is 'bf16'; give a dtype, such as jnp.bfloat16"),
         ({"name": "se_resnet50", "num_classes": -1}, "num_classes is -1; it must be at least 1, or 0"),
     ],
 )

@@ -153,6 +153,8 @@ def test_checkpoints_of_other_programs_can_be_verified(tmp_path):
     single, step = tmp_path / "single", tmp_path / "steps/7"
     with pytest.raises(ValueError, match=r"single has no manifest; senet_jax.checkpoints.write_manifest writes one"):
         verify(single)
+    with pytest.raises(ValueError, match=r"nothing is not the directory of a checkpoint, such as WORKDIR/checkpoints"):
+        verify(tmp_path / "nothing")
     for directory in (single, step):
         write_manifest(directory)
     np.testing.assert_array_equal(verify(single)["w"], tree["w"])

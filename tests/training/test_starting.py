@@ -29,13 +29,13 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory, dataset):
-    """A function that writes a plain network of these classes, and returns its file."""
+    """A function that writes a network of these classes, and returns its file."""
 
-    def write(class_names=dataset.class_names):
+    def write(class_names=dataset.class_names, model=PLAIN):
         path = tmp_path_factory.mktemp("weights") / "plain.safetensors"
-        variables = random_variables(plan.build_model(PLAIN, len(class_names)), IMAGES)
+        variables = random_variables(plan.build_model(model, len(class_names)), IMAGES)
         images = Preprocessing(8, 1, "bilinear", (0.5,), (0.25,))
-        save_weights(path, variables, model=PLAIN, preprocessing=images, source="test", class_names=class_names)
+        save_weights(path, variables, model=model, preprocessing=images, source="test", class_names=class_names)
         return str(path)
 
     return write
@@ -108,6 +108,8 @@ def test_classes_without_names_are_imagenets_if_they_are_a_thousand(dataset):
 def test_weights_that_do_not_fit_are_one_error(dataset, weights, tmp_path):
     with pytest.raises(ValueError, match=r"missing: .*/se/.*; --config.init.insert_se puts SE into weights of the"):
         start(dataset, SE, weights=weights())
+    with pytest.raises(ValueError, match=r"surplus: .*/se/.*; weights that have SE are read without --config.init.in"):
+        start(dataset, SE, weights=weights(model=SE), insert_se=True)
     with pytest.raises(OSError, match=r"config.init.weights is '.*nothing'"):
         start(dataset, PLAIN, weights=str(tmp_path / "nothing"))
 

@@ -81,7 +81,11 @@ def test_a_workdir_of_other_classes_has_a_new_last_layer(workdir):
 
 @pytest.mark.parametrize(
     ("step", "message"),
-    [(3, "has no checkpoint of step 3; it has 2, 7, and newest"), ("best", "has no best.safetensors: no evaluation")],
+    [
+        (3, "has no checkpoint of step 3; it has 2, 7, newest"),
+        ("best", "has no best.safetensors: no evaluation"),
+        ("bset", "step is 'bset'; it must be 'newest', 'best' or the number of a step"),
+    ],
 )
 def test_a_missing_step(step, message, workdir):
     with pytest.raises(ValueError, match=message):
@@ -126,6 +130,10 @@ def test_a_file_of_ours_names_its_network(tmp_path):
     kernel = variables["params"]["stem"]["conv"]["kernel"]
     np.testing.assert_array_equal(grey.variables["params"]["stem"]["conv"]["kernel"], kernel.sum(2, keepdims=True))
     assert grey.preprocessing.mean == pytest.approx([0.449], abs=1e-6)
+    with pytest.raises(ValueError, match=r"channels is 2; these weights take images of 3, or of 1"):
+        senet_jax.load(path, channels=2)
+    with pytest.raises(ValueError, match="top is 0; it must be 1 or more"):
+        loaded.predict([np.zeros((8, 8, 3), np.uint8)], top=0)
     with pytest.raises(ValueError, match=r"step is 7, but .* is not the workdir of a run; leave step out"):
         senet_jax.load(path, step=7)
 
