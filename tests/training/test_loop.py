@@ -105,7 +105,7 @@ def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path):
     assert Checkpoints(tmp_path).latest == 30
     best = max((r for r in records if r["split"] == "test"), key=lambda r: r["accuracy"])
     saved = read(tmp_path / "best.safetensors").header
-    assert saved["source"] == f"step {best['step']} of 30, best test accuracy {best['accuracy']:.2%}"
+    assert saved["source"] == f"{tmp_path.name}, step {best['step']} of 30, best test accuracy {best['accuracy']:.2%}"
     plot_curves(records, tmp_path / "curves.png", "tiny")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "curves.svg").read_text().count("<text") > 5
@@ -154,7 +154,7 @@ def test_the_best_evaluation_is_kept_by_its_figure_across_a_restart(figure, kept
     for step in (5, 10, 20, 30):
         with closing(logs.Logs(tmp_path, start=step, total=30, steps_per_epoch=15)) as log:
             evaluation.Evaluations(plan, tmp_path, log, mesh, BadImages(0)).run(step, state, Stop())
-    assert sources == kept
+    assert sources == [f"{tmp_path.name}, {each}" for each in kept]
 
 
 @pytest.mark.slow
