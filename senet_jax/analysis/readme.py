@@ -26,8 +26,8 @@ def pages() -> list[Path]:
 
 
 def tables() -> dict[str, str]:
-    """Returns each table as Markdown by its name, which is also that of its CSV file; "claims" come from "gates"."""
-    return {name: table(read("gates" if name == "claims" else name)) for name, table in _TABLES.items()}
+    """Returns each table as Markdown by its name, which is that of its CSV file unless `_FILES` has another."""
+    return {name: table(read(_FILES.get(name, name))) for name, table in _TABLES.items()}
 
 
 def read(name: str) -> Rows:
@@ -139,6 +139,11 @@ def _report(rows: Rows) -> str:
     return comparison.markdown(comparison.cells(comparison.summarise(comparison.runs_of(rows))))
 
 
+def _pair(rows: Rows) -> str:
+    """Returns the table of a report with the plain network and SE alone."""
+    return _report([row for row in rows if row["variant"] in ("no SE", "SE")])
+
+
 def _pairs() -> list[comparison.Run]:
     """Returns the runs of se_against_plain.py."""
     return comparison.runs_of(read("se_against_plain"))
@@ -191,6 +196,7 @@ def _input(rows: Rows) -> str:
     )
 
 
+_FILES = {"claims": "gates", "pair": "se_against_plain"}
 _TABLES: dict[str, Callable[[Rows], str]] = {
     "digits": _digits,
     "faults": _faults,
@@ -202,6 +208,7 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "speed": _speed,
     "accelerator_bytes": _accelerator_bytes,
     "se_against_plain": _report,
+    "pair": _pair,
     "insert_se": _report,
     "depths_trial": _report,
     "peer_training": _peer_training,
