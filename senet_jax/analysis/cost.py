@@ -6,7 +6,7 @@ They are counted from shapes in the traced program; nothing is computed or compi
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Any
@@ -103,8 +103,8 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"cost is given a {type(model).__name__}; it counts the modules of flax.linen alone")
-    sides = (image_size,) * 2 if isinstance(image_size, int) else image_size
-    if not (isinstance(sides, tuple) and len(sides) == 2 and min(*sides, channels) >= 1):
+    sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(sides) != 2 or not all(isinstance(x, int) and x >= 1 for x in (*sides, channels)):
         raise ValueError(
             f"image_size is {image_size} and channels is {channels}; give a number of pixels, or (height, width), of "
             "1 or more, and 1 channel or more"
