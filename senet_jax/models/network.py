@@ -43,7 +43,7 @@ class Network(nn.Module, kw_only=True):
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a dtype, `num_classes`, `attention`, `dropout` or one of the stages is impossible."""
+        """Raises ValueError if a dtype, `num_classes`, `attention`, `dropout` or the stages are impossible."""
         for name in ("dtype", "param_dtype"):
             try:
                 jnp.dtype(getattr(self, name))
@@ -54,6 +54,9 @@ class Network(nn.Module, kw_only=True):
         check_maker(self.attention)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and less than 1")
+        sizes, widths = (vars(self).get(name) for name in ("stage_sizes", "widths"))
+        if sizes is not None and widths is not None and len(sizes) != len(widths):
+            raise ValueError(f"stage_sizes has {len(sizes)} stages and widths {len(widths)}; give as many of each")
         for stage in self.attention_stages or ():
             if stage not in self.stages:
                 stages = ", ".join(map(str, self.stages))

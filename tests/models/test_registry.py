@@ -47,6 +47,7 @@ def test_every_network_has_its_twin_but_senet154():
             "ratio is for a class of attention or its",
         ),
         ({"name": "se_resnet50", "dtype": "bf16"}, "dtype is 'bf16'; give a dtype, such as jnp.bfloat16"),
+        ({"name": "se_resnet50", "stage_sizes": (1, 1)}, "stage_sizes has 2 stages and widths 4; give as many of each"),
         ({"name": "se_resnet50", "num_classes": -1}, "num_classes is -1; it must be at least 1, or 0"),
     ],
 )
