@@ -1,5 +1,6 @@
 """The files of results agree with the texts that quote them."""
 
+import re
 import statistics
 from pathlib import Path
 
@@ -13,6 +14,11 @@ def test_every_table_is_on_a_page_and_up_to_date():
     main(["readme", "--check"])
     text = "".join(page.read_text() for page in readme.pages())
     assert [name for name in readme.tables() if f"<!-- {name} -->" not in text] == []
+
+
+def test_results_name_no_directory_of_a_machine():
+    named = [path.name for path in readme.RESULTS.glob("*.csv") if re.search(r"[=\s'\"]/\w", path.read_text())]
+    assert named == []
 
 
 def test_the_recipe_of_the_digits_quotes_its_results():
