@@ -258,7 +258,10 @@ def _save(
     split: "Split",
     numbers: "np.ndarray",
 ) -> None:
-    """Writes the confusion matrix of the dataset's classes and of those predicted, tables, predictions and metrics."""
+    """Writes the confusion matrix, the tables, the predictions and the metrics.
+
+    The columns of the matrix are the classes of the dataset, `numbers`, and all others that were predicted.
+    """
     import numpy as np
 
     from senet_jax.analysis.evaluation import BINS

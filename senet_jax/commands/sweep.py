@@ -107,9 +107,9 @@ def _choose(names: list[str], options: Options) -> list[str]:
 
 
 def _check_sources(workdir: Path, names: list[str], sources: Mapping[str, str]) -> None:
-    """Raises ValueError if a chosen variant starts from the weights of one that is not chosen and has not ended."""
-    for name in names:
-        source = sources.get(name, name)
+    """Raises ValueError if a chosen variant needs the weights of a run that is neither chosen nor done."""
+    for name in filter(sources.get, names):
+        source = sources[name]
         if source not in names and workdirs.state(workdir / source) is not workdirs.RunState.DONE:
             state = workdirs.describe(workdir / source)
             raise ValueError(

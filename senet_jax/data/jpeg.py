@@ -19,10 +19,11 @@ Region = tuple[int, int, int, int]
 """Left, top, right and bottom of a region, in pixels."""
 _APPLICATIONS = range(0xE1, 0xF0)
 """Markers of EXIF, XMP, ICC, Adobe and others, which Pillow reads."""
-_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
-_START_OF_SCAN = 0xDA
-_WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xDA), 0xFF)
-"""Second bytes that no segment of a header begins with, as far as it is intact."""
+_SEQUENTIAL = 0xC0, 0xC1
+_FRAMES = (*_SEQUENTIAL, 0xC2)
+"""Markers of the sizes; the last one is that of progressive files."""
+_ENDS = (0x00, 0x01, *range(0xD0, 0xDB), 0xFF)
+"""Markers that end the header: the start of a scan, and those that no segment of an intact header has."""
 
 
 class Jpeg(NamedTuple):
@@ -40,14 +41,11 @@ class Jpeg(NamedTuple):
 
 def plain(data: bytes) -> Jpeg | None:
     """Reads the header of a JPEG; None for all other files, for damaged headers and above `Image.MAX_IMAGE_PIXELS`."""
-    found, place, asked = None, 2, False
+    found, place, has_applications = None, 2, False
     try:
-        while data[place] == 0xFF and (marker := data[place + 1]) not in (_START_OF_SCAN, *_WITHOUT_LENGTH):
-            if marker in _APPLICATIONS and not asked:
-                if not _is_upright(data):
-                    return None
-                asked = True
-            if marker in (*_SEQUENTIAL, _PROGRESSIVE):
+        while data[place] == 0xFF and (marker := data[place + 1]) not in _ENDS:
+            has_applications |= marker in _APPLICATIONS
+            if marker in _FRAMES:
                 bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 4)
                 if bits != 8 or channels not in (1, 3) or not 0 < width * height <= (Image.MAX_IMAGE_PIXELS or 2**32):
                     return None
@@ -56,7 +54,8 @@ def plain(data: bytes) -> Jpeg | None:
             place += 2 + int.from_bytes(data[place + 2 : place + 4])
     except (IndexError, ValueError, struct.error):
         return None
-    return found if data[:2] == b"\xff\xd8" and data[place : place + 2] == b"\xff\xda" else None
+    is_whole = data[:2] == b"\xff\xd8" and data[place : place + 2] == b"\xff\xda"
+    return found if is_whole and (not has_applications or _is_upright(data)) else None
 
 
 def _is_upright(data: bytes) -> bool:

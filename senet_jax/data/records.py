@@ -23,9 +23,12 @@ class Records:
         return len(self.records)
 
     def __getitems__(self, keys: Sequence[int]) -> Sequence[dict[str, Any]]:
-        if keys and len(self.records[keys[0]]) >= _LARGE:
-            return [_parse(self.records[key]) for key in keys]
-        return list(map(_parse, self.records.__getitems__(keys)))
+        if not keys:
+            return []
+        first, others = self.records[keys[0]], keys[1:]
+        is_large = len(first) >= _LARGE
+        rest = [self.records[key] for key in others] if is_large else self.records.__getitems__(others)
+        return [_parse(record) for record in (first, *rest)]
 
 
 def _parse(record: bytes) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def insert_se(
         )
     if "params" not in variables:
         raise ValueError(f"variables has {', '.join(variables)}; give those of the network, with 'params'")
-    given = images
+    is_default = images is None
     if images is None:
         images = jax.ShapeDtypeStruct((1, 224, 224, _channels(variables)), jnp.float32)
     key = jax.random.key(0) if key is None else key
@@ -111,7 +111,7 @@ def insert_se(
         try:
             shapes = jax.eval_shape(partial(traced.init, **arguments), key, images)
         except Exception as error:
-            if given is None:
+            if is_default:
                 error.add_note(
                     f"insert_se calls the network with {images.shape}, unless `images` has its input's shape"
                 )

@@ -25,6 +25,7 @@ from senet_jax.models import (
 from senet_jax.models.network import Network
 from senet_jax.modules import ATTENTIONS, SqueezeExcite
 from senet_jax.modules.squeeze_excite import check_maker
+from senet_jax.schema import did_you_mean
 
 _FAMILIES = (
     resnet,
@@ -115,9 +116,9 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
     for override in overrides:
         if override not in _fields(network):
             known = sorted({*_fields(network), *_NAMES_IN_TIMM, "ratio"})
-            near = difflib.get_close_matches(override, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{name} has no field {override!r}; its fields are {', '.join(known)}{hint}")
+            raise ValueError(
+                f"{name} has no field {override!r}; its fields are {', '.join(known)}{did_you_mean(override, known)}"
+            )
     if num_classes is None:
         num_classes = default_input(name)[0]
     return network(num_classes=num_classes, attention=attention, **overrides)
