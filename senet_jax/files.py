@@ -29,13 +29,26 @@ def replace_text(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
+def read_json(path: Path) -> Any:
+    """Returns the content of a JSON file. Raises ValueError with the path if it is damaged."""
+    return _parsed(path.read_bytes(), f"{path} is damaged")
+
+
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Returns the JSON objects of a file, one a line; a last line that a kill cut short is left out.
 
-    Returns none if the file does not exist.
+    Returns none if the file does not exist. Raises ValueError with the path and the line if one is damaged.
     """
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    whole = enumerate(filter(lambda line: line.endswith(b"\n"), lines), 1)
+    return [_parsed(line, f"line {number} of {path} is damaged") for number, line in whole]
+
+
+def _parsed(text: bytes, fault: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{fault}: {error}") from error
 
 
 def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:

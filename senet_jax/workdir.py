@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from senet_jax.config import Experiment
-from senet_jax.files import replace_text
+from senet_jax.files import read_json, replace_text
 from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, said, to_dict
 
 CONFIG = "config.json"
@@ -172,8 +172,11 @@ def no_checkpoint(workdir: Path) -> ValueError:
 
 
 def read_result(workdir: Path) -> dict[str, Any]:
-    """Reads the result of a finished run."""
-    return json.loads((workdir / RESULT).read_text())
+    """Reads the result of a finished run. Raises ValueError if it is damaged."""
+    try:
+        return read_json(workdir / RESULT)
+    except ValueError as error:
+        raise ValueError(f"{error}; remove the file, and the command of the run writes it anew") from error
 
 
 def write_result(workdir: Path, result: dict[str, Any]) -> None:
@@ -189,7 +192,7 @@ def write_init(workdir: Path, source: str) -> None:
 def read_init(workdir: Path) -> str | None:
     """Reads the weights that the run started from; None: random values."""
     path = workdir / INIT
-    return json.loads(path.read_text())["weights"] if path.is_file() else None
+    return read_json(path)["weights"] if path.is_file() else None
 
 
 def write_failure(workdir: Path, message: str) -> None:
@@ -215,7 +218,7 @@ def describe(workdir: Path) -> str:
         case RunState.DONE:
             return f"done, accuracy {read_result(workdir)['accuracy']:.2%}"
         case RunState.FAILED:
-            return f"failed: {json.loads((workdir / FAILURE).read_text())['message']}"
+            return f"failed: {read_json(workdir / FAILURE)['message']}"
         case RunState.PARTIAL:
             return f"partial, step {max(_steps(workdir)):,}"
         case _:

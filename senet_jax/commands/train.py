@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, CountOrZero, Name, Positive
@@ -54,9 +54,10 @@ def prepare(request: Request) -> Callable[[], None]:
     workdirs.check(workdir, config)
     workdirs.check_single(workdir)
     if workdirs.state(workdir) is RunState.DONE:
-        return lambda: _say_finished(workdir)
+        result = workdirs.read_result(workdir)
+        return lambda: _say_finished(workdir, result)
 
-    from senet_jax.training import processes
+    from senet_jax.training import logs, processes
 
     processes.join(_together(options))
     _check_common(request, several=processes.several())
@@ -71,6 +72,7 @@ def prepare(request: Request) -> Callable[[], None]:
     plan = open_plan(config)
     dataset = plan.dataset
     runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
+    logs.read(workdir)  # A damaged log is refused before anything is compiled.
     if workdirs.state(workdir) in (RunState.NEW, RunState.STARTED):
         _ = plan.start  # Weights that do not fit are refused before anything is written.
     if processes.is_first():
@@ -137,8 +139,7 @@ def _together(options: Options) -> "Together":
     return Together(*found, options.start_timeout, options.heartbeat_timeout)
 
 
-def _say_finished(workdir: Path) -> None:
-    result = workdirs.read_result(workdir)
+def _say_finished(workdir: Path, result: dict[str, Any]) -> None:
     print(f"this run has ended, and nothing was changed; its result is in {workdir / workdirs.RESULT}")
     print_table(
         accuracy_rows(result, result["classes"])

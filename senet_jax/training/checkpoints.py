@@ -99,30 +99,31 @@ class Checkpoints:
     ) -> tuple[TrainState, int]:
         """Returns the state of the newest undamaged checkpoint, and the number of batches that it has seen.
 
-        A damaged checkpoint is named by `say`, or on standard error if that is None, and moved to
+        Damaged ones that are newer are named by `say`, or on standard error if that is None, and moved to
         `damaged_checkpoints` in the workdir. The state has the shapes, types and shardings of `like`.
 
         Raises UnusableError, a ValueError, if a checkpoint is of another configuration or of arrays of other shapes or
-        types, or if all are damaged.
+        types, if one cannot be read for a reason that may pass, or if all are damaged. Then all stay in their place.
         """
-        say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        faults: dict[int, str] = {}
         for step in reversed(self._steps):
-            path = self._directory / str(step)
             state, fault = None, ""
             try:
                 state = self._proven(step, like, config)
             except DamagedError as error:
+                if manifests.may_pass(error.__cause__):
+                    raise UnusableError(
+                        f"the checkpoint of step {step} in {self._workdir} could not be read: {error}; the same "
+                        "command tries again"
+                    ) from error
                 fault = str(error)
             fault = processes.worst(fault)  # All processes use the same checkpoint.
             if state is not None and not fault:
+                self._leave(faults, say or (lambda text: print(text, file=sys.stderr, flush=True)))
                 return state, step
-            moved = ""
-            if not self._read_only:
-                self._move_aside(path)
-                moved = f"; it was moved to {self._workdir / workdirs.DAMAGED}"
-            if processes.is_first():
-                say(f"the checkpoint of step {step} in {path} is damaged: {fault}{moved}")
-        raise UnusableError(f"{self._workdir} has no undamaged checkpoint; train anew in another workdir")
+            faults[step] = fault
+        listed = "; ".join(f"that of step {step}: {fault}" for step, fault in faults.items())
+        raise UnusableError(f"{self._workdir} has no undamaged checkpoint ({listed}); train anew in another workdir")
 
     def close(self) -> None:
         """Waits for the save under way. Raises SaveError if it fails."""
@@ -137,8 +138,6 @@ class Checkpoints:
 
     def _proven(self, step: int, like: TrainState, config: Experiment) -> TrainState:
         manifest = manifests.read(self._directory / str(step))
-        if manifest["step"] != step:
-            raise DamagedError(f"it is that of step {manifest['step']}")
         if not self._read_only:
             _check_same(manifest["config"], config, f"the checkpoint of step {step} in {self._workdir}")
         shapes = {name: manifests.described(leaf) for name, leaf in manifests.leaves(like)}
@@ -159,14 +158,19 @@ class Checkpoints:
         manifests.compare(manifest["arrays"], state["state"])
         return state["state"]
 
-    def _move_aside(self, path: Path) -> None:
-        if processes.is_first():
-            aside = self._workdir / workdirs.DAMAGED
-            aside.mkdir(exist_ok=True)
-            number = len(list(aside.iterdir()))
-            path.rename(aside / f"{number}_step{path.name}")
-        processes.told("moved")
-        self._manager.reload()
+    def _leave(self, faults: dict[int, str], say: Callable[[str], None]) -> None:
+        """Names damaged checkpoints, and moves them aside."""
+        aside, moved = self._workdir / workdirs.DAMAGED, ""
+        for step, fault in faults.items() if processes.is_first() else ():
+            path = self._directory / str(step)
+            if not self._read_only:
+                aside.mkdir(exist_ok=True)
+                path.rename(aside / f"{len(list(aside.iterdir()))}_step{step}")
+                moved = f"; it was moved to {aside}"
+            say(f"the checkpoint of step {step} in {path} is damaged: {fault}{moved}")
+        if faults and not self._read_only:
+            processes.told("moved")
+            self._manager.reload()
 
 
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 Arrays have XXH3's digests of 128 bits, a twelfth of the time of SHA-256, which older manifests have.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ import xxhash
 
 from senet_jax.texts import some
 from senet_jax.workdir import RunError
+
+_MAY_PASS = {errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM, errno.ESTALE}
 
 
 class DamagedError(Exception):
@@ -36,8 +39,14 @@ def sealed(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """Returns the manifest of a checkpoint, the directory of one step. Raises DamagedError if it is damaged."""
-    return read_file(directory / "manifest" / "metadata")
+    """Returns the manifest of a checkpoint, the directory of one step.
+
+    Raises DamagedError if it is damaged, or if the directory's name is the number of another step.
+    """
+    content = read_file(directory / "manifest" / "metadata")
+    if directory.name.isdecimal() and content["step"] != int(directory.name):
+        raise DamagedError(f"it is that of step {content['step']}")
+    return content
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -85,6 +94,12 @@ def compare(saved: dict[str, list[Any]], tree: Any) -> None:
     wrong = sorted(name for name in saved.keys() | found.keys() if saved.get(name) != found.get(name))
     if wrong:
         raise DamagedError(f"{some(wrong, 3)} differ from the saved arrays")
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Tells whether an error of reading is of the machine, such as too many open files, and no sign of damage."""
+    known = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MAY_PASS)
+    return known or any(code in str(error) for code in ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED"))
 
 
 def said(array: list[Any] | None) -> str:

@@ -93,6 +93,20 @@ def test_a_damaged_configuration_in_the_workdir_is_refused_by_its_name(config, t
         train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("result.json", b"", r"run/result.json is damaged: Expecting value: .*; remove the file, and the command"),
+        ("metrics.jsonl", b'{"step": 1}\n\0\0\0\n', r"line 2 of .*run/metrics.jsonl is damaged: Expecting value"),
+    ],
+)
+def test_damaged_files_in_the_workdir_are_refused_by_their_names(name, content, message, config, tmp_path):
+    write_run(tmp_path / "run", config)
+    (tmp_path / "run" / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
+
+
 def test_other_data_is_refused_by_a_run_that_goes_on(config, tmp_path):
     workdir = tmp_path / "run"
     write_run(workdir, config)

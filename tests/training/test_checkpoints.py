@@ -79,15 +79,33 @@ def test_files_of_an_older_step_are_found(workdir):
     step, said = restore(workdir)
     assert step == 20
     assert said[0].partition(": ")[2].startswith("it is that of step 20; it was moved to")
+    with pytest.raises(DamagedError, match="it is that of step 20"):
+        verify(shutil.copytree(workdir / "checkpoints/20", workdir / "checkpoints/40"))
 
 
 def test_a_run_does_not_start_anew_if_all_checkpoints_are_damaged(workdir):
     for path in (workdir / "checkpoints").glob("*/manifest/metadata"):
         path.write_text("{}")
-    with pytest.raises(ValueError, match="has no undamaged checkpoint; train anew in another workdir"):
-        restore(workdir)
+    for _ in range(2):  # The same command again.
+        with pytest.raises(
+            ValueError, match=r"has no undamaged checkpoint \(that of step 30: .*; that of step 10: .*\); train anew"
+        ):
+            restore(workdir)
+    assert not (workdir / "damaged_checkpoints").exists()
     with pytest.raises(DamagedError, match="KeyError: 'content'"):
-        verify(workdir / "damaged_checkpoints/0_step30")
+        verify(workdir / "checkpoints/30")
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), ValueError("RESOURCE_EXHAUSTED: memory")])
+def test_an_error_of_the_machine_is_no_damage(error, workdir, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "restore", fail)
+        with pytest.raises(ValueError, match=r"the checkpoint of step 30 in .* could not be read: .*; the same"):
+            restore(workdir)
+    assert restore(workdir) == (30, [])
 
 
 def test_another_configuration_is_refused_and_nothing_is_moved(workdir):

@@ -1,6 +1,7 @@
 """A trained network from whatever holds one."""
 
 import json
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -105,6 +106,12 @@ def test_a_damaged_checkpoint_is_named_with_the_others(damage, workdir):
     with pytest.raises(
         ValueError, match=r"the checkpoint of step 7 in .* is damaged: .*; there are also those of step 2"
     ):
+        senet_jax.load(workdir[0])
+
+
+def test_a_copy_with_the_name_of_another_step_is_refused(workdir):
+    shutil.copytree(workdir[0] / "checkpoints/2", workdir[0] / "checkpoints/9")
+    with pytest.raises(ValueError, match=r"the checkpoint of step 9 in .* is damaged: .*it is that of step 2; there"):
         senet_jax.load(workdir[0])
 
 
