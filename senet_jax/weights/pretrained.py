@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from senet_jax import models
+from senet_jax.config import ModelConfig
 from senet_jax.models import Network
-from senet_jax.schema import did_you_mean
+from senet_jax.schema import did_you_mean, from_dict
+from senet_jax.weights.configured import build_model
 from senet_jax.weights.load import Weights, classes, read, to_variables
 from senet_jax.weights.preprocessing import CAFFE, Preprocessing
 from senet_jax.workdir import SWEEP
@@ -47,7 +49,8 @@ def create_model(
         "timm/seresnet50.ra2_in1k".
       **fields: `ratio`, and other arguments of `models.create_model`.
 
-    The preprocessing is that of our file's header, else of timm's `config.json` beside the file, and for Caffe models
+    A file of ours says how its attention modules compute; `fields` take precedence. The preprocessing is that of its
+    header, else of timm's `config.json` beside the file, and for Caffe models
     the authors'. Otherwise it is the most usual one of the network's released weights, with a warning.
 
     Raises ValueError for a name, a field or a file that does not fit, OSError if the weights cannot be read or fetched.
@@ -57,12 +60,32 @@ def create_model(
         return model
     path, called = located(weights)
     file = read(path)
+    channels = 3
+    if file.header:
+        own = written_config(file, name)
+        model = models.create_model(name, num_classes, **_computing(own) | fields)
+        channels = preprocessing_of(name, file).channels
     trained = classes(model, file)
     if num_classes is None and not model.features_only:
         model = model.clone(num_classes=trained)
-    variables = to_variables(model, file, head=model.num_classes == trained)
+    variables = to_variables(model, file, head=model.num_classes == trained, channels=channels)
     source = file.header.get("source") or f"{called}, SHA-256 {digest(path)}"
     return Pretrained(model, variables, preprocessing_of(name, file), source)
+
+
+def written_config(file: Weights, name: str | None = None) -> ModelConfig:
+    """Returns the configuration in the header of a file of ours. Raises ValueError if it is of another network."""
+    own = file.header["model"]
+    if name not in (None, own):
+        raise ValueError(f"{file.path} says that it is of {own}, and not of {name}; give {own!r}")
+    return from_dict(ModelConfig, {"name": own, **json.loads(file.header.get("fields", "{}"))})
+
+
+def _computing(config: ModelConfig) -> dict[str, Any]:
+    """Returns the fields of a configuration's network on which the values of its maps depend."""
+    network = build_model(config, num_classes=1)
+    names = ("attention", "attention_stages", "placement")
+    return {name: getattr(network, name) for name in names if hasattr(network, name)}
 
 
 def located(weights: str | Path) -> tuple[Path, str]:

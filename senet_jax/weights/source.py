@@ -13,12 +13,11 @@ import numpy as np
 
 from senet_jax.config import ModelConfig
 from senet_jax.models import Network, list_models
-from senet_jax.schema import from_dict
 from senet_jax.weights import imagenet, runs
 from senet_jax.weights.configured import build_model
 from senet_jax.weights.load import Weights, classes, from_variables, read, to_variables
 from senet_jax.weights.preprocessing import Preprocessing
-from senet_jax.weights.pretrained import digest, hub_config, located, preprocessing_of
+from senet_jax.weights.pretrained import digest, hub_config, located, preprocessing_of, written_config
 from senet_jax.workdir import CHECKPOINTS, NETWORK
 
 
@@ -202,11 +201,10 @@ def _fitted(
 
 def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
     """Returns the configuration of a file's network. Raises ValueError if neither file nor `model` says it."""
-    if model is not None and model != file.header.get("model"):
-        return ModelConfig(model)
     if file.header:
-        fields = json.loads(file.header.get("fields", "{}"))
-        return from_dict(ModelConfig, {"name": file.header["model"], **fields})
+        return written_config(file, model)
+    if model is not None:
+        return ModelConfig(model)
     said = hub_config(file.path)
     name = f"timm/{said.get('architecture')}"
     if name in list_models("timm/*"):

@@ -57,6 +57,8 @@ def write_folder(
         "num_classes": network.num_classes,
         "pretrained_cfg": preprocessing.to_timm() | {"num_classes": network.num_classes},
     }
+    if preprocessing.channels != 3:
+        described["model_args"] = {"in_chans": preprocessing.channels}
     if class_names:
         described["label_names"] = list(class_names)
     folder.mkdir()

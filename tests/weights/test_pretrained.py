@@ -6,17 +6,21 @@ import sys
 
 import huggingface_hub
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 from processes import run_python
+from random_variables import random_variables
 from safetensors.numpy import save_file
 from weights import peers
 from weights.writers import caffe_model, state_dict
 
 import senet_jax
+from senet_jax.config import ModelConfig
 from senet_jax.models import Network
 from senet_jax.weights import Preprocessing, load_weights, pretrained, save_weights
+from senet_jax.weights.configured import build_model
 from senet_jax.weights.preprocessing import CAFFE
 from senet_jax.weights.pretrained import digest
 
@@ -115,7 +119,8 @@ def test_preprocessing_of_a_file(tmp_path):
     found = small(weights=str(path))
     assert found.preprocessing == SAID
     ours = tmp_path / "ours.safetensors"
-    save_weights(ours, found.variables, model="small", preprocessing=Preprocessing(96), source="somewhere")
+    images = Preprocessing(96)
+    save_weights(ours, found.variables, model="timm/legacy_seresnet50", preprocessing=images, source="somewhere")
     again = small(weights=ours)
     assert (again.preprocessing, again.source) == (Preprocessing(96), "somewhere")
     jax.tree.map(np.testing.assert_array_equal, again.variables, found.variables)
@@ -127,7 +132,7 @@ def test_preprocessing_of_a_file(tmp_path):
 
 def test_preprocessing_of_the_authors(tmp_path, monkeypatch):
     (tmp_path / "x.caffemodel").write_bytes(caffe_model({"classifier": [np.zeros((3, 4), "<f4"), np.zeros(3, "<f4")]}))
-    monkeypatch.setattr(pretrained, "to_variables", lambda model, file, head: {})
+    monkeypatch.setattr(pretrained, "to_variables", lambda *_, **__: {})
     found = small(weights=tmp_path / "x.caffemodel")
     assert found.preprocessing == CAFFE
     assert found.model.num_classes == 3
@@ -158,7 +163,7 @@ def test_another_number_of_classes_makes_the_last_layer_anew(ours, tmp_path):
     save_file(peers.cadene(), path)
     ten = small(weights=path)
     if ours:
-        save_weights(path, ten.variables, model="small", preprocessing=Preprocessing(), source="x")
+        save_weights(path, ten.variables, model="timm/legacy_seresnet50", preprocessing=Preprocessing(), source="x")
     jax.tree.map(np.testing.assert_array_equal, small(10, weights=path).variables, ten.variables)
     seven, none = small(7, weights=path), small(0, weights=path)
     assert (seven.model.num_classes, none.model.num_classes) == (7, 0)
@@ -166,6 +171,24 @@ def test_another_number_of_classes_makes_the_last_layer_anew(ours, tmp_path):
     del ten.variables["params"]["head"]
     jax.tree.map(np.testing.assert_array_equal, seven.variables, ten.variables)
     jax.tree.map(np.testing.assert_array_equal, none.variables, ten.variables)
+
+
+def test_a_file_of_ours_says_its_network_and_how_it_computes(tmp_path):
+    path, said = tmp_path / "ours.safetensors", ModelConfig("se_resnet20_cifar", gate="tanh", placement="identity")
+    network = build_model(said, 10)
+    variables, images = random_variables(network, jnp.ones((1, 8, 8, 1))), Preprocessing(8, mean=(0.5,), std=(0.5,))
+    save_weights(path, variables, model=said, preprocessing=images, source="x")
+    found = senet_jax.create_model(said.name, weights=path)
+    other = senet_jax.create_model(said.name, weights=path, attention="squeeze_excite")
+    jax.tree.map(np.testing.assert_array_equal, found.variables, variables)
+    assert (found.model.attention(parent=None).gate, found.model.placement) == ("tanh", "identity")
+    assert other.model.attention(parent=None).gate == "sigmoid"
+    assert found.preprocessing.channels == 1
+    message = r"ours.safetensors says that it is of se_resnet20_cifar, and not of se_resnet32_cifar; give 'se_resnet20"
+    with pytest.raises(ValueError, match=message):
+        senet_jax.create_model("se_resnet32_cifar", weights=path)
+    with pytest.raises(ValueError, match=message):
+        senet_jax.load(path, model="se_resnet32_cifar")
 
 
 def test_the_file_of_another_network_is_refused(tmp_path):

@@ -3,8 +3,10 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_variables import random_variables
 
 from senet_jax import create_model, load
 from senet_jax.config import ModelConfig
@@ -35,6 +37,13 @@ def test_a_written_folder_is_read_again(name, tmp_path):
     squeezed = [array.shape for key, array in tensors.items() if "fc1.weight" in key]
     assert squeezed
     assert all(shape[2:] == (1, 1) for shape in squeezed)
+
+
+def test_a_grey_networks_folder_says_its_channels(tmp_path):
+    network, config = create_model("timm/resnet18", 3), ModelConfig("timm/resnet18")
+    variables, images = random_variables(network, jnp.ones((1, 32, 32, 1))), Preprocessing(32, mean=(0.5,), std=(0.5,))
+    write_folder(tmp_path / "out", network, variables, config=config, preprocessing=images)
+    jax.tree.map(np.testing.assert_array_equal, load(tmp_path / "out").variables, variables)
 
 
 def test_fields_of_training_alone_are_allowed():
