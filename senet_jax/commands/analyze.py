@@ -1,17 +1,22 @@
 """`launch.py analyze`: statistics of the gates of a trained network on its test images (paper, section 7.2)."""
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import CommandOptions, Directory, Request
+from senet_jax.config import ModelConfig
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.terminal import program
 from senet_jax.texts import some
+
+if TYPE_CHECKING:
+    from senet_jax.training.checkpoints import Checkpoints
 
 _IMAGENET = {"n01443537": "goldfish", "n02690373": "plane", "n02110958": "pug", "n09246464": "cliff"}
 """Classes of figure 6 by their WordNet numbers, first the two of figure 7."""
@@ -34,8 +39,8 @@ class Options(CommandOptions):
 def prepare(request: Request) -> Callable[[], None]:
     """Opens the checkpoint and validates the flags.
 
-    Raises ValueError if there is no checkpoint of this configuration, if the network has no gates, if a class does not
-    exist, or if --output is a file.
+    Raises ValueError if there is no checkpoint, if config.model is not that of the run, if the network has no gates, if
+    a class does not exist, or if --output is a file.
     """
     options, workdir = cast(Options, request.options), cast(Path, request.workdir)
     output = options.output or workdir / workdirs.EXCITATIONS
@@ -51,15 +56,12 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.terminal.progress import progress, working
     from senet_jax.training import memory, parallel
     from senet_jax.training.augmentation import normalise
-    from senet_jax.training.checkpoints import Checkpoints
     from senet_jax.training.compilation import keep_programs
     from senet_jax.training.loop import initial_state
     from senet_jax.training.plan import open_plan
     from senet_jax.weights import runs
 
-    checkpoints = Checkpoints(workdir, read_only=True)
-    if checkpoints.latest is None:
-        raise workdirs.no_checkpoint(workdir)
+    checkpoints = _checkpoints(workdir, request.config.model)
     plan = open_plan(request.config)
     data, dataset = plan.config.data, plan.dataset
     runs.check_data(workdir, dataset.class_names)
@@ -95,6 +97,19 @@ def prepare(request: Request) -> Callable[[], None]:
         print(f"\npictures, tables and arrays are in {output}")
 
     return run
+
+
+def _checkpoints(workdir: Path, model: ModelConfig) -> "Checkpoints":
+    from senet_jax.training.checkpoints import Checkpoints
+
+    checkpoints = Checkpoints(workdir, read_only=True)
+    if checkpoints.latest is None:
+        raise workdirs.no_checkpoint(workdir)
+    own = dataclasses.asdict(workdirs.read_config(workdir).model)
+    given = dataclasses.asdict(model)
+    if others := [name for name in own if own[name] != given[name]]:
+        raise ValueError(f"config.model.{others[0]} is not that of the run in {workdir}; leave it out")
+    return checkpoints
 
 
 def _choose(names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:

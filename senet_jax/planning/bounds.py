@@ -38,5 +38,5 @@ def bound(program: Program, topology: Topology, dtype: str = "bfloat16") -> Boun
     return Bound(
         arithmetic=program.flops / rate,
         memory=program.bytes_accessed / chip.memory_bytes_per_second,
-        interconnect=chip.all_reduce_seconds(program.collective_bytes, topology.shape),
+        interconnect=chip.all_reduce_seconds(program.reduced_bytes, topology.shape),
     )

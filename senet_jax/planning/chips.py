@@ -47,7 +47,7 @@ class Tpu(Chip):
         """Describes the connection of a chip with the others."""
         return f"{self.links(shape)} links of a chip"
 
-    def all_reduce_seconds(self, number: int, shape: Shape) -> float:
+    def all_reduce_seconds(self, number: float, shape: Shape) -> float:
         """Returns the least time to sum `number` bytes over all chips.
 
         Each of n chips sends 2 (n - 1) / n as many bytes, spread over all its links.
@@ -71,7 +71,7 @@ class Gpu(Chip):
         """Describes the connection of a GPU with the others."""
         return "NVLink and the network of the hosts" if shape[0] > 1 else "NVLink"
 
-    def all_reduce_seconds(self, number: int, shape: Shape) -> float:
+    def all_reduce_seconds(self, number: float, shape: Shape) -> float:
         """Returns the least time to sum `number` bytes over all GPUs: within hosts, and between them in equal parts."""
         hosts, gpus = shape
         within = _sent(number, gpus) / self.nvlink_bytes_per_second

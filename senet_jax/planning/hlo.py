@@ -67,5 +67,5 @@ def bytes_accessed(program: str) -> list[int]:
 
 
 def _bytes(kind: str, bits: str, shape: str) -> int:
-    size = 1 if kind == "pred" else int(bits) / 8
+    size = 1 if kind == "pred" else int(bits or 0) / 8  # A token has none.
     return math.ceil(size * math.prod(map(int, filter(None, shape.split(",")))))

@@ -55,6 +55,11 @@ class Program:
         return sum(each.bytes for each in self.collectives)
 
     @property
+    def reduced_bytes(self) -> float:
+        """Bytes whose all-reduce sends no more than all collectives do: the others send at least half as much."""
+        return sum(each.bytes if "reduce" in each.kind else each.bytes / 2 for each in self.collectives)
+
+    @property
     def counts(self) -> Counter[str]:
         """Number of collectives of each kind."""
         return Counter(each.kind for each in self.collectives)

@@ -88,6 +88,7 @@ def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, 
         return {"bound on a step": f"not known: of {parts} parts, the compiler counts one"} if parts > 1 else {}
     bound, images = estimate.bound, estimate.batch_size
     rate = images / bound.step
+    hours = estimate.plan.total_steps * bound.step / 3600
     per_host = rate / estimate.hosts
     cores = "few: the images are kept in memory"
     if decoding is not None:
@@ -101,16 +102,11 @@ def _speed(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, 
         "  memory": f"{1e3 * bound.memory:,.3f} ms",
         "  interconnect": f"{1e3 * bound.interconnect:,.3f} ms over {chip.connection(estimate.topology.shape)}",
         "images per second": f"{rate:,.0f} under that bound",
-        "the whole experiment": f"{_hours(estimate):,.2f} hours under that bound, without evaluation and checkpoints",
+        "the whole experiment": f"{hours:,.2f} hours under that bound, without evaluation and checkpoints",
         "input of a host": f"{per_host:,.0f} images/s to keep up with that",
         "  cores for it": cores,
         "peaks": chip.source,
     }
-
-
-def _hours(estimate: Estimate) -> float:
-    """Returns the hours of all steps under the bound; infinite without a bound."""
-    return float("inf") if estimate.bound is None else estimate.plan.total_steps * estimate.bound.step / 3600
 
 
 def _collectives(program: Program) -> str:

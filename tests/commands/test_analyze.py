@@ -57,6 +57,12 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_the_network_of_another_configuration_is_refused(workdir, capsys):
+    with pytest.raises(SystemExit):
+        main(["analyze", f"--workdir={workdir}", "--config.model.gate=tanh"])
+    assert f"config.model.gate is not that of the run in {workdir}; leave it out" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_pictures_tables_and_arrays_of_a_checkpoint(workdir, tmp_path, capsys):
     output = tmp_path / "new" / "here"

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from dataclasses import replace
 from functools import partial
@@ -105,6 +106,13 @@ def test_the_bound_is_of_the_slowest_resource():
     assert alone is not None
     assert alone.interconnect == 0
     assert bounds.bound(PROGRAM, topologies.parse("cpu:2")) is None
+
+
+def test_a_gather_sends_half_of_a_sum():
+    gathers = dataclasses.replace(PROGRAM, collectives=(Collective("all-gather", 10**8),))
+    bound = bounds.bound(gathers, topologies.parse("v5e:16x16"))
+    assert bound is not None
+    assert bound.interconnect == pytest.approx(255 / 256 * 1e8 / 200e9)
 
 
 def test_the_bound_of_gpus_has_two_networks_and_a_rate_of_each_type():
