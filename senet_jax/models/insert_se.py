@@ -22,8 +22,8 @@ from senet_jax.models.network import Network
 from senet_jax.models.shufflenet import ShuffleUnit
 from senet_jax.models.timm import LegacyBasicBlock
 from senet_jax.models.vgg import VGGLayer
-from senet_jax.modules import SqueezeExcite, WithSE
-from senet_jax.modules.conv import with_xla_convolutions
+from senet_jax.modules import BatchNorm, SqueezeExcite, WithSE
+from senet_jax.modules.conv import Convolution, with_xla_convolutions
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBlock, PreActivationBottleneck
 from senet_jax.modules.residual import BasicBlock, Bottleneck, ResidualBlock
 from senet_jax.modules.shake import ShakeBasicBlock, ShakeBottleneck
@@ -45,6 +45,11 @@ _LAYERS = {
     InceptionResidualBlock: (_FIRST_OF_BRANCHES, (), ("linear",)),
 }
 """Layers after the place "pre", after "inner" and before "standard", by class of block."""
+_LINEAR = (
+    BatchNorm, nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm, nn.RMSNorm,
+    Convolution, nn.Conv, nn.ConvLocal, nn.ConvTranspose, nn.Dense, nn.DenseGeneral,
+)  # fmt: skip
+"""Layers whose output doubles if their parameters do; subclasses can compute anything."""
 _INCEPTION_INPUTS = ("1x1/conv", "3x3_reduce/conv", "double3x3_reduce/conv", "pool_proj/conv")
 _INCEPTION_OUTPUTS = ("1x1/norm", "3x3/norm", "double3x3b/norm", "pool_proj/norm")
 
@@ -69,8 +74,8 @@ def insert_se(
     Args:
       network: a plain network of this package, which gets blocks at the places of its SE twin (`placement`,
         `attention_stages`); or `WithSE(network, where=...)`, whose patterns must match normalisations, convolutions
-        or dense layers, and whose own attention is kept.
-      variables: `params` and `batch_stats` of the plain network.
+        or dense layers of Flax's or this package's own classes, and whose own attention is kept.
+      variables: `params` and `batch_stats` of the plain network; those with metadata are taken out of it.
       ratio: reduction ratio of the blocks of a network of this package.
       attention: class of these blocks or a partial of it, such as `partial(SqueezeExcite, squeeze="max")`, which gets
         their name and dtypes; None: `SqueezeExcite(ratio)`.
@@ -101,6 +106,7 @@ def insert_se(
         )
     if "params" not in variables:
         raise ValueError(f"variables has {', '.join(variables)}; give those of the network, with 'params'")
+    variables = nn.unbox(variables)
     is_default = images is None
     if images is None:
         images = jax.ShapeDtypeStruct((1, 224, 224, _channels(variables)), jnp.float32)
@@ -109,7 +115,7 @@ def insert_se(
     calls = _Calls()
     with nn.intercept_methods(calls):
         try:
-            shapes = jax.eval_shape(partial(traced.init, **arguments), key, images)
+            shapes = nn.unbox(jax.eval_shape(partial(traced.init, **arguments), key, images))
         except Exception as error:
             if is_default:
                 error.add_note(
@@ -123,7 +129,7 @@ def insert_se(
     def new_parameters(key: Array) -> dict[Path, Array]:
         """Returns the parameters of the blocks alone; the rest of `init` is dead code."""
         drawn: dict[Path, Any] = dict(
-            flatten_dict(traced.init(key, jnp.zeros(images.shape, images.dtype), **arguments)["params"])
+            flatten_dict(nn.unbox(traced.init(key, jnp.zeros(images.shape, images.dtype), **arguments)["params"]))
         )
         given = flatten_dict(variables["params"])
         return {
@@ -170,6 +176,13 @@ def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable
     if isinstance(block, VGGLayer | DepthwiseSeparable):
         following = next((path for path, _ in later if (*path, "kernel") in parameters), owner)
         return _matching(parameters, following, ("",), ("kernel",))
+    matched = next(type(module) for path, module in reversed(calls.found[:index]) if path == owner)
+    if matched not in _LINEAR or not {(*owner, "kernel"), (*owner, "scale")} & parameters.keys():
+        raise ValueError(
+            f"{'/'.join(owner) or 'the network'} is a {matched.__name__} whose output insert_se cannot double by its "
+            "parameters; patterns of WithSE must match layers with kernels or scales, of the classes "
+            + ", ".join(kind.__name__ for kind in _LINEAR)
+        )
     return _matching(parameters, owner, ("",), _AFFINE)
 
 
@@ -212,10 +225,7 @@ def _matching(parameters: dict[Path, Any], owner: Path, patterns: Iterable[str],
         and any(fnmatchcase("/".join(path[len(owner) : -1]), pattern) for pattern in patterns)
     ]
     if not found:
-        raise ValueError(
-            f"no layer beside the SE block of {'/'.join(owner) or 'the network'} can make up for its half; patterns of "
-            "WithSE must match normalisations, convolutions or dense layers, such as 'ResNetBlock_*/BatchNorm_1'"
-        )
+        raise ValueError(f"no layer beside the SE block of {'/'.join(owner)} can make up for its half")
     return found
 
 

@@ -106,11 +106,27 @@ def test_networks_of_others_take_it_by_patterns():
     assert any(
         note.startswith("insert_se calls the network with (1, 224, 224, 3), u") for note in raised.value.__notes__
     )
-    network, filled = insert_se(WithSE(plain, where="BatchNorm_*"), variables, images=images, training=False)
+    boxed = jax.tree.map(lambda leaf: nn.Partitioned(leaf, (None,) * leaf.ndim), variables)
+    network, filled = insert_se(WithSE(plain, where="BatchNorm_*"), boxed, images=images, training=False)
     assert set(filled["params"]["BatchNorm_1"]) == {"scale", "bias", "se"}
     np.testing.assert_array_equal(
         network.apply(filled, images, training=False), plain.apply(variables, images, training=False)
     )
+
+
+class CentredConv(nn.Conv):
+    """A layer that computes something else than its class of Flax: its kernel is centred."""
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"), [(nn.GroupNorm(2, use_scale=False), "GroupNorm"), (CentredConv(4, (3, 3)), "CentredConv")]
+)
+def test_layers_whose_output_may_not_double_are_refused(layer, name):
+    images = jnp.ones((1, 4, 4, 4))
+    plain = nn.Sequential([layer, nn.relu])
+    variables = jax.eval_shape(plain.init, jax.random.key(0), images)
+    with pytest.raises(ValueError, match=f"layers_0 is a {name} whose output insert_se cannot double by its"):
+        insert_se(WithSE(plain, where="layers_0"), variables, images=images)
 
 
 @pytest.mark.parametrize(
