@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from senet_jax.export.stablehlo import largest_difference, logits
-from senet_jax.ops.pooling import sliced_max_pool
+from senet_jax.ops.plain import plain
 from senet_jax.weights.source import Loaded
 
 
@@ -23,7 +23,7 @@ def write_onnx(file: Path, loaded: Loaded, *, normalise: bool) -> float:
     shape: Any = ("n", images.image_size, images.image_size, images.channels)
     network = logits(loaded, normalise=normalise)
     try:
-        with sliced_max_pool():
+        with plain():  # jax2onnx cannot write a padded window.
             model = jax2onnx.to_onnx(network, [shape], return_mode="proto")
         file.write_bytes(model.SerializeToString())  # jax2onnx itself would write large arrays into a second file.
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

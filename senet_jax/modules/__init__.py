@@ -9,7 +9,7 @@ from senet_jax.modules.attention import (
     GlobalContext,
     SpatialChannelSqueezeExcite,
 )
-from senet_jax.modules.batch_norm import BatchNorm, unfused
+from senet_jax.modules.batch_norm import BatchNorm, all_derivatives, unfused
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.residual import PLACEMENTS, BasicBlock, Bottleneck, ResidualBlock
 from senet_jax.modules.squeeze_excite import SqueezeExcite
@@ -35,5 +35,6 @@ __all__ = [
     "SpatialChannelSqueezeExcite",
     "SqueezeExcite",
     "WithSE",
+    "all_derivatives",
     "unfused",
 ]

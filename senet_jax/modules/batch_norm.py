@@ -1,7 +1,7 @@
 """Batch normalisation whose statistics do not depend on the number of devices."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from flax import linen as nn
 from flax.linen.module import InterceptorContext
 
 from senet_jax import ops
+from senet_jax.ops.plain import is_explicit, plain
 from senet_jax.typing import Array, Float
 
 
@@ -32,14 +33,15 @@ class BatchNorm(nn.Module):
     fused: bool = True
     """Whether blocks compute the output together with the operations that follow it (`ops.Normalised`): the same
     numbers from fewer passes, differentiable once, in reverse. `capture_intermediates` and `nn.intercept_methods` then
-    miss calls of the normalisation; `with modules.unfused():` around `apply` shows them every layer."""
+    miss calls of the normalisation; `with modules.unfused():` around `apply` shows them every layer. Maps that are
+    divided along explicit axes of a mesh are not fused."""
 
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w c"]:
         """Returns the normalised x in its dtype; the statistics are computed in float32 at least.
 
         Raises ValueError if x does not have four dimensions, or if the group does not divide the batch.
         """
-        if train and self.fuses():
+        if train and self.fuses() and not is_explicit(x):
             return self.normalise_lazily(x, train=True).compute()
         scale, bias, mean, var = self._values(x)
         if not train:
@@ -99,7 +101,7 @@ class BatchNorm(nn.Module):
 
 def normalised(norm: nn.Module, x: Float[Array, "n h w c"], *, train: bool) -> Array | ops.Normalised:
     """Returns the normalised x, not computed yet if `norm` is a BatchNorm that fuses, in training."""
-    if train and isinstance(norm, BatchNorm) and norm.fuses():
+    if train and isinstance(norm, BatchNorm) and norm.fuses() and not is_explicit(x):
         return norm.normalise_lazily(x, train=True)
     return norm(x, train=train)
 
@@ -107,6 +109,17 @@ def normalised(norm: nn.Module, x: Float[Array, "n h w c"], *, train: bool) -> A
 def unfused() -> AbstractContextManager[None]:
     """Returns a context in which no BatchNorm fuses, so that every layer computes its own output."""
     return nn.intercept_methods(_do_not_fuse)
+
+
+@contextmanager
+def all_derivatives() -> Iterator[None]:
+    """Makes a context in which networks have forward mode and derivatives of any order, at the cost of speed.
+
+    No BatchNorm fuses, and convolutions and max pooling are XLA's. The mixture of Shake-Shake in training is
+    differentiable once, in reverse, all the same.
+    """
+    with unfused(), plain():
+        yield
 
 
 def _do_not_fuse(method: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:

@@ -6,6 +6,7 @@ import jax
 from jax import lax
 
 from senet_jax.ops import by_platform
+from senet_jax.ops.plain import is_explicit, is_plain
 from senet_jax.ops.windows import Window, xla_convolution
 from senet_jax.typing import Array, Float
 
@@ -26,7 +27,8 @@ def convolution(
 ) -> Float[Array, "n oh ow o"]:
     """Returns the convolution of x with the kernel, in their common dtype.
 
-    On CPUs, the result and its gradients differ from XLA's by rounding. Only reverse-mode first derivatives exist.
+    On CPUs, the result and its gradients differ from XLA's by rounding. Only reverse-mode first derivatives exist, but
+    in `plain`. Maps that are divided along explicit axes of a mesh get XLA's form.
 
     Args:
       x: feature maps.
@@ -55,7 +57,7 @@ def convolution(
     else:
         rows, columns = ((padding, padding),) * 2 if isinstance(padding, int) else padding
     window = Window(strides, (rows, columns), dilations, groups)
-    if lowering == "xla":
+    if lowering == "xla" or is_plain() or is_explicit(x):
         return xla_convolution(x, kernel, window)
     return _convolution(x, kernel, window, lowering == "platform")
 

@@ -1,8 +1,5 @@
 """Max pooling with a form of its own on CPUs, and XLA's form on other platforms."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial, reduce
 from typing import Any
 
@@ -10,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from senet_jax.ops.plain import is_explicit, is_plain
 from senet_jax.ops.windows import Window, pad, taps
 from senet_jax.typing import Array, Float
 
@@ -18,26 +16,14 @@ def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, padding: tuple[
     """Returns the maximum of each window of `size` x `size` positions, `stride` apart, ignoring the padding.
 
     `padding` is (before, after), for rows and columns alike. Equal maxima share the gradient on
-    CPUs; on other platforms one of them gets it all. Only reverse-mode first derivatives exist.
+    CPUs; on other platforms one of them gets it all. Only reverse-mode first derivatives exist, but in `plain`.
     """
-    if _SLICED.get():
+    if is_plain():
         return _max_of_slices(x, size, stride, padding)
-    if not all(isinstance(extent, int) for extent in x.shape):  # An exported program's symbolic batch.
+    # An exported program's batch is symbolic.
+    if not all(isinstance(extent, int) for extent in x.shape) or is_explicit(x):
         return _by_platform(size, stride, padding)["default"](x)
     return _max_pool(x, size, stride, padding)
-
-
-_SLICED = ContextVar("sliced", default=False)
-
-
-@contextmanager
-def sliced_max_pool() -> Iterator[None]:
-    """Makes `max_pool` of slices and maxima, for programs that are converted: jax2onnx cannot write a padded window."""
-    token = _SLICED.set(True)
-    try:
-        yield
-    finally:
-        _SLICED.reset(token)
 
 
 def _max_of_slices(x: Array, size: int, stride: int, padding: tuple[int, int]) -> Array:

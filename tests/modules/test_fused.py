@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from compilation import quickly
 from flax import linen as nn
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from senet_jax import create_model
 from senet_jax.analysis.cost import cost
-from senet_jax.modules import BatchNorm, Bottleneck, SqueezeExcite, WithSE, unfused
+from senet_jax.modules import BatchNorm, Bottleneck, SqueezeExcite, WithSE, all_derivatives, unfused
 from senet_jax.training import parallel
 
 pytestmark = pytest.mark.optimised
@@ -143,3 +144,31 @@ def test_with_se_finds_the_normalisation_of_a_fused_block_in_training():
     model = WithSE(Bottleneck(8), where="norm3")
     variables = jax.eval_shape(partial(model.init, train=True), jax.random.key(0), x)
     assert "se" in variables["params"]["norm3"]
+
+
+@pytest.mark.slow
+def test_all_derivatives_exist_in_plain_forms(x64):
+    settings = {"dtype": jnp.float64, "param_dtype": jnp.float64, "activation": nn.softplus, "stage_sizes": (1,)}
+    model = network("se_resnet18", True, **settings)
+    variables, images = variables_of(model), jnp.asarray(IMAGES[:2])
+
+    def loss(images):
+        return jnp.sin(model.apply(variables, images, train=True, mutable=["batch_stats"])[0]).sum()
+
+    with all_derivatives():
+        slope, product = jax.jit(lambda x: jax.jvp(jax.grad(loss), (x,), (jnp.cos(x),)))(images)
+        _, forward = jax.jit(lambda x: jax.jvp(loss, (x,), (jnp.cos(x),)))(images)
+        again = jax.jit(jax.grad(lambda x: (jax.grad(loss)(x) * jnp.cos(images)).sum()))(images)
+    np.testing.assert_allclose(forward, (slope * jnp.cos(images)).sum(), rtol=1e-9)
+    np.testing.assert_allclose(again, product, rtol=0, atol=1e-10 * np.abs(product).max())
+
+
+def test_a_mesh_with_explicit_axes_computes_the_same():
+    model = network("se_resnet18", True, group=2, stage_sizes=(1,))
+    variables, images = variables_of(model), jnp.asarray(IMAGES, jnp.float32)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Explicit,))
+    divided, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ()))
+    with quickly():
+        expected = run(model, variables, images, train=True)
+        given = run(model, jax.device_put(variables, everywhere), jax.device_put(images, divided), train=True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * np.abs(b).max()), given, expected)
