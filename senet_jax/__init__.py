@@ -39,9 +39,12 @@ _HOMES = {
     "load": "senet_jax.weights.source",
     "load_weights": "senet_jax.weights",
 }
+_PACKAGES = ("analysis", "checkpoints", "models", "modules", "nnx", "ops", "weights")
 
 
 def __getattr__(name: str):  # Imports on first use, so that errors of the command line come before jax is imported.
+    if name in _PACKAGES:
+        return importlib.import_module(f"senet_jax.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'senet_jax' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -31,6 +31,7 @@ class Network(nn.Module, kw_only=True):
     conv: ModuleDef = conv
     """Function that makes the convolutions, such as `partial(conv, lowering="xla")`."""
     norm: ModuleDef = modules.BatchNorm
+    """Function of `name` and `param_dtype` that makes the normalisations, modules that are called as (x, train=...)."""
     activation: Callable[[Array], Array] = nn.relu
     dropout: float = 0.0
     """Rate of dropout before the dense layer; training then needs the random numbers "dropout"."""

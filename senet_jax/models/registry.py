@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import fnmatch
+import inspect
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -95,7 +96,10 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
     Raises ValueError for an impossible name, override or value, with the possible ones.
     """
     network = _NETWORKS[_checked("network", name, _NETWORKS)]
-    overrides = {_NAMES_IN_TIMM.get(override, override): value for override, value in overrides.items()}
+    overrides = {
+        _NAMES_IN_TIMM.get(override, override): tuple(value) if isinstance(value, list) else value
+        for override, value in overrides.items()
+    }
     if overrides.get("features_only"):
         num_classes = 0
     attention = overrides.pop("attention", network.keywords.get("attention"))
@@ -119,9 +123,21 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
             raise ValueError(
                 f"{name} has no field {override!r}; its fields are {', '.join(known)}{did_you_mean(override, known)}"
             )
+    if "norm" in overrides:
+        _check_norm(overrides["norm"])
     if num_classes is None:
         num_classes = default_input(name)[0]
     return network(num_classes=num_classes, attention=attention, **overrides)
+
+
+def _check_norm(norm: Any) -> None:
+    """Raises ValueError if the modules of a class, or of a partial of it, are not called with `train`."""
+    made = _class(norm)
+    if isinstance(made, type) and "train" not in inspect.signature(made.__call__).parameters:
+        raise ValueError(
+            f"norm makes a {made.__name__}, whose call has no `train`; give a class with the fields `name` and "
+            "`param_dtype` and the call (x, *, train), which can contain it"
+        )
 
 
 def _checked(kind: str, name: str, names: Collection[str]) -> Any:

@@ -1,6 +1,9 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
+from flax import linen as nn
+from processes import run_python
 
 from senet_jax import create_model, list_models, words
 
@@ -49,6 +52,10 @@ def test_every_network_has_its_twin_but_senet154():
         ({"name": "se_resnet50", "dtype": "bf16"}, "dtype is 'bf16'; give a dtype, such as jnp.bfloat16"),
         ({"name": "se_resnet50", "stage_sizes": (1, 1)}, "stage_sizes has 2 stages and widths 4; give as many of each"),
         ({"name": "se_resnet50", "num_classes": -1}, "num_classes is -1; it must be at least 1, or 0"),
+        (
+            {"name": "se_resnet50", "norm": partial(nn.GroupNorm, num_groups=8)},
+            "norm makes a GroupNorm, whose call has no `train`; give a class with the fields",
+        ),
     ],
 )
 def test_invalid_arguments_raise(arguments, message):
@@ -60,6 +67,15 @@ def test_released_weights_are_of_networks_that_are_here():
     names = list_models(pretrained=True)
     assert {name.partition(".")[0] for name in names} <= set(list_models("timm/*"))
     assert list_models("timm/seresnet50.*", pretrained=True)[0].startswith("timm/seresnet50.")
+
+
+def test_lists_are_taken_as_tuples():
+    hash(create_model("se_resnet18", stage_sizes=[1, 1], widths=[8, 16], attention_stages=[2]))
+
+
+def test_packages_are_attributes():
+    code = "import senet_jax as s; print(s.modules.unfused, s.ops.scale, s.nnx.SqueezeExcite, s.checkpoints.verify)"
+    assert run_python(code).returncode == 0
 
 
 def test_names_of_timms_users():
