@@ -221,8 +221,16 @@ def count_gates(model: nn.Module, variables: Any, images: Any, **arguments: Any)
 
 
 def _counting(labels: Any, *arrays: Any) -> list[np.ndarray]:
-    """Returns labels and arrays without the images that do not count. Raises ValueError if their numbers differ."""
-    counts = np.asarray(labels) >= 0
+    """Returns labels and arrays, first logits, without the images that do not count.
+
+    Raises ValueError if labels are not numbers of classes, if the first array is no logits, or if their numbers differ.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}; give whole numbers, one for each image")
+    if (shape := np.shape(arrays[0]))[1:-1] or not shape[1:]:
+        raise ValueError(f"the network returns an array of shape {shape}; it must be logits, (n, classes)")
+    counts = labels >= 0
     if any(len(array) != len(counts) for array in arrays):
         raise ValueError(f"a batch has {len(arrays[0])} images and {len(counts)} labels; give a label for each image")
     return [np.asarray(array)[counts] for array in (labels, *arrays)]

@@ -15,6 +15,7 @@ from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import Directory, File, LoadingOptions, Request, Source
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.files import replace_text, write_table
+from senet_jax.inherited import PREPROCESSING
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, aligned, print_table
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from senet_jax.weights.source import Loaded
 
 _MOST_PRINTED = 20
-_PREPROCESSING = ("data.image_size", "data.center_crop", "data.interpolation", "data.mean", "data.std")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 def _preprocessing(own: "Preprocessing", request: Request) -> "Preprocessing":
     """Returns the preprocessing of the weights, with the fields that the command line itself sets."""
-    given = [name.removeprefix("data.") for name in _PREPROCESSING if name in request.overrides]
+    given = [name for name in PREPROCESSING["weights"] if f"data.{name}" in request.overrides]
     said = {"crop" if name == "center_crop" else name: getattr(request.config.data, name) for name in given}
     for name in said.keys() & {"mean", "std"}:
         said[name] *= own.channels if len(said[name]) == 1 else 1

@@ -14,7 +14,7 @@ from senet_jax.schema import did_you_mean, from_dict
 from senet_jax.weights.configured import build_model
 from senet_jax.weights.load import Weights, classes, read, to_variables
 from senet_jax.weights.preprocessing import CAFFE, Preprocessing
-from senet_jax.workdir import SWEEP
+from senet_jax.workdir import NETWORK, SWEEP
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """Names of weight files in a repository of Hugging Face."""
@@ -101,6 +101,8 @@ def located(weights: str | Path) -> tuple[Path, str]:
         for name in _FILES:
             if (path / name).is_file():
                 return path / name, f"{path.name}/{name}"
+        if (path / NETWORK).is_file():
+            raise FileNotFoundError(f"{str(path)!r} is the workdir of a run; senet_jax.load makes its network")
         if (path / SWEEP).is_file():
             raise FileNotFoundError(f"{str(path)!r} holds a sweep; give the directory of one of its runs")
         raise FileNotFoundError(f"the folder {str(path)!r} has neither {_FILES[0]} nor {_FILES[1]}")

@@ -264,6 +264,8 @@ def test_networks_without_gates_raise(variables):
         excitations(Twice(), Twice().init(jax.random.key(0), IMAGES), BATCHES)
     with pytest.raises(ValueError, match="a label is 3; the network has the classes 0 to 2"):
         excitations(Recalibrated(), variables, [(IMAGES[:1], np.array([3]))])
+    with pytest.raises(ValueError, match=r"labels are float64 of shape \(1, 3\); give whole numbers, one for each"):
+        excitations(Recalibrated(), variables, [(IMAGES[:1], np.eye(3)[:1])])
     with pytest.raises(ValueError, match="a batch has 1 images and 2 labels; give a label for each image"):
         excitations(Recalibrated(), variables, [(IMAGES[:1], np.array([0, 1]))])
     with pytest.raises(ValueError, match="no images that count; give at least one"):

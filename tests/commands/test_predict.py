@@ -71,13 +71,14 @@ def test_files_and_a_bad_one(folder, capsys, tmp_path):
     assert last["file"] == f"{folder}/images/b.jpg"
 
 
-def test_from_python(folder):
+def test_from_python(folder, unchecked_types):
     loaded = senet_jax.load(folder / "a.safetensors")
     (first, *_), _ = loaded.predict([folder / "images" / "a.png", np.zeros((20, 10), np.uint8)], top=2)
     assert first == ("middle", pytest.approx(0.625))
     assert loaded.predict([]) == []
     for wrong, message in (
         ("a.png", "images is the path 'a.png'; it must be a list"),
+        (np.zeros((8, 8, 3), np.uint8), r"images is one image of shape \(8, 8, 3\); it must be a list, even of one"),
         ([None], "the image is of NoneType; it must be a path, a PIL image or a NumPy array"),
         ([np.zeros((0, 8, 3), np.uint8)], r"an array of uint8, \(0, 8, 3\); it must be of uint8"),
     ):

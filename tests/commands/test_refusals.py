@@ -24,6 +24,8 @@ pytestmark = pytest.mark.usefixtures("directory")
         ("large.py", f"are {', '.join(COMMANDS)}; a configuration is given as --config=large.py"),
         ("train again", "surplus argument 'again' after 'train'; only one command is allowed, then --flags"),
         ("--config.data.flip maybe", "unknown command 'maybe'; the commands are train, eval, "),
+        ("--config.duration=3 epochs", "'epochs' stands alone; put quotes around values, as in --config.duration='3"),
+        ("train --config.duration=3 steps", "'steps' stands alone; put quotes around values"),
         ("--config", "--config has no value; give one, as in --config=VALUE"),
         ("--config.seed", "--config.seed has no value; give one, as in --config.seed=VALUE"),
         ("--config=", "--config=: it must be a local path"),

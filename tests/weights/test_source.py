@@ -109,6 +109,11 @@ def test_a_damaged_checkpoint_is_named_with_the_others(damage, workdir):
         senet_jax.load(workdir[0])
 
 
+def test_create_model_names_the_function_for_a_workdir(workdir):
+    with pytest.raises(FileNotFoundError, match=r"is the workdir of a run; senet_jax.load makes its network"):
+        senet_jax.create_model("se_resnet20_cifar", weights=workdir[0])
+
+
 def test_a_copy_with_the_name_of_another_step_is_refused(workdir):
     shutil.copytree(workdir[0] / "checkpoints/2", workdir[0] / "checkpoints/9")
     with pytest.raises(ValueError, match=r"the checkpoint of step 9 in .* is damaged: .*it is that of step 2; there"):
