@@ -31,7 +31,25 @@ def test_gradients_reach_every_parameter_under_nnx_jit():
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
 
 
+def test_a_layer_can_be_replaced():
+    block = SqueezeExcite(8, 2, rngs=nnx.Rngs(0))
+    before = block(X)
+    block.reduce = nnx.LoRA(8, 2, 4, base_module=block.reduce, rngs=nnx.Rngs(1))
+    np.testing.assert_allclose(block(X), before, rtol=1e-6)  # Its second factor begins with zeros.
+    block.reduce.lora_b[...] = jnp.ones((2, 4))
+    assert np.abs(block(X) - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_types_are_those_of_the_linen_block(dtype):
+    block, x = SqueezeExcite(8, dtype=dtype, rngs=nnx.Rngs(0)), X.astype(jnp.bfloat16)
+    expected = senet_jax.SqueezeExcite(dtype=dtype).apply({"params": parameters(block)}, x)
+    np.testing.assert_array_equal(block(x), expected)
+
+
 def test_invalid_fields_raise():
+    with pytest.raises(ValueError, match="x has 8 channels; this SqueezeExcite was made for 4"):
+        SqueezeExcite(4, rngs=nnx.Rngs(0))(X)
     with pytest.raises(ValueError, match=r"SqueezeExcite's gate is 'sigmiod'; .* did you mean 'sigmoid'"):
         SqueezeExcite(8, gate="sigmiod", rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="channels is 0; it must be a positive whole number"):
