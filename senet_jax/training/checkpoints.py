@@ -107,16 +107,16 @@ class Checkpoints:
         """
         faults: dict[int, str] = {}
         for step in reversed(self._steps):
-            state, fault = None, ""
+            state, fault, passing = None, "", False
             try:
                 state = self._proven(step, like, config)
             except DamagedError as error:
-                if manifests.may_pass(error.__cause__):
-                    raise UnusableError(
-                        f"the checkpoint of step {step} in {self._workdir} could not be read: {error}; the same "
-                        "command tries again"
-                    ) from error
-                fault = str(error)
+                fault, passing = str(error), manifests.may_pass(error.__cause__)
+            if unread := processes.worst(fault if passing else ""):
+                raise UnusableError(
+                    f"the checkpoint of step {step} in {self._workdir} could not be read: {unread}; the same command "
+                    "tries again"
+                )
             fault = processes.worst(fault)  # All processes use the same checkpoint.
             if state is not None and not fault:
                 self._leave(faults, say or (lambda text: print(text, file=sys.stderr, flush=True)))
