@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 
 
@@ -11,6 +12,12 @@ def end_with_parent(*_: int) -> None:
     The arguments are those that Grain gives to a worker, and are not used.
     """
     threading.Thread(target=_wait, daemon=True).start()
+
+
+def belong_to_parent(*_: int) -> None:
+    """Ends this process with its parent, and leaves Ctrl-C to the parent, which is interrupted too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _wait() -> None:

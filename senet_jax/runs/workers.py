@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from senet_jax import workdir as workdirs
-from senet_jax.children import end_with_parent
+from senet_jax.children import belong_to_parent
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.cores import keep_to_part
 from senet_jax.data import Dataset, open_dataset
@@ -105,8 +105,7 @@ class _Worker:
 
 
 def _serve(connection: Connection, programs: Path, part: int, jobs: int, command: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent is interrupted too, and ends this process.
-    end_with_parent()  # So that the same command can start the same run at once.
+    belong_to_parent()  # So that the same command can start the same run at once.
     keep_to_part(part, jobs)
     if jobs > 1:
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.3f}")
