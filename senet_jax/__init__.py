@@ -51,4 +51,4 @@ def __getattr__(name: str):  # Imports on first use, so that errors of the comma
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_PACKAGES]

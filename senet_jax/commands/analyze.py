@@ -101,14 +101,16 @@ def prepare(request: Request) -> Callable[[], None]:
 
 def _checkpoints(workdir: Path, model: ModelConfig) -> "Checkpoints":
     from senet_jax.training.checkpoints import Checkpoints
+    from senet_jax.weights.timm_folder import OF_TRAINING
 
     checkpoints = Checkpoints(workdir, read_only=True)
     if checkpoints.latest is None:
         raise workdirs.no_checkpoint(workdir)
-    own = dataclasses.asdict(workdirs.read_config(workdir).model)
-    given = dataclasses.asdict(model)
-    if others := [name for name in own if own[name] != given[name]]:
-        raise ValueError(f"config.model.{others[0]} is not that of the run in {workdir}; leave it out")
+    own = workdirs.read_config(workdir).model
+    for name in sorted(dataclasses.asdict(own).keys() - OF_TRAINING):
+        given, said = getattr(model, name), getattr(own, name)
+        if given != said:
+            raise ValueError(f"config.model.{name} is {given!r}, and the run in {workdir} has {said!r}; give no other")
     return checkpoints
 
 

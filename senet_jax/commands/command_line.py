@@ -208,8 +208,9 @@ def _command(words: list[str]) -> tuple[str, list[str]]:
     allowed = f"the commands are {', '.join(COMMANDS)}"
     if command.endswith(".py"):
         raise ValueError(f"unknown command {command!r}; {allowed}; a configuration is given as --config={command}")
-    if unit := {"steps", "epochs"} & {*words}:
-        raise ValueError(f"{unit.pop()!r} stands alone; put quotes around values, as in --config.duration='3 epochs'")
+    stray = [word for word in words if word in ("steps", "epochs")]
+    if stray and (command not in COMMANDS or not COMMANDS[command].words):
+        raise ValueError(f"{stray[0]!r} stands alone; put quotes around values, as in --config.duration='3 epochs'")
     if command not in COMMANDS:
         raise ValueError(f"unknown command {command!r}; {allowed}{did_you_mean(command, COMMANDS)}")
     if surplus and not COMMANDS[command].words:

@@ -75,7 +75,7 @@ def insert_se(
       network: a plain network of this package, which gets blocks at the places of its SE twin (`placement`,
         `attention_stages`); or `WithSE(network, where=...)`, whose patterns must match normalisations, convolutions
         or dense layers of Flax's or this package's own classes, and whose own attention is kept.
-      variables: `params` and `batch_stats` of the plain network; those with metadata are taken out of it.
+      variables: `params` and `batch_stats` of the plain network; metadata of Flax are removed.
       ratio: reduction ratio of the blocks of a network of this package.
       attention: class of these blocks or a partial of it, such as `partial(SqueezeExcite, squeeze="max")`, which gets
         their name and dtypes; None: `SqueezeExcite(ratio)`.

@@ -133,7 +133,10 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
 def _check_norm(norm: Any) -> None:
     """Raises ValueError if the modules of a class, or of a partial of it, are not called with `train`."""
     made = _class(norm)
-    if isinstance(made, type) and "train" not in inspect.signature(made.__call__).parameters:
+    if not isinstance(made, type):
+        return
+    parameters = inspect.signature(made.__call__).parameters
+    if "train" not in parameters and all(each.kind is not each.VAR_KEYWORD for each in parameters.values()):
         raise ValueError(
             f"norm makes a {made.__name__}, whose call has no `train`; give a class with the fields `name` and "
             "`param_dtype` and the call (x, *, train), which can contain it"

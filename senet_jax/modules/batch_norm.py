@@ -115,8 +115,9 @@ def unfused() -> AbstractContextManager[None]:
 def all_derivatives() -> Iterator[None]:
     """Makes a context in which networks have forward mode and derivatives of any order, at the cost of speed.
 
-    No BatchNorm fuses, and convolutions and max pooling are XLA's. The mixture of Shake-Shake in training is
-    differentiable once, in reverse, all the same.
+    No BatchNorm fuses, convolutions are XLA's, and max pooling is made of slices and maxima. The mixture of Shake-Shake
+    in training is differentiable once, in reverse, all the same. A function that `jax.jit` has traced before keeps its
+    form: call `jax.jit` inside of the context.
     """
     with unfused(), plain():
         yield

@@ -1,4 +1,4 @@
-"""Plain forms of operations: XLA's own, which have derivatives of any order and any sharding, but are slower."""
+"""Plain forms of operations, by JAX's own: they have derivatives of any order and sharding rules, but are slower."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _PLAIN = ContextVar("plain", default=False)
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Makes convolution and max pooling of XLA's operations with all derivatives while tracing."""
+    """Makes convolutions XLA's, and max pooling of slices and maxima, while tracing."""
     token = _PLAIN.set(True)
     try:
         yield

@@ -19,6 +19,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from senet_jax.weights.manifests import UnusableError
+
 _LONGEST = 2000
 """Largest size, in bytes, of a text that the first process sends to the others."""
 
@@ -171,7 +173,7 @@ def none_outlives() -> Iterator[None]:
     """
     try:
         yield
-    except FloatingPointError:  # All processes have the same loss.
+    except (FloatingPointError, UnusableError):  # All processes have the same loss and the same checkpoints.
         raise
     except Exception as error:
         if not several():

@@ -17,7 +17,10 @@ import xxhash
 from senet_jax.texts import some
 from senet_jax.workdir import RunError
 
-_MAY_PASS = {errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM, errno.ESTALE}
+_MAY_PASS = {
+    errno.EACCES, errno.EAGAIN, errno.EBUSY, errno.EHOSTDOWN, errno.EINTR, errno.EMFILE, errno.ENETUNREACH,
+    errno.ENFILE, errno.ENOMEM, errno.ENOTCONN, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT,
+}  # fmt: skip
 
 
 class DamagedError(Exception):
@@ -44,8 +47,8 @@ def read(directory: Path) -> dict[str, Any]:
     Raises DamagedError if it is damaged, or if the directory's name is the number of another step.
     """
     content = read_file(directory / "manifest" / "metadata")
-    if directory.name.isdecimal() and content["step"] != int(directory.name):
-        raise DamagedError(f"it is that of step {content['step']}")
+    if directory.name.isdecimal() and content.get("step") != int(directory.name):
+        raise DamagedError(f"it is that of step {content.get('step')}")
     return content
 
 

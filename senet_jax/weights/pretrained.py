@@ -50,8 +50,8 @@ def create_model(
       **fields: `ratio`, and other arguments of `models.create_model`.
 
     A file of ours says how its attention modules compute; `fields` take precedence. The preprocessing is that of its
-    header, else of timm's `config.json` beside the file, and for Caffe models
-    the authors'. Otherwise it is the most usual one of the network's released weights, with a warning.
+    header, else of timm's `config.json` beside the file, and for Caffe models the authors'. Otherwise it is the most
+    usual one of the network's released weights, with a warning.
 
     Raises ValueError for a name, a field or a file that does not fit, OSError if the weights cannot be read or fetched.
     """
@@ -74,11 +74,16 @@ def create_model(
 
 
 def written_config(file: Weights, name: str | None = None) -> ModelConfig:
-    """Returns the configuration in the header of a file of ours. Raises ValueError if it is of another network."""
-    own = file.header["model"]
-    if name not in (None, own):
-        raise ValueError(f"{file.path} says that it is of {own}, and not of {name}; give {own!r}")
-    return from_dict(ModelConfig, {"name": own, **json.loads(file.header.get("fields", "{}"))})
+    """Returns the configuration in the header of a file of ours.
+
+    Raises ValueError if it is of another network than the named one.
+    """
+    own = from_dict(ModelConfig, {"name": file.header["model"], **json.loads(file.header.get("fields", "{}"))})
+    if name not in (None, own.name):  # The other name can be that of the same network.
+        other = models.create_model(name, 1)
+        if build_model(own, 1).clone(norm=other.norm, dtype=other.dtype) != other:
+            raise ValueError(f"{file.path} says that it is of {own.name}, and not of {name}; give {own.name!r}")
+    return own
 
 
 def _computing(config: ModelConfig) -> dict[str, Any]:

@@ -49,8 +49,9 @@ class Loaded:
             raise ValueError(f"top is {top}; it must be 1 or more")
         if isinstance(images, str | Path):
             raise ValueError(f"images is the path {str(images)!r}; it must be a list, even of one image")
-        if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[-1] == 3:
-            raise ValueError(f"images is one image of shape {images.shape}; it must be a list, even of one image")
+        shape = np.shape(images) if hasattr(images, "ndim") else (0,) * 4
+        if not hasattr(images, "__len__") or len(shape) < 3 or (len(shape) == 3 and shape[-1] in (1, 3)):
+            raise ValueError(f"images is one {type(images).__name__}; it must be a list, even of one image")
         if not len(images):
             return []
         pixels = np.stack([self.preprocessing.crop_pixels(_opened(image)) for image in images])

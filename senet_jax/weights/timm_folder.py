@@ -16,7 +16,7 @@ from senet_jax.weights.names import tensor_names, timm_naming
 from senet_jax.weights.preprocessing import Preprocessing
 
 PREFIX = "timm/"
-_OF_TRAINING = {"dtype", "drop_path", "remat", "statistics_group"}
+OF_TRAINING = {"dtype", "drop_path", "remat", "statistics_group"}
 """Fields of the network that change neither its parameters nor what it computes from them."""
 
 
@@ -28,7 +28,7 @@ def check(config: ModelConfig) -> None:
             "write --output=FILE.safetensors instead"
         )
     default = ModelConfig(config.name)
-    names = {field.name for field in fields(config)} - _OF_TRAINING
+    names = {field.name for field in fields(config)} - OF_TRAINING
     if changed := [name for name in sorted(names) if getattr(config, name) != getattr(default, name)]:
         raise ValueError(
             f"a folder in timm's format holds {config.name} as timm builds it, and this one has another "

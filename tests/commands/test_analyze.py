@@ -60,7 +60,8 @@ def rows(path):
 def test_the_network_of_another_configuration_is_refused(workdir, capsys):
     with pytest.raises(SystemExit):
         main(["analyze", f"--workdir={workdir}", "--config.model.gate=tanh"])
-    assert f"config.model.gate is not that of the run in {workdir}; leave it out" in capsys.readouterr().err
+    said = f"config.model.gate is 'tanh', and the run in {workdir} has 'sigmoid'; give no other"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,7 +79,9 @@ def test_from_python(folder, unchecked_types):
     assert loaded.predict([]) == []
     for wrong, message in (
         ("a.png", "images is the path 'a.png'; it must be a list"),
-        (np.zeros((8, 8, 3), np.uint8), r"images is one image of shape \(8, 8, 3\); it must be a list, even of one"),
+        (np.zeros((8, 8, 3), np.uint8), "images is one ndarray; it must be a list, even of one image"),
+        (jnp.zeros((8, 8, 1), jnp.uint8), "images is one Array"),
+        (Image.new("RGB", (8, 8)), "images is one Image; it must be a list"),
         ([None], "the image is of NoneType; it must be a path, a PIL image or a NumPy array"),
         ([np.zeros((0, 8, 3), np.uint8)], r"an array of uint8, \(0, 8, 3\); it must be of uint8"),
     ):

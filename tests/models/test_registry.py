@@ -69,6 +69,13 @@ def test_released_weights_are_of_networks_that_are_here():
     assert list_models("timm/seresnet50.*", pretrained=True)[0].startswith("timm/seresnet50.")
 
 
+def test_a_norm_may_take_train_among_any_keywords():
+    class Norm(nn.Module):
+        def __call__(self, x, **keywords): ...
+
+    create_model("se_resnet18", norm=Norm)
+
+
 def test_lists_are_taken_as_tuples():
     hash(create_model("se_resnet18", stage_sizes=[1, 1], widths=[8, 16], attention_stages=[2]))
 

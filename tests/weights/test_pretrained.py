@@ -175,7 +175,8 @@ def test_another_number_of_classes_makes_the_last_layer_anew(ours, tmp_path):
 
 def test_a_file_of_ours_says_its_network_and_how_it_computes(tmp_path):
     path, said = tmp_path / "ours.safetensors", ModelConfig("se_resnet20_cifar", gate="tanh", placement="identity")
-    network = build_model(said, 10)
+    network, plain_config = build_model(said, 10), ModelConfig("se_resnet20_cifar", attention="none")
+    plain_variables = random_variables(build_model(plain_config, 10), jnp.ones((1, 8, 8, 1)))
     variables, images = random_variables(network, jnp.ones((1, 8, 8, 1))), Preprocessing(8, mean=(0.5,), std=(0.5,))
     save_weights(path, variables, model=said, preprocessing=images, source="x")
     found = senet_jax.create_model(said.name, weights=path)
@@ -184,6 +185,8 @@ def test_a_file_of_ours_says_its_network_and_how_it_computes(tmp_path):
     assert (found.model.attention(parent=None).gate, found.model.placement) == ("tanh", "identity")
     assert other.model.attention(parent=None).gate == "sigmoid"
     assert found.preprocessing.channels == 1
+    save_weights(tmp_path / "plain.safetensors", plain_variables, model=plain_config, preprocessing=images, source="x")
+    assert senet_jax.load(tmp_path / "plain.safetensors", model="resnet20_cifar").network.attention is None
     message = r"ours.safetensors says that it is of se_resnet20_cifar, and not of se_resnet32_cifar; give 'se_resnet20"
     with pytest.raises(ValueError, match=message):
         senet_jax.create_model("se_resnet32_cifar", weights=path)
