@@ -72,10 +72,10 @@ def _files(word: str) -> list[Path]:
     """Returns the images of a word of the command line. Raises ValueError if there are none."""
     path = Path(word).expanduser()
     if path.is_dir():
-        from PIL import Image
+        from senet_jax.data.images import has_image_name
 
-        known = Image.registered_extensions()
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in known)
+        named = (file for file in path.rglob("*") if file.suffix and has_image_name(file.name))
+        found = sorted(file for file in named if not any(part[0] == "." for part in file.relative_to(path).parts))
     else:
         found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
     if not found:

@@ -72,9 +72,9 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
 
     A preparation is known by the name of the directory and a fingerprint of its listing (relative paths, sizes and
     times of change), so that a changed folder is prepared anew, beside the old one, and an unchanged one is reused.
-    Classes are numbered by their sorted names. Names that begin with a dot are skipped. Before the first preparation
-    every file is decoded once; the images have one channel if all of them are grey, else three. Files that cannot be
-    used are named, and become examples with a fault.
+    Classes are numbered by their sorted names. Names that begin with a dot are skipped, and so are those that end like
+    no image, which are told. Before the first preparation every file is decoded once; the images have one channel if
+    all of them are grey, else three. Files that cannot be used are named, and become examples with a fault.
 
     Raises ValueError, before anything is written, if the directory or a split is missing, if a split holds anything but
     class folders, if a class is empty, nested or not in all of the splits, and if a larger share of the files than
@@ -94,7 +94,7 @@ def count(path: str, split: str) -> int | None:
     """Returns the number of files of a split of a directory; None if they cannot be listed, or for a slice."""
     try:
         classes = [entry for entry in entries(Path(path).expanduser() / split) if entry.is_dir()]
-        return sum(len(entries(entry)) for entry in classes)
+        return sum(images.has_image_name(file.name) for entry in classes for file in entries(entry))
     except OSError:  # `folder_builder` says what is wrong with it.
         return None
 
@@ -113,9 +113,15 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
                     f"{root} has no split directory {split!r}; names of splits are letters, digits, _ and -: rename "
                     f"{odd[0]!r}"
                 )
+            parts = "as in --config.data.train_split='train[:80%]' and --config.data.test_split='train[80%:]'"
+            if any(entry.is_file() for name in there for entry in entries(root / name)):
+                raise ValueError(
+                    f"{root} has class folders and no splits; move them into {root / 'train'}, and if there are no "
+                    f"others for {root / 'test'}, take parts of it, {parts}"
+                )
             raise ValueError(
                 f"{root} has no split directory {split!r}; it has {', '.join(map(repr, there)) or 'none at all'}: name "
-                "the one to use with --config.data.train_split or --config.data.test_split"
+                f"the one to use with --config.data.train_split or --config.data.test_split, or parts of one, {parts}"
             )
     found = {split: _list_classes(root / split) for split in splits}
     names = {name for classes in found.values() for name in classes}
@@ -133,13 +139,13 @@ def _list_classes(split: Path) -> Classes:
     for folder in entries(split):
         check_class_folder(folder)
         files = entries(folder)
-        if not files:
-            raise ValueError(f"class folder {folder.path} is empty; put images into it or remove it from every split")
         if nested := [file.path for file in files if file.is_dir()]:
             raise ValueError(
                 f"{nested[0]} is a directory inside a class folder; put its images into {folder.path} itself"
             )
-        classes[folder.name] = files
+        classes[folder.name] = [file for file in files if images.has_image_name(file.name)]
+        if not classes[folder.name]:
+            raise ValueError(f"class folder {folder.path} has no image; put some into it or remove it from every split")
     if not classes:
         raise ValueError(f"{split} has no class folders; images belong into {split}/<class>/<file>")
     return classes
@@ -157,7 +163,10 @@ def _fingerprint(splits: dict[str, Classes]) -> str:
 
 def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig:
     """Reads every file, and returns the configuration with channels, faults and digest."""
-    files = [file.path for classes in config.splits.values() for entries in classes.values() for file in entries]
+    files = [file.path for classes in config.splits.values() for kept in classes.values() for file in kept]
+    folders = [root / split / name for split, classes in config.splits.items() for name in classes]
+    if others := sorted({file.path for folder in folders for file in entries(folder)}.difference(files)):
+        print(f"files that end like no image are left out: {some(others)}", file=sys.stderr, flush=True)
     with ThreadPool() as pool:
         checked = pool.imap(_check_image, files, chunksize=64)
         results = list(progress(checked, len(files), f"checking {root.name}", "images"))

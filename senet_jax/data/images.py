@@ -1,6 +1,7 @@
 """From the bytes of an image file to a square of uint8 pixels, on the host, with Pillow and libjpeg-turbo."""
 
 import io
+import os
 import warnings
 from functools import partial
 from typing import Any
@@ -30,6 +31,12 @@ _NARROWEST = 100
 
 class BadImageError(ValueError):
     """The image of an example cannot be read."""
+
+
+def has_image_name(name: str) -> bool:
+    """Returns whether a file's name has no ending, or that of a format that Pillow knows."""
+    ending = os.path.splitext(name)[1].lower()
+    return not ending or ending in Image.registered_extensions()
 
 
 def read(data: bytes) -> Image.Image:

@@ -53,7 +53,7 @@ def write_report(
     write_table(output / "table.csv", rows)
     (output / "table.md").write_text(markdown(rows) + "\n")
     (output / "table.tex").write_text(latex(rows))
-    topic = re.sub(r"\b[Ss]e\b", "SE", content["name"].replace("_", " ").capitalize())
+    topic = _topic(content["name"])
     if len(summaries) > 1:
         pictures.plot_accuracy(summaries, output / "accuracy.png", f"{topic}: test accuracy")
         pictures.plot_parameters(summaries, output / "parameters.png", f"{topic}: accuracy and parameters")
@@ -63,6 +63,12 @@ def write_report(
     pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
     (output / "report.html").write_text(_page(content, done, states, ended, runs, gates, output))
     return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)]))
+
+
+def _topic(name: str) -> str:
+    """Returns the name of a sweep as the beginning of a title."""
+    spaced = re.sub(r"\bse\b", "SE", name.replace("_", " "))
+    return spaced[:1].upper() + spaced[1:]
 
 
 def _read(content: Mapping[str, Any], name: str, directory: Path) -> Run:

@@ -25,7 +25,8 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
     if warmup >= total_steps:
         raise ValueError(
             f"config.optimizer.warmup is {config.warmup!r}, {warmup:,} steps of {total_steps:,} in all, at "
-            f"{steps_per_epoch:,.4g} an epoch; make it shorter"
+            f"{steps_per_epoch:,.4g} an epoch; make it shorter, as in --config.optimizer.warmup="
+            f"'{total_steps // 4} steps'"
         )
     match config.schedule:
         case "cosine":

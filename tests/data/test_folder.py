@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -93,7 +94,7 @@ def deepen(root):
             lambda root: (root / "test").rename(root / "val"),
             r"no split directory 'test'; it has 'train', 'val': .* --config.data.train_split or --config.data.test",
         ),
-        (empty, r"class folder .*train.cat is empty; put images into it"),
+        (empty, r"class folder .*train.cat has no image; put some into it"),
         (lambda root: shutil.rmtree(root / "test" / "dog"), r"test has no class dog, which another split has"),
         (
             lambda root: shutil.copytree(root / "test" / "dog", root / "test" / "emu"),
@@ -181,3 +182,22 @@ def test_a_preparation_that_is_interrupted_leaves_nothing_that_looks_prepared(fo
             data.open_dataset(folder_config)
     assert not prepared(folder_config)
     assert len(data.open_dataset(folder_config).train) == 12
+
+
+def test_files_that_end_like_no_image_are_left_out(folder, folder_config, capsys):
+    before = data.open_dataset(folder_config).train
+    capsys.readouterr()
+    (folder / "train" / "cat" / "notes.TXT").touch()
+    (folder / "train" / "cat" / "._0.png").touch()
+    assert len(data.open_dataset(folder_config).train) == len(before)
+    assert capsys.readouterr().err == ""  # Nothing else has changed, and nothing is packed anew.
+    (folder / "train" / "cat" / "0.png").rename(folder / "train" / "cat" / "0")
+    assert len(data.open_dataset(folder_config).train) == len(before)
+    assert "files that end like no image are left out: " in capsys.readouterr().err
+
+
+def test_class_folders_without_splits_are_refused_with_the_way(folder, folder_config):
+    config = dataclasses.replace(folder_config, path=str(folder / "train"))
+    message = r"train has class folders and no splits; move them into .*train/train, and if there are no others for"
+    with pytest.raises(ValueError, match=message):
+        data.open_dataset(config)
