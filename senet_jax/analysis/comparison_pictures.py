@@ -17,8 +17,6 @@ from senet_jax.analysis.figures import GREY, add_legend, colours, save
 
 Curves = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
 """Records of `metrics.jsonl` of each run, by variant."""
-_MEAN: dict[str, Any] = {"color": "tab:orange", "capsize": 4}
-"""Style of means with their std."""
 
 
 def plot_accuracy(summaries: Sequence[Summary], path: Path, title: str) -> None:
@@ -36,13 +34,18 @@ def plot_accuracy(summaries: Sequence[Summary], path: Path, title: str) -> None:
 def _plot_names(summaries: Sequence[Summary], path: Path, title: str) -> None:
     figure = Figure(figsize=(6.4, 1.6 + 0.3 * len(summaries)), layout="constrained")
     axis = figure.subplots()
-    positions, means = range(len(summaries)), [each.accuracy for each in summaries]
-    axis.errorbar(means, positions, xerr=[each.std or 0 for each in summaries], fmt="o", **_MEAN)
-    axis.set_yticks(positions, [each.variant for each in summaries])
+    for position, (each, colour) in enumerate(zip(summaries, colours(len(summaries)), strict=True)):
+        axis.errorbar(each.accuracy, position, xerr=each.std, color=colour, **_marked(each))
+    axis.set_yticks(range(len(summaries)), [each.variant for each in summaries])
     axis.invert_yaxis()
     axis.margins(y=0.5 / len(summaries))
     axis.set_xlabel("test accuracy, mean ± std")
     _finish(figure, axis, axis.xaxis, path, title)
+
+
+def _marked(summary: Summary) -> dict[str, Any]:
+    """Returns the style of a variant's mean with its std; that of a baseline is a square."""
+    return {"fmt": "s" if summary.is_baseline else "o", "capsize": 4}
 
 
 def _plot_numbers(summaries: Sequence[Summary], field: str, path: Path, title: str) -> None:
@@ -56,7 +59,8 @@ def _plot_numbers(summaries: Sequence[Summary], field: str, path: Path, title: s
             axis.axhspan(low, high, color=GREY, alpha=0.12, linewidth=0, label=f"{each.variant} ± std")
     placed = sorted((each for each in summaries if field in each.changes), key=lambda each: each.changes[field])
     positions, means = [each.changes[field] for each in placed], [each.accuracy for each in placed]
-    axis.errorbar(positions, means, [each.std or 0 for each in placed], fmt="o-", label="mean ± std", **_MEAN)
+    stds = [each.std or 0 for each in placed]
+    axis.errorbar(positions, means, stds, fmt="o-", capsize=4, color="tab:orange", label="mean ± std")
     axis.set_xlabel(field.rpartition(".")[2])
     if min(positions) > 0 and max(positions) > 4 * min(positions):
         axis.set_xscale("log", base=2)
@@ -73,9 +77,8 @@ def plot_parameters(summaries: Sequence[Summary], path: Path, title: str) -> Non
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axis = figure.subplots()
     for each, colour in zip(summaries, colours(len(summaries)), strict=True):
-        marker = "s" if each.is_baseline else "o"
-        point = {"fmt": marker, "capsize": 4, "color": colour, "label": each.variant}
-        axis.errorbar(each.parameters / 1e6, each.accuracy, each.std or 0, **point)
+        place = each.parameters / 1e6, each.accuracy
+        axis.errorbar(*place, each.std, color=colour, label=each.variant, **_marked(each))
     axis.set_xlabel("parameters (millions)")
     axis.set_ylabel("test accuracy")
     axis.margins(x=0.1)

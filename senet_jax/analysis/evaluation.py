@@ -28,9 +28,13 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Accuracy and top-5 accuracy in [0, 1], loss in nats, calibration error in [0, 1], number of examples."""
+        """Accuracies and calibration error in [0, 1], loss in nats, number of examples.
+
+        The balanced accuracy is the mean of the classes' accuracies.
+        """
         return {
             "accuracy": float((self.ranks == 1).mean()),
+            "balanced_accuracy": float(np.mean([(self.ranks[self.labels == own] == 1).mean() for own in self.present])),
             "top5_accuracy": float((self.ranks <= 5).mean()),
             "loss": float(self.losses.mean(dtype=np.float64)),
             "calibration_error": self.calibration_error,
@@ -41,6 +45,12 @@ class Evaluation:
     def present(self) -> np.ndarray:
         """Classes that have examples, ascending."""
         return np.unique(self.labels)
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether a class has at least twice as many examples as another one."""
+        _, sizes = np.unique(self.labels, return_counts=True)
+        return bool(sizes.max() >= 2 * sizes.min())
 
     @property
     def confusion(self) -> np.ndarray:

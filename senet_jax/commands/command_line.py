@@ -115,7 +115,7 @@ def parse(argv: Sequence[str]) -> Request:
     command, rest = _command(words)
     given: dict[str, Any] = {name: flags_given[name].value for name in flags_given if flags_given[name].present}
     if given.pop("help", None):
-        command = "help"
+        command, rest = "help", words[:1]
     file, workdir = given.pop("config", None), given.pop("workdir", None)
     texts = {name.removeprefix("config."): given.pop(name) for name in list(given) if name.startswith("config.")}
     overrides = {name: _read(f"config.{name}", text, _FIELDS[name]) for name, text in texts.items()}
@@ -124,7 +124,7 @@ def parse(argv: Sequence[str]) -> Request:
         config, config_path, name = _experiment(file)
         assign(config, overrides)
         validate(config)
-        return Request(command, config, config_path=config_path, name=name)
+        return Request(command, config, config_path=config_path, name=name, words=rest)
     kind = COMMANDS[command]
     options = _options(command, given)
     weights: str | None = getattr(options, "weights", None) if kind.of_run else None

@@ -210,8 +210,10 @@ def _rows(
         rows["classes"] = f"{dataset.num_classes}{alone} of the network's {loaded.network.num_classes}, by their names"
     elif loaded.class_names != dataset.class_names:
         rows["classes"] = "matched by their names, in the order of the network"
-    error = f"{figures['calibration_error']:.2%} (ECE, {BINS} bins of equal width)"
-    return rows | accuracy_rows(figures, loaded.network.num_classes, split.name) | {"calibration error": error}
+    rows |= accuracy_rows(figures, loaded.network.num_classes, split.name)
+    if evaluation.is_uneven:
+        rows["balanced accuracy"] = f"{figures['balanced_accuracy']:.2%}, the mean over the classes"
+    return rows | {"calibration error": f"{figures['calibration_error']:.2%} (ECE, {BINS} bins of equal width)"}
 
 
 def _real_row(labels: list[list[int]], predicted: "np.ndarray", files: list[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ _FLAGS = {
     "--config.FIELD=VALUE": "Overrides a field, as in --config.model.ratio=8 (or =none), "
     "--config.data.mean=0.5,0.4,0.3, --config.data.flip and --noconfig.data.flip.",
     "--workdir=DIRECTORY": "Directory of a run: configuration, checkpoints, logs, results.",
-    "--help": "Prints this help, with the fields of --config if it is given.",
+    "--help": "Prints this help, or after a command that of the command, with the fields of --config if it is given.",
 }
 
 
@@ -28,19 +28,32 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _text(request: Request) -> str:
+    """Returns the help of the command in `request.words`, or of all commands."""
+    names = request.words or list(COMMANDS)
+    commands = [COMMANDS[name] for name in names]
+    configured = any(each.configured for each in commands)
+    needs_workdir = configured or any(each.of_workdir for each in commands)
     kinds, meanings = field_types(Experiment), documentation(Experiment)
     fields = {
         f"{name}={written(value)}": f"{meanings[name]} ({describe(kinds[name])})"
         for name, value in flatten(request.config).items()
     }
     origin = f" of {shown(request.config_path)}" if request.config_path else ""
-    sections = {"commands": {f"{name} {kind.words}".strip(): meaning(name) for name, kind in COMMANDS.items()}}
-    sections |= {"flags": _FLAGS}
-    sections |= {f"flags of {name}": flags(name) for name in COMMANDS if flags(name)}
-    sections[f"fields, with the values{origin}"] = fields
+    shown_flags = {
+        flag: text
+        for flag, text in _FLAGS.items()
+        if configured or flag == "--help" or (needs_workdir and flag.startswith("--workdir"))
+    }
+    called = {name: f"{name} {kind.words}".strip() for name, kind in zip(names, commands, strict=True)}
+    sections = {"commands" if len(names) > 1 else "command": {called[name]: meaning(name) for name in names}}
+    sections |= {"flags": shown_flags}
+    sections |= {f"flags of {name}": flags(name) for name in names if flags(name)}
+    if configured:
+        sections[f"fields, with the values{origin}"] = fields
+    usage = _USAGE if len(names) > 1 else f"{called[names[0]]} [--FLAG=VALUE ...]"
     return "\n\n".join(
         [
-            f"usage: {program.name()} {_USAGE}",
+            f"usage: {program.name()} {usage}",
             *(f"{title}:\n{_entries(entries)}" for title, entries in sections.items()),
         ]
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 import warnings
 from pathlib import Path
@@ -142,6 +143,9 @@ def _fetched(repository: str) -> Path:
         except EntryNotFoundError:
             return None
 
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # It warns of each of many retries; the error below says why all failed.
     try:
         path = download(_FILES[0]) or download(_FILES[1])
         download("config.json")
@@ -151,6 +155,8 @@ def _fetched(repository: str) -> Path:
         if path is not None:
             return path
         reason = f"it has neither {_FILES[0]} nor {_FILES[1]}"
+    finally:
+        logger.setLevel(level)
     raise OSError(
         f"{repository!r} is no file here, and could not be fetched from Hugging Face ({reason}); if this machine "
         f"cannot reach it, download {_FILES[0]} and config.json from https://huggingface.co/{repository} elsewhere, "

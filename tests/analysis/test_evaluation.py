@@ -19,6 +19,7 @@ def test_figures():
     figures = FOUND.figures
     assert (figures["accuracy"], figures["top5_accuracy"], figures["loss"]) == (0.6, 0.8, pytest.approx(1.6))
     # The bins (14/15, 1] of three and (5/15, 6/15] of two, since 0.4 in float32 is above 6/15: that of one each.
+    assert figures["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     errors = 3 * abs(2 / 3 - 0.98) + abs(0 - 0.4) + abs(1 - 0.39)
     assert figures["calibration_error"] == pytest.approx(errors / 5, abs=1e-6)
     assert [(row["examples"], row["accuracy"]) for row in FOUND.calibration] == [(1, 1.0), (1, 0.0), (3, 2 / 3)]

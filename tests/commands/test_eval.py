@@ -53,6 +53,7 @@ def test_classes_are_matched_by_name(place, tmp_path, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "classes 2 of the network's 3, by their names test accuracy 33.33%" in said
     assert "8 x 8 pixels, crop 1, bilinear, mean 0.485, 0.456, 0.406" in said
+    assert "balanced accuracy 50.00%, the mean over the classes" in said
     assert "dark 2 0.00% middle (2) middle 1 100.00% 33.33%" in said
     figures = json.loads((tmp_path / "new" / "evaluation.json").read_text())
     assert figures["calibration_error"] == pytest.approx(0.625 - 1 / 3, abs=1e-6)
