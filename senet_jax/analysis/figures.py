@@ -1,12 +1,20 @@
 """The style of all figures, and the files that they are written to."""
 
 import math
+import sys
+import warnings
 from pathlib import Path
 
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps, font_manager, rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+_MORE_FONTS = {
+    "Arial Unicode MS", "Hiragino Sans", "Malgun Gothic", "Microsoft YaHei", "Noto Sans CJK JP", "Noto Sans CJK SC",
+    "PingFang SC", "WenQuanYi Zen Hei", "Yu Gothic",
+}  # fmt: skip
+"""Fonts with Chinese, Japanese or Korean letters."""
 GREY = "0.35"
 """Colour of a baseline."""
 
@@ -27,7 +35,21 @@ def add_legend(figure: Figure, axis: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG at the path, and an SVG beside it, whose text stays text; both without a date."""
-    figure.savefig(path, dpi=120)
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "senet_jax"}):
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    """Writes a PNG at the path, and an SVG beside it, whose text stays text; both without a date.
+
+    Letters that matplotlib's own font lacks come from fonts of the machine; those that none has are told.
+    """
+    texts = [text for text in figure.findobj(Text) if not text.get_text().isascii()]
+    if texts:
+        families = [*rcParams["font.family"], *sorted(_MORE_FONTS.intersection(font_manager.get_font_names()))]
+        for text in texts:
+            text.set_fontfamily(families)
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        figure.savefig(path, dpi=120)
+        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "senet_jax"}):
+            figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    missing = [warning for warning in caught if "missing from font" in str(warning.message)]
+    if missing:
+        print(f"{path.name} has letters that no font of this machine has; the SVG has them as text", file=sys.stderr)
+    for other in (each for each in caught if each not in missing):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)

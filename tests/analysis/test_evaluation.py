@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from PIL import Image
 
 from senet_jax.analysis.evaluation import Evaluation
@@ -43,3 +44,11 @@ def test_the_confusion_matrix_is_a_picture_of_shares(tmp_path):
     assert ">title<" in path.with_suffix(".svg").read_text()
     pixels = np.asarray(Image.open(path).convert("RGB"))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_letters_that_no_font_has_are_told(tmp_path, capsys):
+    names = ["\U0001f980 crab", "chat é"]  # No usual font of a machine without a desktop has the first.
+    plot_confusion(np.array([[3, 1], [0, 4]]), names, names, tmp_path / "confusion.png", "±")
+    told = "confusion.png has letters that no font of this machine has" in capsys.readouterr().err
+    assert told or any("Emoji" in name for name in font_manager.get_font_names())
+    assert "\U0001f980" in (tmp_path / "confusion.svg").read_text()
