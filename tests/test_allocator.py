@@ -1,6 +1,7 @@
 """The allocator's setting, in a process of its own."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -21,9 +22,25 @@ print(faults < 1000, platform.libc_ver()[0] == "glibc", sys.argv[1:], sys.flags.
 """
 
 
-def run(environment=None):
+TRIM = """
+from pathlib import Path
+import numpy as np
+from senet_jax import allocator
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+allocator.restart()
+np.ones(1 << 25)
+before = resident()
+allocator.trim()
+print(resident() < before / 2)
+"""
+
+
+def run(environment=None, program=PROGRAM):
     settings = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"} | (environment or {})
-    words = [sys.executable, "-X", "utf8", "-c", PROGRAM, "--config=a b"]
+    words = [sys.executable, "-X", "utf8", "-c", program, "--config=a b"]
     return subprocess.run(words, capture_output=True, text=True, check=True, env=settings).stdout
 
 
@@ -35,3 +52,8 @@ def test_a_process_that_started_again_uses_freed_memory_and_has_its_arguments():
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no glibc")
 def test_a_setting_of_the_user_stays():
     assert run({"GLIBC_TUNABLES": "glibc.malloc.mmap_max=65536"}).startswith("False")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such function")
+def test_freed_memory_is_given_back():
+    assert run(program=TRIM) == "True\n"

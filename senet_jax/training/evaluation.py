@@ -9,6 +9,7 @@ import jax
 from flax import linen as nn
 from jax.sharding import Mesh
 
+from senet_jax import allocator
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset
 from senet_jax.data.bad_images import BadImages
@@ -52,6 +53,7 @@ class Evaluations:
             self._best = merit
             _save_best(self._plan, state, step, self._results, self._workdir)
         self._log.write("test", step, self._results)
+        allocator.trim()  # The first one was compiled, and its batches can be larger than those of training.
 
     def _merit(self, record: Mapping[str, Any]) -> float:
         """Returns the figure of an evaluation that is higher in a better one; NaN is the worst."""

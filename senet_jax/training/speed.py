@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from senet_jax import allocator
 from senet_jax.training.logs import Logs, NoLogs
 from senet_jax.typing import Array
 
@@ -33,6 +34,7 @@ class Speed:
         yield
         seconds = time.perf_counter() - began
         if compiles:
+            allocator.trim()
             self.compile_seconds += seconds
             self._log.say(f"compiled, with the first step, in {seconds:.1f} s")
         else:
