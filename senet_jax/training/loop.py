@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from senet_jax import allocator
 from senet_jax.config import Experiment
 from senet_jax.data import train_batches
 from senet_jax.data.bad_images import BadImages
@@ -85,7 +86,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
             at_once = ended_at_once(start) if first and not stop.together else nullcontext()
             with at_once, watched(config.stuck_after), speed.measure(config.batch_size, compiles=compiles):
                 wait = record or tests or save or compiles
-                state = _advance(train_step, state, batches, config, speed, wait=wait)
+                state = _advance(train_step, state, batches, config, speed, compiles=compiles, wait=wait)
             log.advance()
             if record or tests or save:
                 _check_numbers(plan, state, checkpoints)
@@ -114,11 +115,15 @@ def _advance(
     config: Experiment,
     speed: Speed,
     *,
+    compiles: bool,
     wait: bool,
 ) -> TrainState:
     """Returns the state after one more step, which may still be under way unless `wait` is true."""
     arguments = state, speed.next(batches), config.seed, config.optimizer.learning_rate
     with memory.explained(config, train_step, arguments):
+        if compiles and isinstance(train_step, jax.stages.Wrapped):
+            train_step.lower(*arguments).compile()  # The call below finds the program.
+            allocator.trim()
         state = train_step(*arguments)
         speed.dispatched(state.step)
         return jax.block_until_ready(state) if wait else state

@@ -92,9 +92,11 @@ def test_a_run_is_not_resumed_with_fewer_bad_steps_than_it_has_had(dataset, unch
 
 
 @pytest.mark.slow
-def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path):
+def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path, caplog):
     plan = tiny_plan(dataset)
-    results = train(plan, tmp_path)
+    with jax.log_compiles():
+        results = train(plan, tmp_path)
+    assert sum("Finished XLA compilation of jit(train_step)" in text for text in caplog.messages) == 1
     records = logs.read(tmp_path)
     steps = {split: [r["step"] for r in records if r["split"] == split] for split in ("train", "test")}
     assert steps == {"train": [10, 20, 30], "test": [15, 30]}
