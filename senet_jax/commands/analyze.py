@@ -1,6 +1,5 @@
 """`launch.py analyze`: statistics of the gates of a trained network on its test images (paper, section 7.2)."""
 
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -101,16 +100,15 @@ def prepare(request: Request) -> Callable[[], None]:
 
 def _checkpoints(workdir: Path, model: ModelConfig) -> "Checkpoints":
     from senet_jax.training.checkpoints import Checkpoints
-    from senet_jax.weights.timm_folder import OF_TRAINING
+    from senet_jax.weights.configured import differing
 
     checkpoints = Checkpoints(workdir, read_only=True)
     if checkpoints.latest is None:
         raise workdirs.no_checkpoint(workdir)
     own = workdirs.read_config(workdir).model
-    for name in sorted(dataclasses.asdict(own).keys() - OF_TRAINING):
-        given, said = getattr(model, name), getattr(own, name)
-        if given != said:
-            raise ValueError(f"config.model.{name} is {given!r}, and the run in {workdir} has {said!r}; give no other")
+    if others := differing(model, own):
+        given, said = getattr(model, others[0]), getattr(own, others[0])
+        raise ValueError(f"config.model.{others[0]} is {given!r}, and the run in {workdir} has {said!r}; give no other")
     return checkpoints
 
 

@@ -32,7 +32,7 @@ def _text(request: Request) -> str:
     names = request.words or list(COMMANDS)
     commands = [COMMANDS[name] for name in names]
     configured = any(each.configured for each in commands)
-    needs_workdir = configured or any(each.of_workdir for each in commands)
+    of_workdir = any(each.of_workdir for each in commands)
     kinds, meanings = field_types(Experiment), documentation(Experiment)
     fields = {
         f"{name}={written(value)}": f"{meanings[name]} ({describe(kinds[name])})"
@@ -42,7 +42,7 @@ def _text(request: Request) -> str:
     shown_flags = {
         flag: text
         for flag, text in _FLAGS.items()
-        if configured or flag == "--help" or (needs_workdir and flag.startswith("--workdir"))
+        if configured or flag == "--help" or (of_workdir and flag.startswith("--workdir"))
     }
     called = {name: f"{name} {kind.words}".strip() for name, kind in zip(names, commands, strict=True)}
     sections = {"commands" if len(names) > 1 else "command": {called[name]: meaning(name) for name in names}}

@@ -111,7 +111,7 @@ class Checkpoints:
             try:
                 state = self._proven(step, like, config)
             except DamagedError as error:
-                fault, passing = str(error), manifests.may_pass(error.__cause__)
+                fault, passing = str(error), manifests.may_pass(error)
             if unread := processes.worst(fault if passing else ""):
                 raise UnusableError(
                     f"the checkpoint of step {step} in {self._workdir} could not be read: {unread}; the same command "

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from senet_jax import allocator
 from senet_jax.training.logs import Logs, NoLogs
 from senet_jax.typing import Array
 
@@ -34,7 +33,6 @@ class Speed:
         yield
         seconds = time.perf_counter() - began
         if compiles:
-            allocator.trim()
             self.compile_seconds += seconds
             self._log.say(f"compiled, with the first step, in {seconds:.1f} s")
         else:

@@ -1,5 +1,6 @@
 """The network of a configuration."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,15 @@ import jax.numpy as jnp
 from senet_jax.config import ModelConfig
 from senet_jax.models import Network, create_model
 from senet_jax.modules import BatchNorm, SqueezeExcite
+
+_OF_TRAINING = {"dtype", "drop_path", "remat", "statistics_group"}
+"""Fields of the network that change neither its parameters nor what it computes from them."""
+
+
+def differing(config: ModelConfig, other: ModelConfig) -> list[str]:
+    """Returns the names of the fields by which two networks have other parameters or compute something else."""
+    names = {field.name for field in dataclasses.fields(config)} - _OF_TRAINING
+    return [name for name in sorted(names) if getattr(config, name) != getattr(other, name)]
 
 
 def build_model(config: ModelConfig, num_classes: int) -> Network:

@@ -21,6 +21,7 @@ _MAY_PASS = {
     errno.EACCES, errno.EAGAIN, errno.EBUSY, errno.EHOSTDOWN, errno.EINTR, errno.EMFILE, errno.ENETUNREACH,
     errno.ENFILE, errno.ENOMEM, errno.ENOTCONN, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
+"""Numbers of the errors of a machine, its limits and its networks, that a later try may not have."""
 
 
 class DamagedError(Exception):
@@ -100,9 +101,12 @@ def compare(saved: dict[str, list[Any]], tree: Any) -> None:
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Tells whether an error of reading is of the machine, such as too many open files, and no sign of damage."""
+    """Tells whether an error of reading, or its cause, is of the machine, such as too many open files: no damage."""
+    if error is None:
+        return False
     known = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MAY_PASS)
-    return known or any(code in str(error) for code in ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED"))
+    said = any(code in str(error) for code in ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED"))
+    return known or said or may_pass(error.__cause__)
 
 
 def said(array: list[Any] | None) -> str:

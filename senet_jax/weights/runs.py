@@ -178,8 +178,7 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
             manifests.compare(saved, {name: read[name]})
         except Exception as error:  # Damage raises errors of many types.
             others = [str(each) for each in found if each != chosen]
-            passing = manifests.may_pass(error) or manifests.may_pass(error.__cause__)
-            fault = "could not be read" if passing else "is damaged"
+            fault = "could not be read" if manifests.may_pass(error) else "is damaged"
             raise ValueError(
                 f"the checkpoint of step {chosen} in {workdir} {fault}: {manifests.first_line(error)}"
                 + (f"; there are also those of step {', '.join(others)}" if others else "")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ from flax.traverse_util import flatten_dict
 
 from senet_jax.config import ModelConfig
 from senet_jax.models import Network
+from senet_jax.weights.configured import differing
 from senet_jax.weights.files import write_tensors
 from senet_jax.weights.names import tensor_names, timm_naming
 from senet_jax.weights.preprocessing import Preprocessing
 
 PREFIX = "timm/"
-OF_TRAINING = {"dtype", "drop_path", "remat", "statistics_group"}
-"""Fields of the network that change neither its parameters nor what it computes from them."""
 
 
 def check(config: ModelConfig) -> None:
@@ -27,9 +25,7 @@ def check(config: ModelConfig) -> None:
             f"a folder in timm's format holds a network of timm, named {PREFIX}..., and this one is {config.name}; "
             "write --output=FILE.safetensors instead"
         )
-    default = ModelConfig(config.name)
-    names = {field.name for field in fields(config)} - OF_TRAINING
-    if changed := [name for name in sorted(names) if getattr(config, name) != getattr(default, name)]:
+    if changed := differing(config, ModelConfig(config.name)):
         raise ValueError(
             f"a folder in timm's format holds {config.name} as timm builds it, and this one has another "
             f"config.model.{changed[0]}; write --output=FILE.safetensors instead"
