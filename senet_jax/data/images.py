@@ -50,12 +50,13 @@ def read(data: bytes) -> Image.Image:
     """
     try:
         image = Image.open(io.BytesIO(data))
+        is_jpeg = image.format in ("JPEG", "MPO") and image.mode in COLOURSPACES
+        if not is_jpeg:
+            image.load()  # Pillow turns a TIFF in it.
         turned = orientation(image)
-        if image.format in ("JPEG", "MPO") and image.mode in COLOURSPACES:
+        if is_jpeg:
             pixels = decode_jpeg(data, COLOURSPACES[image.mode])
             image = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
-        else:
-            image.load()
     except UnidentifiedImageError:
         raise BadImageError("not an image that Pillow can read") from None
     except Image.DecompressionBombError:
@@ -87,6 +88,7 @@ def plain(image: Image.Image) -> Image.Image:
     palettes and other colours become RGB as Pillow converts them. Raises BadImageError, a ValueError, for more than 16
     bits a channel.
     """
+    image.load()  # Pillow turns a TIFF in it.
     return _plain(image, orientation(image))
 
 
@@ -100,10 +102,10 @@ def orientation(image: Image.Image) -> int:
 
 
 def _plain(image: Image.Image, turned: int) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if turned in _TURNS:
         image = image.transpose(_TURNS[turned])
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode.startswith(("I", "F")):
         raise BadImageError(f"an image of mode {image.mode}, which has more than 16 bits a channel")
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"

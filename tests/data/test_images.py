@@ -15,10 +15,10 @@ from senet_jax.weights import Preprocessing
 GREY = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
 
 
-def turned():
+def turned(kind):
     exif = Image.Exif()
     exif[0x0112] = 6  # The first row is the right side.
-    return saved(Image.fromarray(GREY), "PNG", exif=exif)
+    return saved(Image.fromarray(GREY), kind, exif=exif)
 
 
 def transparent(mode):
@@ -53,8 +53,10 @@ WHITE_BETWEEN = np.where([False, True, False], 255, GREY)
     ("data", "mode", "pixels"),
     [
         (saved(Image.fromarray(GREY), "PNG"), "L", GREY),
-        (turned(), "L", np.rot90(GREY, -1)),
+        (turned("PNG"), "L", np.rot90(GREY, -1)),
+        (turned("TIFF"), "L", np.rot90(GREY, -1)),
         (saved(Image.fromarray(GREY.astype(np.uint16) * 256 + 200), "PNG"), "L", GREY),
+        (saved(Image.fromarray(GREY.astype(np.int32) * 256 + 200), "PPM"), "L", GREY),
         (transparent("L"), "L", WHITE_BETWEEN),
         (transparent("RGB"), "RGB", np.stack([WHITE_BETWEEN] * 3, -1)),
         (saved(Image.fromarray(GREY).convert("RGB").convert("P"), "PNG", transparency=0), "RGB", None),
@@ -66,7 +68,9 @@ WHITE_BETWEEN = np.where([False, True, False], 255, GREY)
     ids=[
         "grey",
         "turned",
+        "turned by Pillow",
         "16 bits",
+        "16 bits PGM",
         "grey and alpha",
         "RGBA",
         "palette",
