@@ -126,7 +126,7 @@ class DataConfig:
     """Train on images with a rectangle of another, and both labels, with shares as for `mixup` (arXiv 1905.04899)."""
     repeats: Count = 1
     """Successive copies of each image, augmented independently (repeated augmentation, arXiv 1902.05509); an epoch then
-    has 1 / repeats of the images."""
+    has 1 / repeats of the images. `mixup` and `cutmix` mix no copies of one image."""
     center_crop: Share = 1.0
     """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"

@@ -57,10 +57,15 @@ def total(tree: Any) -> Any:
     return tree if axis is None else lax.psum(tree, axis)
 
 
-def previous(x: Shaped[Array, "n ..."]) -> Shaped[Array, "n ..."]:
-    """Returns for each example the one before it in the whole batch; for the first, the last."""
-    rolled, axis, number = jnp.roll(x, 1, axis=0), _axis.get(), parts()
+def previous(x: Shaped[Array, "n ..."], distance: int = 1) -> Shaped[Array, "n ..."]:
+    """Returns for each example the one `distance` places before it in the whole batch; the last precede the first."""
+    axis, number = _axis.get(), parts()
     if axis is None:
-        return rolled
-    before = lax.ppermute(x[-1:], axis, [(part, (part + 1) % number) for part in range(number)])
-    return jnp.concatenate([before, rolled[1:]])
+        return jnp.roll(x, distance, axis=0)
+
+    def sent(rows: Array, away: int) -> Array:
+        """Returns the rows of the part that is so many parts before this one."""
+        return lax.ppermute(rows, axis, [(part, (part + away) % number) for part in range(number)]) if away else rows
+
+    away, rest = divmod(distance, len(x))
+    return jnp.concatenate([sent(x[len(x) - rest :], away + 1), sent(x[: len(x) - rest], away)])

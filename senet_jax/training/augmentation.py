@@ -41,9 +41,9 @@ def cutout(key: Array, images: Float[Array, "n h w c"], size: int) -> Float[Arra
 
 
 def mix(
-    key: Array, images: Float[Array, "n h w c"], *, mixup: float, cutmix: float
+    key: Array, images: Float[Array, "n h w c"], *, mixup: float, cutmix: float, distance: int = 1
 ) -> tuple[Float[Array, "n h w c"], Float[Array, ""]]:
-    """Mixes each image with the one before it in the batch; returns the images, and the share of each image in its own.
+    """Mixes each image with the one `distance` places before it; returns the images, and the share of each in its own.
 
     The share is the same for the whole batch, and comes from a beta distribution whose parameters are both `mixup`, or
     both `cutmix`. Mixup (arXiv 1710.09412) takes the weighted mean of both images. Cutmix (arXiv 1905.04899) puts a
@@ -56,7 +56,7 @@ def mix(
     share = jax.random.beta(draw, alpha, alpha)
     inside = _rectangle(place, images.shape[1], images.shape[2], 1 - share)
     share = jnp.where(cuts, 1 - inside.mean(), share).astype(images.dtype)
-    others = divided.previous(images)
+    others = divided.previous(images, distance)
     cut = jnp.where(inside[None, :, :, None], others, images)
     return jnp.where(cuts, cut, share * images + (1 - share) * others), share
 

@@ -66,9 +66,12 @@ def make_train_step(
         examples = {"image": images, "label": batch["label"]}
         if data.mixup or data.cutmix:
             key = random.stream(seed, "mix", state.step)
-            examples["image"], share = augmentation.mix(key, images, mixup=data.mixup, cutmix=data.cutmix)
+            examples["image"], share = augmentation.mix(
+                key, images, mixup=data.mixup, cutmix=data.cutmix, distance=data.repeats
+            )
             labels = batch["label"]
-            examples |= {"other": divided.previous(labels), "share": jnp.broadcast_to(share, labels.shape)}
+            others = divided.previous(labels, data.repeats)  # Nearer ones can be copies of the same image.
+            examples |= {"other": others, "share": jnp.broadcast_to(share, labels.shape)}
         key = random.stream(seed, "dropout", state.step)
         trained, kept = split(state.variables["params"], frozen)
         variables = state.variables | {"params": trained}

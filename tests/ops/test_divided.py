@@ -13,6 +13,7 @@ def all_of_them(x):
         "mean": divided.mean(x.mean()),
         "total": divided.total(x.sum()),
         "previous": divided.previous(x),
+        "five before": divided.previous(x, 5),
     }
 
 
@@ -31,6 +32,7 @@ def test_each_part_reaches_over_the_whole_batch():
     np.testing.assert_array_equal(found["mean"], [batch.mean()] * 4)
     np.testing.assert_array_equal(found["total"], [batch.sum()] * 4)
     np.testing.assert_array_equal(found["previous"], np.roll(batch, 1, axis=0).reshape(parts.shape))
+    np.testing.assert_array_equal(found["five before"], np.roll(batch, 5, axis=0).reshape(parts.shape))
 
 
 def test_a_batch_that_is_not_divided_is_whole():

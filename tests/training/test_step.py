@@ -256,6 +256,17 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(batch, options):
         np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
 
 
+def test_copies_of_an_image_are_mixed_with_those_of_another(batch):
+    state = init_state(Linear(), SGD, (8, 8, 1), seed=0, average=False)
+
+    def gradient(examples, repeats):
+        config = Experiment(data=DataConfig(mixup=0.3, repeats=repeats))
+        return jax.jit(make_train_step(Linear(), SGD, config))(state, examples).optimizer_state
+
+    copies = jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), batch)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), gradient(copies, 2), gradient(batch, 1))
+
+
 @pytest.mark.slow
 def test_parts_of_whole_groups_make_the_step_of_the_whole_batch(batch, x64):
     model = tiny_network(norm=partial(BatchNorm, group=2), dtype=jnp.float64, param_dtype=jnp.float64)
