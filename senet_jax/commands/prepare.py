@@ -1,6 +1,7 @@
 """`launch.py prepare`: writes image files as a dataset that TFDS and this project read."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Options(CommandOptions):
     check: bool = False
     """Decodes every image, and names those that cannot be."""
     partial: bool = False
-    """Prepares an incomplete source, without classes, splits or images of the official dataset."""
+    """Prepares an incomplete source: some classes, splits or images of the official dataset, splits without a class."""
     jobs: Annotated[Count | None, Placeholder("N")] = None
     """Number of processes; by default one for each core."""
 
@@ -69,7 +70,7 @@ def prepare(request: Request) -> Callable[[], None]:
             | {
                 "written": str(plan.directory),
                 "use": f"{program.command()} --config=FILE --config.data.name={name} "
-                f"--config.data.data_dir={data_dir} --config.data.test_split={test}"
+                f"{shlex.quote(f'--config.data.data_dir={data_dir}')} --config.data.test_split={test}"
                 + ("" if train == "train" else f" --config.data.train_split={train}"),
             }
         )

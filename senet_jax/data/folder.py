@@ -1,6 +1,7 @@
 """Images in class folders, `<path>/<split>/<class>/<file>`, as a TFDS dataset."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -13,7 +14,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from senet_jax.data import images
-from senet_jax.data.members import check_class_folder, entries
+from senet_jax.data.members import check_class_folder, entries, tell_left_out
 from senet_jax.terminal.progress import progress
 from senet_jax.texts import some
 
@@ -83,11 +84,10 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
     root = Path(path).expanduser().resolve()
     found = _list(root, sorted(set(splits)))
     name = re.sub(r"[^\w.-]", "_", root.name) + "-" + _fingerprint(found)
-    config = FolderConfig(name=name, splits=found)
-    builder = Folder(config=config, data_dir=data_dir)
+    builder = Folder(config=FolderConfig(name=name, splits=found), data_dir=data_dir)
     if builder.is_prepared():
         return builder
-    return Folder(config=_checked(config, root, bad_share), data_dir=data_dir)
+    return Folder(config=_checked(name, root, tuple(found), bad_share), data_dir=data_dir)
 
 
 def count(path: str, split: str) -> int | None:
@@ -161,12 +161,13 @@ def _fingerprint(splits: dict[str, Classes]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig:
-    """Reads every file, and returns the configuration with channels, faults and digest."""
-    files = [file.path for classes in config.splits.values() for kept in classes.values() for file in kept]
-    folders = [root / split / name for split, classes in config.splits.items() for name in classes]
-    if others := sorted({file.path for folder in folders for file in entries(folder)}.difference(files)):
-        print(f"files that end like no image are left out: {some(others)}", file=sys.stderr, flush=True)
+@functools.lru_cache(maxsize=1)
+def _checked(name: str, root: Path, splits: tuple[str, ...], bad_share: float) -> FolderConfig:
+    """Reads every file once for a name, which has the fingerprint; returns the builder's configuration."""
+    found = _list(root, list(splits))
+    files = [file.path for classes in found.values() for kept in classes.values() for file in kept]
+    folders = [root / split / label for split, classes in found.items() for label in classes]
+    tell_left_out(sorted({file.path for folder in folders for file in entries(folder)}.difference(files)))
     with ThreadPool() as pool:
         checked = pool.imap(_check_image, files, chunksize=64)
         results = list(progress(checked, len(files), f"checking {root.name}", "images"))
@@ -182,7 +183,7 @@ def _checked(config: FolderConfig, root: Path, bad_share: float) -> FolderConfig
     for path, (_, _, content) in zip(files, results, strict=True):
         digest.update(os.fsencode(os.path.relpath(path, root)) + content)
     grey = all(channels == 1 for channels, fault, _ in results if not fault)
-    return dataclasses.replace(config, channels=1 if grey else 3, faults=faults, sha256=digest.hexdigest())
+    return FolderConfig(name=name, splits=found, channels=1 if grey else 3, faults=faults, sha256=digest.hexdigest())
 
 
 def _check_image(path: str) -> tuple[int, str, bytes]:

@@ -2,12 +2,14 @@
 
 import itertools
 import os
+import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from senet_jax.data.images import has_image_name
 from senet_jax.texts import some
 
 
@@ -40,18 +42,28 @@ def read(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def in_class_folders(root: Path) -> list[Member]:
-    """Lists every file of `root/<class>/<file>`; names that begin with a dot are skipped.
+    """Lists every file of `root/<class>/<file>`; names that begin with a dot or end like no image are skipped.
 
-    Raises ValueError if something else lies there.
+    The latter are told. Raises ValueError if something else lies there.
     """
-    found = []
+    found, others = [], []
     for folder in entries(root):
         check_class_folder(folder)
         for file in entries(folder.path):
             if file.is_dir():
                 raise ValueError(f"{file.path} is a directory inside a class folder; put its images into {folder.path}")
-            found.append(Member(file.path, 0, file.stat().st_size, file.name, folder.name))
+            if has_image_name(file.name):
+                found.append(Member(file.path, 0, file.stat().st_size, file.name, folder.name))
+            else:
+                others.append(file.path)
+    tell_left_out(others)
     return found
+
+
+def tell_left_out(files: list[str]) -> None:
+    """Prints the paths of files that are not used, if there are any."""
+    if files:
+        print(f"files that end like no image are left out: {some(files)}", file=sys.stderr, flush=True)
 
 
 def check_class_folder(folder: os.DirEntry[str]) -> None:

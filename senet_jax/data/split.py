@@ -9,8 +9,13 @@ import numpy as np
 from PIL import Image
 
 from senet_jax.data import images
+from senet_jax.workdir import RunError
 
 _T = TypeVar("_T")
+
+
+class LabelError(RunError, ValueError):
+    """The class of an example is not among those of its dataset."""
 
 
 @runtime_checkable
@@ -123,7 +128,7 @@ class Split:
             raise images.BadImageError(f"a record that cannot be read: {str(example).partition(chr(10))[0]}")
         label = int(example["label"])
         if not 0 <= label < self.num_classes:
-            raise ValueError(
+            raise LabelError(
                 f"example {index} of split {self.name!r} has label {label}, which must be one of 0 to "
                 f"{self.num_classes - 1}"
             )

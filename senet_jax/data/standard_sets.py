@@ -208,7 +208,7 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
         if not found:
             raise ValueError(f"split {split!r} in {source} has no images")
         _check_known(split, found, names)
-        if not (standard and partial):
+        if not partial:
             _check_complete(split, found, names, standard and standard.images[split])
     missing = set(standard.images if standard and not partial else ()) - set(splits)
     if missing or not splits:
@@ -240,7 +240,7 @@ def _check_known(split: str, found: list[Member], names: list[str]) -> None:
 
 def _check_complete(split: str, found: list[Member], names: list[str], images: int | None) -> None:
     if missing := sorted(set(names).difference(member.label for member in found)):
-        raise ValueError(f"split {split!r} lacks the classes {some(missing)}{_PARTIAL if images else ''}")
+        raise ValueError(f"split {split!r} lacks the classes {some(missing)}{_PARTIAL}")
     if images is not None and len(found) != images:
         raise ValueError(f"split {split!r} has {len(found):,} images, which should be {images:,}{_PARTIAL}")
 

@@ -10,6 +10,7 @@ import numpy as np
 from senet_jax.config import DataConfig
 from senet_jax.data import Dataset, augmentation, open_dataset, preview
 from senet_jax.data.batches import is_kept, loader
+from senet_jax.data.dataset import train_images as known_images
 from senet_jax.data.photographs import photograph
 from senet_jax.data.split import Split
 from senet_jax.data.standard_sets import IMAGES
@@ -41,7 +42,7 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
     if (prepared or config.name == "digits") and train_images is None:  # The digits are part of scikit-learn.
         return open_dataset(config)
     published = IMAGES.get(config.name, {})
-    train = train_images or published.get(config.train_split)
+    train = train_images or known_images(config)
     if train is None:
         raise ValueError(
             f"dataset {config.name!r} is not prepared here, and how many images its split {config.train_split!r} has "

@@ -30,8 +30,9 @@ def folder(tmp_path_factory):
     options = {"model": "resnet20_cifar", "preprocessing": images, "source": "here", "class_names": CLASSES}
     save_weights(path / "a.safetensors", variables, **options)
     (path / "images").mkdir()
-    for name, value in (("a.png", 0), ("b.jpg", 200)):
-        Image.fromarray(np.full((9, 12, 3), value, np.uint8)).save(path / "images" / name)
+    for name, value in (("a", 0), ("b.jpg", 200)):
+        kind = "JPEG" if "." in name else "PNG"
+        Image.fromarray(np.full((9, 12, 3), value, np.uint8)).save(path / "images" / name, kind)
     return path
 
 
@@ -44,12 +45,12 @@ def test_a_table_of_a_directory_and_a_pattern(folder, capsys):
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     two = [["middle", "62.50%"], ["dark", "25.00%"]]
     assert [line[-2:] for line in lines] == two * 2  # The image that is named twice is shown once.
-    assert [line[0].rpartition("/")[2] for line in lines[::2]] == ["a.png", "b.jpg"]
+    assert [line[0].rpartition("/")[2] for line in lines[::2]] == ["a", "b.jpg"]
 
 
 def test_a_name_that_is_not_text(folder, capsys, tmp_path):
     file = os.fsencode(tmp_path) + b"/caf\xe9.png"
-    shutil.copy(folder / "images" / "a.png", file)
+    shutil.copy(folder / "images" / "a", file)
     for output in ("", f" --output={tmp_path}/o.csv"):
         predict(folder, os.fsdecode(file) + output)
     assert "caf\N{REPLACEMENT CHARACTER}.png" in capsys.readouterr().out
@@ -61,7 +62,7 @@ def test_files_and_a_bad_one(folder, capsys, tmp_path):
     bad.write_bytes(b"no image")
     for name in ("o.csv", "o.jsonl"):
         with pytest.raises(SystemExit) as raised:
-            predict(folder, f"{folder}/images/a.png {bad} {folder}/images/b.jpg --output={tmp_path}/{name}")
+            predict(folder, f"{folder}/images/a {bad} {folder}/images/b.jpg --output={tmp_path}/{name}")
         assert raised.value.code == 1
         assert f"{bad} is skipped: not an image that Pillow can read" in capsys.readouterr().err
     rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
@@ -74,7 +75,7 @@ def test_files_and_a_bad_one(folder, capsys, tmp_path):
 
 def test_from_python(folder, unchecked_types):
     loaded = senet_jax.load(folder / "a.safetensors")
-    (first, *_), _ = loaded.predict([folder / "images" / "a.png", np.zeros((20, 10), np.uint8)], top=2)
+    (first, *_), _ = loaded.predict([folder / "images" / "a", np.zeros((20, 10), np.uint8)], top=2)
     assert first == ("middle", pytest.approx(0.625))
     assert loaded.predict([]) == []
     for wrong, message in (

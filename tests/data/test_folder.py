@@ -193,7 +193,14 @@ def test_files_that_end_like_no_image_are_left_out(folder, folder_config, capsys
     assert capsys.readouterr().err == ""  # Nothing else has changed, and nothing is packed anew.
     (folder / "train" / "cat" / "0.png").rename(folder / "train" / "cat" / "0")
     assert len(data.open_dataset(folder_config).train) == len(before)
-    assert "files that end like no image are left out: " in capsys.readouterr().err
+    assert capsys.readouterr().err.count("files that end like no image are left out: ") == 1
+
+
+def test_files_are_checked_once_before_they_are_packed(folder, folder_config, capsys):
+    (folder / "train" / "cat" / "notes.TXT").touch()
+    data.preview(folder_config)
+    data.open_dataset(folder_config)
+    assert capsys.readouterr().err.count("left out") == 1
 
 
 def test_class_folders_without_splits_are_refused_with_the_way(folder, folder_config):

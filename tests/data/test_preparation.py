@@ -75,11 +75,13 @@ def test_missing_unknown_and_contradictory_files_are_named(imagenet, tmp_path):
         standard_sets.validation_labels(tmp_path)
 
 
-def test_any_class_folders_become_a_dataset_of_their_name(tmp_path, write_images):
+def test_any_class_folders_become_a_dataset_of_their_name(tmp_path, write_images, capsys):
     for split in ("train", "test"):
         for label in ("cat", "dog"):
             write_images(tmp_path / "source", split, label, 2)
+    (tmp_path / "source" / "train" / "cat" / "notes.txt").touch()
     plan = planned(tmp_path / "source", tmp_path, name="pets")
+    assert "left out: " in capsys.readouterr().err
     preparation.write(plan, jobs=1)
     opened = data.open_dataset(DataConfig("pets", data_dir=str(tmp_path)))
     assert (opened.class_names, len(opened.train), len(opened.test)) == (("cat", "dog"), 4, 4)

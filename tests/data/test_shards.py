@@ -75,10 +75,22 @@ def test_splits_of_tars(tmp_path):
         standard_sets.find("mine", tmp_path)
 
 
+def test_a_split_without_a_class_needs_partial(tmp_path):
+    write_tar(tmp_path / "train-0.tar", {"a": sample(0), "b": sample(1)})
+    write_tar(tmp_path / "val-0.tar", {"a": sample(0)})
+    with pytest.raises(ValueError, match=r"split 'val' lacks the classes 1; .* or give --partial"):
+        standard_sets.find("mine", tmp_path)
+    _, names, splits = standard_sets.find("mine", tmp_path, partial=True)
+    assert (names, len(splits["val"])) == (["0", "1"], 1)
+
+
 def test_names_that_are_there_twice_are_refused(tmp_path):
     (tmp_path / "classnames.txt").write_text("cat\nant\ncat\n")
     write_tar(tmp_path / "train-0.tar", {"k": sample(0)})
     with pytest.raises(ValueError, match=r"classnames\.txt has a name twice: cat; each"):
+        standard_sets.find("mine", tmp_path)
+    (tmp_path / "classnames.txt").write_text("cat\nant\n\n")
+    with pytest.raises(ValueError, match=r"line 3 of .*classnames\.txt is blank; it must have the name of class 2"):
         standard_sets.find("mine", tmp_path)
     (tmp_path / "classnames.txt").unlink()
     with tarfile.open(tmp_path / "train-0.tar", "a") as file:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from PIL import Image
 
 from senet_jax import create_model
 from senet_jax.commands.command_line import main
@@ -145,6 +146,15 @@ def test_an_absent_dataset_has_its_numbers(experiment):
     assert 0 < seconds < 1
     assert said == "2 synthetic photographs of ImageNet's sizes"
     assert len(datasets.described(experiment.data, train_images=7).train) == 7
+
+
+def test_class_folders_that_are_not_packed_are_counted(tmp_path):
+    for name in ("train/cat/1.png", "train/cat/2.png", "train/cat/3.png", "test/cat/1.png"):
+        file = tmp_path / "images" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2)).save(file)
+    config = DataConfig("folder", path=f"{tmp_path}/images", data_dir=f"{tmp_path}/data")
+    assert len(datasets.described(config).train) == 3
 
 
 @pytest.mark.parametrize(("most", "expected"), [(100, 96), (1e9, 30720), (15, None), (16, 16), (256, 256)])
