@@ -25,7 +25,8 @@ class Network(nn.Module, kw_only=True):
     num_classes: int = 1000
     """Width of the logits; 0: the mean over positions is returned instead."""
     attention: ModuleDef | None = None
-    """Function that makes the attention modules, such as `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
+    """Function of `name` and `param_dtype` that makes the attention modules, which are called as (x), such as
+    `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
     attention_stages: Collection[int] | None = None
     """Stages with attention, numbered as in the papers; None: all."""
     conv: ModuleDef = conv
@@ -38,7 +39,7 @@ class Network(nn.Module, kw_only=True):
     features_only: bool = False
     """Whether the network returns a list of maps, one for each stride, from the largest to the smallest map."""
     out_indices: Sequence[int] | None = None
-    """Positions of the maps in that list which are returned; None: all."""
+    """Positions of the maps in that list which are returned, as timm counts them; None: all."""
     dtype: Any = jnp.float32
     """Dtype of the convolutions and the maps; parameters, statistics, gates and logits have `param_dtype`."""
     param_dtype: Any = jnp.float32

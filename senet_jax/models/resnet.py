@@ -39,9 +39,11 @@ class ResNet(ResidualNetwork, kw_only=True):
         super().__post_init__()
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """Yields the stride and the map after the stem and each stage."""
+        """Yields the stride and the map within and after the stem, and after each stage."""
         stem = self.stem(self.stem_width, **self.layers(), name="stem")
-        x, stride = stem(x, train=train), stem.stride
+        larger: dict[int, Array] = {}
+        x, stride = stem(x, train=train, larger=larger), stem.stride
+        yield from larger.items()
         dilation = 1
         for stage, blocks, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):
             yield stride, x

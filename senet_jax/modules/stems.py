@@ -24,6 +24,12 @@ class Stem(nn.Module):
     stride: ClassVar[int] = 4
     """Stride of the stem's output."""
 
+    def __call__(
+        self, x: Float[Array, "n h w c"], *, train: bool, larger: dict[int, Array] | None = None
+    ) -> Float[Array, "n oh ow oc"]:
+        """Returns the output; to `larger` are added the last maps of smaller strides, by their strides."""
+        raise NotImplementedError
+
     def norm_activation(self, x: Array, name: str = "norm", *, train: bool) -> Array:
         """Returns x after the normalisation of that name and the activation."""
         return ops.activate(self.activation, normalised(self.norm(name=name), x, train=train))
@@ -36,9 +42,13 @@ class ImageNetStem(Stem):
     """Pooling with stride 2."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
-        x = self.conv(self.width, 7, stride=2, name="conv")(x)
-        return self.pool(self.norm_activation(x, train=train))
+    def __call__(
+        self, x: Float[Array, "n h w c"], *, train: bool, larger: dict[int, Array] | None = None
+    ) -> Float[Array, "n oh ow oc"]:
+        x = self.norm_activation(self.conv(self.width, 7, stride=2, name="conv")(x), train=train)
+        if larger is not None:
+            larger[2] = x
+        return self.pool(x)
 
 
 class DeepStem(Stem):
@@ -50,12 +60,16 @@ class DeepStem(Stem):
     """Pooling with stride 2; None: the last convolution has the stride instead."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
+    def __call__(
+        self, x: Float[Array, "n h w c"], *, train: bool, larger: dict[int, Array] | None = None
+    ) -> Float[Array, "n oh ow oc"]:
         widths = (self.width // 4 * 3 if self.tiered else self.width, self.width, 2 * self.width)
         strides = (2, 1, 2 if self.pool is None else 1)
         for i, (width, stride) in enumerate(zip(widths, strides, strict=True), start=1):
             x = self.conv(width, 3, stride=stride, name=f"conv{i}")(x)
             x = self.norm_activation(x, f"norm{i}", train=train)
+            if larger is not None and (i < 3 or self.pool):
+                larger[2] = x
         return x if self.pool is None else self.pool(x)
 
 
@@ -65,6 +79,8 @@ class CifarStem(Stem):
     stride: ClassVar[int] = 1
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w oc"]:
+    def __call__(
+        self, x: Float[Array, "n h w c"], *, train: bool, larger: dict[int, Array] | None = None
+    ) -> Float[Array, "n h w oc"]:
         x = self.conv(self.width, 3, name="conv")(x)
         return self.norm_activation(x, train=train)

@@ -43,7 +43,7 @@ def test_dilated_maps(output_stride, expected):
 
 
 def test_an_unknown_stride_is_an_error():
-    with pytest.raises(ValueError, match="there is no map at stride 64; the strides are 4, 8, 16, 32"):
+    with pytest.raises(ValueError, match="there is no map at stride 64; the strides are 2, 4, 8, 16, 32"):
         shapes_of_maps("resnet18", (224, 224), (4, 64))
 
 
@@ -81,3 +81,18 @@ def test_features_alone_are_a_list_of_maps():
     assert "head" not in variables["params"]
     with pytest.raises(ValueError, match=r"out_indices has 3; the network has 3 maps, at strides \[1, 2, 4\]"):
         shapes(model.clone(out_indices=(3,)), (1, 32, 32, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("timm/resnet18", [64, 64, 128, 256, 512]),
+        ("timm/senet154", [128, 256, 512, 1024, 2048]),
+        ("timm/seresnext26ts", [64, 256, 512, 1024, 2048]),
+        ("timm/seresnet33ts", [32, 256, 512, 1536, 1280]),
+    ],
+)
+def test_the_maps_are_those_of_timms_feature_info(name, channels):
+    sizes = {} if name.endswith("ts") else {"stage_sizes": (1,) * 4}
+    maps, _ = shapes(create_model(name, features_only=True, **sizes), (1, 64, 64, 3))
+    assert [(each.shape[1], each.shape[3]) for each in maps] == list(zip((32, 16, 8, 4, 2), channels, strict=True))
