@@ -15,6 +15,8 @@ from senet_jax.weights import pytorch_files
 
 _DIGEST = "senet_jax_sha256"
 """Name of the digest in the metadata of our own files."""
+_WRAPPERS = ("module.", "_orig_mod.")
+"""Prefixes that PyTorch's DataParallel and torch.compile put before all names."""
 
 
 def read_tensors(path: str | Path, *, average: bool = True) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -23,7 +25,7 @@ def read_tensors(path: str | Path, *, average: bool = True) -> tuple[dict[str, n
     The content decides the format, not the name: safetensors, a PyTorch state dict, or a Caffe model, whose blobs are
     named "layer/0", "layer/1" and so on. No code in the file is run. float16 and bfloat16 become float32. The arrays of
     PyTorch and Caffe files are read-only. If a PyTorch checkpoint has exponential moving averages, they are read,
-    unless `average` is false.
+    unless `average` is false. Prefixes of PyTorch's wrappers are removed from the names.
 
     Raises ValueError if the file is empty, damaged, of another format, or holds other objects than tensors;
     ModuleNotFoundError if the package for the format is not installed.
@@ -33,6 +35,8 @@ def read_tensors(path: str | Path, *, average: bool = True) -> tuple[dict[str, n
         tensors, metadata = _read(path, average)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a weight file: {error}") from error
+    while prefix := next((p for p in _WRAPPERS if tensors and all(name.startswith(p) for name in tensors)), ""):
+        tensors = {name.removeprefix(prefix): array for name, array in tensors.items()}
     half = (np.float16, ml_dtypes.bfloat16)
     return {name: a.astype(np.float32) if a.dtype in half else a for name, a in tensors.items()}, metadata
 

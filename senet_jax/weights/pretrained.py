@@ -61,17 +61,16 @@ def create_model(
         return model
     path, called = located(weights)
     file = read(path)
-    channels = 3
     if file.header:
         own = written_config(file, name)
         model = models.create_model(name, num_classes, **_computing(own) | fields)
-        channels = preprocessing_of(name, file).channels
+    channels = channels_of(name, file)
     trained = classes(model, file)
     if num_classes is None and not model.features_only:
         model = model.clone(num_classes=trained)
     variables = to_variables(model, file, head=model.num_classes == trained, channels=channels)
     source = file.header.get("source") or f"{called}, SHA-256 {digest(path)}"
-    return Pretrained(model, variables, preprocessing_of(name, file), source)
+    return Pretrained(model, variables, preprocessing_of(name, file).of_channels(channels), source)
 
 
 def written_config(file: Weights, name: str | None = None) -> ModelConfig:
@@ -167,11 +166,12 @@ def _fetched(repository: str) -> Path:
 def digest(path: Path) -> str:
     """Returns the SHA-256 of a file.
 
-    Raises ValueError if the name of the file ends in the beginning of another one, as PyTorch's hub names its files.
+    Raises ValueError if the name of the file ends in the beginning of another one, as PyTorch's hub names its files. An
+    ending without a letter is a date or a number.
     """
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    said = re.search(r"-([0-9a-f]{8,64})(\.pth|\.pt|\.bin|\.tar|\.safetensors)+$", path.name)
+    said = re.search(r"-(?=\d*[a-f])([0-9a-f]{8,64})(\.pth|\.pt|\.bin|\.tar|\.safetensors)+$", path.name)
     if said and not found.startswith(said[1]):
         raise ValueError(
             f"{path} is damaged or misnamed: its SHA-256 begins with {found[: len(said[1])]}, not with that of its name"
@@ -189,15 +189,28 @@ def hub_config(path: Path) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
+def model_args(file: Weights) -> dict[str, Any]:
+    """Returns the arguments besides the architecture with which timm built the network of a folder."""
+    return hub_config(file.path).get("model_args") or {}
+
+
+def channels_of(name: str, file: Weights) -> int:
+    """Returns the number of channels of the images of a network's weights."""
+    return preprocessing_of(name, file).channels if file.header else model_args(file).get("in_chans", 3)
+
+
 def preprocessing_of(name: str, file: Weights) -> Preprocessing:
     """Returns the preprocessing of the file's header, else of timm's `config.json`, else the usual one, with a warning.
 
-    Raises ValueError if `config.json` cannot be read.
+    Raises ValueError if `config.json` cannot be read, or if it says another network than that of the name.
     """
     if file.header:
         return Preprocessing.from_json(file.header["preprocessing"])
     if file.is_caffe:
         return CAFFE
+    own = f"timm/{hub_config(file.path).get('architecture')}"
+    if own in models.list_models("timm/*") and _plain(own) != _plain(name):
+        raise ValueError(f"{file.path} is of timm's {own[5:]}, which computes something else than {name}; give {own!r}")
     try:
         if said := hub_config(file.path).get("pretrained_cfg"):
             return Preprocessing.from_timm(said)
@@ -210,6 +223,11 @@ def preprocessing_of(name: str, file: Weights) -> Preprocessing:
         stacklevel=3,
     )
     return usual
+
+
+def _plain(name: str) -> str:
+    """Returns a description of all that a network computes but for attention and dropout."""
+    return repr(models.create_model(name, 1, attention=None, dropout=0.0))
 
 
 def _usual(name: str) -> Preprocessing:

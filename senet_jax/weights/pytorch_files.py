@@ -75,8 +75,7 @@ def read_legacy(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
     """Reads the state dict in a file of PyTorch before 1.6, as read-only arrays.
 
     In a checkpoint it is sought as timm does: if `average` is true, under "state_dict_ema" and "model_ema", the
-    exponential moving averages, with a warning, then under "state_dict" and "model". The prefixes "module." and
-    "_orig_mod." of DataParallel and torch.compile are removed from the names.
+    exponential moving averages, with a warning, then under "state_dict" and "model".
 
     Raises ValueError if the file is damaged or holds other objects than a state dict.
     """
@@ -217,7 +216,7 @@ _INSTRUCTIONS = {
 
 
 def _state_dict(value: Any, average: bool) -> dict[str, _Tensor]:
-    """Returns the state dict that a pickle's value is or wraps, without prefixes of DataParallel and torch.compile."""
+    """Returns the state dict that a pickle's value is or wraps."""
     if not isinstance(value, dict):
         raise ValueError("it holds no dictionary of tensors")
     averages = ("state_dict_ema", "model_ema")
@@ -235,8 +234,6 @@ def _state_dict(value: Any, average: bool) -> dict[str, _Tensor]:
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, _Tensor):
             raise ValueError(f"it is neither a state dict nor a checkpoint with one: {str(name)!r} in it is no tensor")
-    while prefix := next((p for p in ("module.", "_orig_mod.") if all(name.startswith(p) for name in tensors)), ""):
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
 
 

@@ -17,7 +17,15 @@ from senet_jax.weights import imagenet, runs
 from senet_jax.weights.configured import build_model
 from senet_jax.weights.load import Weights, classes, from_variables, read, to_variables
 from senet_jax.weights.preprocessing import Preprocessing
-from senet_jax.weights.pretrained import digest, hub_config, located, preprocessing_of, written_config
+from senet_jax.weights.pretrained import (
+    channels_of,
+    digest,
+    hub_config,
+    located,
+    model_args,
+    preprocessing_of,
+    written_config,
+)
 from senet_jax.workdir import CHECKPOINTS, NETWORK
 
 
@@ -166,7 +174,7 @@ def load(
         raise ValueError(f"{workdir} has no {NETWORK}; `train --workdir={workdir}` of this version writes it")
     file, said = _read_file(source, average=average)
     config = _config(str(source), file, model)
-    own = preprocessing_of(config.name, file).channels if file.header else _timms_arguments(file).get("in_chans", 3)
+    own = channels_of(config.name, file)
     names, images = _class_names(file), partial(preprocessing_of, config.name, file)
     return _fitted(file, config, images, names, file.header.get("source") or said, num_classes, channels, own, key)
 
@@ -211,7 +219,7 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
     said = hub_config(file.path)
     name = f"timm/{said.get('architecture')}"
     if name in list_models("timm/*"):
-        arguments = _timms_arguments(file)  # The arrays say the numbers of classes and channels.
+        arguments = model_args(file)  # The arrays say the numbers of classes and channels.
         if (
             arguments.keys() - {"num_classes", "in_chans", "global_pool"}
             or arguments.get("global_pool", "avg") != "avg"
@@ -226,11 +234,6 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
     else:
         which = "does not say which network it is of"
     raise ValueError(f"{source!r} {which}; give the name of one, as in model={_guess(file)!r}")
-
-
-def _timms_arguments(file: Weights) -> dict[str, Any]:
-    """Returns the arguments besides the architecture with which timm built the network of a folder."""
-    return hub_config(file.path).get("model_args") or {}
 
 
 def _guess(file: Weights) -> str:

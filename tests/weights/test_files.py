@@ -76,6 +76,11 @@ def test_a_file_of_pytorch_is_known_by_its_content(name, tmp_path):
     assert metadata == {}
 
 
+def test_prefixes_of_wrappers_are_removed_whatever_the_format(tmp_path):
+    write_tensors(tmp_path / "a", {"module._orig_mod.a": np.ones(1), "module._orig_mod.module_b": np.ones(1)}, {})
+    assert list(read_tensors(tmp_path / "a")[0]) == ["a", "module_b"]
+
+
 def test_the_moving_average_of_a_checkpoint_is_taken_with_a_warning():
     with pytest.warns(UserWarning, match=r"average 'state_dict_ema' is taken, .* average=False takes 'state_dict'"):
         tensors, _ = read_tensors(FIXTURES / "average.pth")

@@ -65,6 +65,24 @@ def test_a_file_whose_name_has_another_digest_is_refused(tmp_path):
         digest(path)
 
 
+@pytest.mark.parametrize("name", ["model-20240131", "checkpoint-00010000"])
+def test_a_number_in_a_name_is_no_digest(name, tmp_path):
+    path = tmp_path / f"{name}.safetensors"
+    path.write_bytes(b"weights")
+    assert digest(path) == hashlib.sha256(b"weights").hexdigest()
+
+
+@pytest.mark.filterwarnings("ignore:.*does not say")
+def test_weights_of_timms_network_are_not_those_of_ours(hub):
+    save_file(peers.cadene(), hub / "model.safetensors")
+    (hub / "config.json").write_text(json.dumps({"architecture": "seresnet50"}))
+    message = "is of timm's seresnet50, which computes something else than timm/legacy_seresnet50; give 'timm/seresnet"
+    with pytest.raises(ValueError, match=message):
+        small(weights=hub)
+    (hub / "config.json").write_text(json.dumps({"architecture": "legacy_seresnet50"}))
+    small(weights=hub, name="se_resnet50")  # The same network.
+
+
 def test_an_empty_repository_and_none(hub):
     message = r"'timm/{}' is no file here, .* \({}"
     with pytest.raises(

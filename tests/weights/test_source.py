@@ -165,6 +165,9 @@ def test_timms_folder_and_the_hub(prefix, small, hub):
     (hub / "config.json").write_text(json.dumps(said | {"model_args": {"stem_width": 3}}))
     with pytest.raises(ValueError, match=r"has model_args {'stem_width': 3}, which are not understood"):
         senet_jax.load(hub)
+    (hub / "config.json").write_text(json.dumps({"architecture": "seresnet50"}))
+    with pytest.raises(ValueError, match="of timm's seresnet50, which computes something else than timm/legacy_sere"):
+        senet_jax.load(hub, model="timm/legacy_seresnet50")
 
 
 @pytest.mark.filterwarnings("ignore:.*does not say")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from random_variables import random_variables
 
-from senet_jax import create_model, load
+import senet_jax
+from senet_jax import load
 from senet_jax.config import ModelConfig
+from senet_jax.models import create_model
 from senet_jax.models.parameters import abstract_variables
 from senet_jax.weights import Preprocessing
 from senet_jax.weights.files import read_tensors
@@ -43,7 +45,9 @@ def test_a_grey_networks_folder_says_its_channels(tmp_path):
     network, config = create_model("timm/resnet18", 3), ModelConfig("timm/resnet18")
     variables, images = random_variables(network, jnp.ones((1, 32, 32, 1))), Preprocessing(32, mean=(0.5,), std=(0.5,))
     write_folder(tmp_path / "out", network, variables, config=config, preprocessing=images)
-    jax.tree.map(np.testing.assert_array_equal, load(tmp_path / "out").variables, variables)
+    for found in (load(tmp_path / "out"), senet_jax.create_model("timm/resnet18", weights=tmp_path / "out")):
+        jax.tree.map(np.testing.assert_array_equal, found.variables, variables)
+        assert found.preprocessing.channels == 1
 
 
 def test_fields_of_training_alone_are_allowed():
