@@ -6,7 +6,7 @@ They are counted from shapes in the traced program; nothing is computed or compi
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.conv import with_xla_convolutions
+from senet_jax.modules.squeeze_excite import Attention
 from senet_jax.modules.with_se import takes_train
 
 _MOVES_DATA = {
@@ -61,6 +62,8 @@ class NetworkCost:
 
     own: Mapping[str, Cost]
     """Cost of each module without the modules in it, by its path in the parameter tree; "" is the network."""
+    attention: Collection[str] = ()
+    """Paths of the attention modules: those of this package's classes, and others named "se"."""
 
     @property
     def total(self) -> Cost:
@@ -69,8 +72,8 @@ class NetworkCost:
 
     @property
     def squeeze_excite(self) -> Cost:
-        """Cost of squeeze-and-excitation, or of other attention in its place: of all modules named "se"."""
-        return self.named("se").total
+        """Cost of squeeze-and-excitation, or of other attention in its place."""
+        return self.of_attention().total
 
     @property
     def modules(self) -> dict[str, Cost]:
@@ -83,9 +86,10 @@ class NetworkCost:
                 sums[parent] = sums.get(parent, Cost()) + cost
         return sums
 
-    def named(self, name: str) -> "NetworkCost":
-        """Returns the part of modules of this name, and of the modules in them."""
-        return NetworkCost({path: cost for path, cost in self.own.items() if name in path.split("/")})
+    def of_attention(self) -> "NetworkCost":
+        """Returns the part of the attention modules, and of the modules in them."""
+        beginnings = tuple(f"{path}/" if path else "" for path in self.attention)
+        return NetworkCost({path: cost for path, cost in self.own.items() if f"{path}/".startswith(beginnings)})
 
 
 def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int = 3, **arguments: Any) -> NetworkCost:
@@ -115,10 +119,13 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
     images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
     variables = abstract_variables(model, images, **arguments)
     own: dict[str, Cost] = {}
+    attention: set[str] = set()
 
     def mark(method: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
         path = "/".join(context.module.path)
         own.setdefault(path, Cost())  # So the order is that of the calls.
+        if isinstance(context.module, Attention) or context.module.name == "se":
+            attention.add(path)
         with jax.named_scope(f"{{{path}}}"):
             return method(*args, **kwargs)
 
@@ -128,7 +135,7 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
     for path, leaf in jax.tree.leaves_with_path(nn.unbox(variables.get("params", {}))):
         _add(own, {"/".join(key.key for key in path[:-1]): Cost(parameters=leaf.size)})
     _add(own, _count(program.jaxpr, ""))
-    return NetworkCost(own)
+    return NetworkCost(own, attention)
 
 
 def _add(costs: dict[str, Cost], more: Mapping[str, Cost], times: int = 1) -> None:

@@ -19,10 +19,12 @@ def cost_table(network: NetworkCost, depth: int) -> str:
 
 def _table(network: NetworkCost, depth: int) -> list[str]:
     """Returns a line for each module down to a depth, with blocks inside their stage, and lines for the network."""
-    nested = NetworkCost({path.replace("_block", "/block"): own for path, own in network.own.items()})
-    attention = nested.named("se").modules
+    nested, attention = (
+        NetworkCost({path.replace("_block", "/block"): own for path, own in part.own.items()}).modules
+        for part in (network, network.of_attention())
+    )
     rows = [["", *_COUNTS, *_COUNTS]]
-    for path, whole in nested.modules.items():
+    for path, whole in nested.items():
         *holders, name = path.split("/")
         if path and len(holders) < depth and whole != Cost():
             rows.append(["  " * len(holders) + name, *_counts(whole), *_shares(attention.get(path, Cost()), whole)])

@@ -5,12 +5,12 @@ have the names of their prototxt.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import field
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.core import FrozenDict
 
 from senet_jax.models.network import Network
 from senet_jax.modules.batch_norm import BatchNorm
@@ -76,7 +76,7 @@ class BNInception(Network, kw_only=True):
     The attention stands on the whole output of each module, including a branch that only pools.
     """
 
-    widths: Mapping[str, Sequence[int]] = field(default_factory=lambda: _WIDTHS)
+    widths: Mapping[str, Sequence[int]] = FrozenDict(_WIDTHS)
     """Channels of each Inception module, by its stage and letter: see `Inception.widths`."""
 
     @property

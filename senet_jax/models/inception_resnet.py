@@ -128,9 +128,11 @@ class InceptionResNetV2(ResidualNetwork, kw_only=True):
         return (5, 6, 7)
 
     def layers(self) -> dict[str, Any]:
-        """Returns the fields of every block."""
+        """Returns the fields of every block; a normalisation with another or no epsilon keeps it."""
         layers = super().layers()
-        return layers | {"norm": partial(layers["norm"], epsilon=self.epsilon)}
+        if hasattr(getattr(self.norm, "func", self.norm), "epsilon"):
+            layers["norm"] = partial(layers["norm"], **{"epsilon": self.epsilon} | getattr(self.norm, "keywords", {}))
+        return layers
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
         """Yields the stride and the map after the stem's convolutions and each stage, and after the last convolution.

@@ -4,7 +4,7 @@ If its last dense layer is zero, an SE block's gates are sigmoid(0), exactly one
 beside the block make up for it. Both are powers of two, so that no bit of the logits changes by rounding.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -141,6 +141,7 @@ def insert_se(
     parameters: dict[Path, Any] = dict(flatten_dict(variables["params"]))
     for index in blocks.values():
         for path in _doubled(calls, index, parameters):
+            _check_linear(calls, path[:-1])
             parameters[path] = 2 * parameters[path]
     parameters |= new_parameters(key)
     return target, {**variables, "params": unflatten_dict(parameters)}
@@ -151,8 +152,11 @@ class _Calls:
     """Interceptor that records the modules in the order of their calls."""
 
     found: list[tuple[Path, nn.Module]] = field(default_factory=list)
+    kinds: dict[Path, type[nn.Module]] = field(default_factory=dict)
+    """Classes of the modules, also of those of which another method is called."""
 
     def __call__(self, method: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        self.kinds[context.module.path] = type(context.module)
         if context.method_name == "__call__":
             self.found.append((context.module.path, context.module))
         return method(*args, **kwargs)
@@ -176,14 +180,24 @@ def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable
     if isinstance(block, VGGLayer | DepthwiseSeparable):
         following = next((path for path, _ in later if (*path, "kernel") in parameters), owner)
         return _matching(parameters, following, ("",), ("kernel",))
-    matched = next(type(module) for path, module in reversed(calls.found[:index]) if path == owner)
-    if matched not in _LINEAR or not {(*owner, "kernel"), (*owner, "scale")} & parameters.keys():
-        raise ValueError(
-            f"{'/'.join(owner) or 'the network'} is a {matched.__name__} whose output insert_se cannot double by its "
-            "parameters; patterns of WithSE must match layers with kernels or scales, of the classes "
-            + ", ".join(kind.__name__ for kind in _LINEAR)
-        )
+    _check_linear(calls, owner)
+    if not {(*owner, "kernel"), (*owner, "scale")} & parameters.keys():
+        raise _not_doubled(calls, owner)
     return _matching(parameters, owner, ("",), _AFFINE)
+
+
+def _check_linear(calls: _Calls, path: Path) -> None:
+    """Raises ValueError if the output of the module at a path need not double if its parameters do."""
+    if calls.kinds[path] not in _LINEAR:
+        raise _not_doubled(calls, path)
+
+
+def _not_doubled(calls: _Calls, path: Path) -> ValueError:
+    return ValueError(
+        f"{'/'.join(path) or 'the network'} is a {calls.kinds[path].__name__} whose output insert_se cannot double by "
+        "its parameters; it must be a layer with a kernel or a scale, of the classes "
+        + ", ".join(kind.__name__ for kind in _LINEAR)
+    )
 
 
 def _beside(block: ResidualBlock, owner: Path, parameters: dict[Path, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -215,7 +229,9 @@ def _beside(block: ResidualBlock, owner: Path, parameters: dict[Path, Any]) -> t
     )
 
 
-def _matching(parameters: dict[Path, Any], owner: Path, patterns: Iterable[str], leaves: tuple[str, ...]) -> list[Path]:
+def _matching(
+    parameters: dict[Path, Any], owner: Path, patterns: Collection[str], leaves: tuple[str, ...]
+) -> list[Path]:
     """Returns the paths of leaves of layers under a module that match the patterns; "" is the module itself."""
     found = [
         path
@@ -225,7 +241,10 @@ def _matching(parameters: dict[Path, Any], owner: Path, patterns: Iterable[str],
         and any(fnmatchcase("/".join(path[len(owner) : -1]), pattern) for pattern in patterns)
     ]
     if not found:
-        raise ValueError(f"no layer beside the SE block of {'/'.join(owner)} can make up for its half")
+        raise ValueError(
+            f"no layer beside the SE block of {'/'.join(owner)} can make up for its half"
+            + (f"; it has no {' or '.join(leaves)} in {' or '.join(patterns)}" if any(patterns) else "")
+        )
     return found
 
 

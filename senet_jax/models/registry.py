@@ -114,8 +114,14 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
             raise ValueError(f"ratio is for a class of attention or its partial; give {attention!r} the ratio itself")
         if "ratio" not in _fields(attention):
             raise ValueError(f"{_class(attention).__name__} has no ratio; leave it out")
-        attention = partial(attention, ratio=ratio)
-    if attention is not None:
+        keywords = getattr(attention, "keywords", {})
+        attention = partial(attention, ratio=ratio, **({"hidden": None} if "hidden" in keywords else {}))
+    if isinstance(made := _class(attention), type):
+        if "param_dtype" not in _fields(made):
+            raise ValueError(
+                f"attention makes a {made.__name__}, which has no field `param_dtype`; give a class with the fields "
+                "`name` and `param_dtype` and the call (x), or a function of both that makes one"
+            )
         attention(parent=None)  # Raises ValueError if the ratio is impossible.
     for override in overrides:
         if override not in _fields(network):

@@ -143,6 +143,16 @@ def test_a_network_with_blocks_put_in_costs_its_own_and_theirs():
     assert whole.modules["conv/se"].parameters == 2 * 16 + 10
 
 
+def test_attention_is_known_by_its_class_too():
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, images):
+            return SqueezeExcite(name="recalibrated")(SqueezeExcite()(images))
+
+    whole = cost(Network(), 4)
+    assert whole.squeeze_excite == whole.total
+
+
 class Endless(nn.Module):
     """Loops as long as its values say."""
 

@@ -1,6 +1,7 @@
 """Squeeze-and-excitation put into plain networks: not a bit of their logits changes."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from random_variables import random_variables
 from benchmarks.gradient_check import CASES
 from senet_jax import WithSE, create_model, insert_se
 from senet_jax.models.parameters import abstract_variables
-from senet_jax.modules import CBAM, GatherExcite
+from senet_jax.modules import CBAM, BatchNorm, GatherExcite
 from senet_jax.modules.residual import ResidualBlock
 
 NAMES = [name for name in CASES if name not in ("se_resnet18", "se_wrn16_8_cifar", "timm/seresnetaa50d")]
@@ -172,6 +173,34 @@ def test_other_attention_is_refused(attention):
     plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1))
     with pytest.raises(ValueError, match=f"attention makes a {attention.__name__}; insert_se takes SqueezeExcite"):
         insert_se(plain, {"params": {}}, attention=attention)
+
+
+class ShiftedScale(BatchNorm):
+    """Computes something else from its parameters."""
+
+
+class Inside(nn.Module):
+    """Has the normalisation inside."""
+
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        return nn.GroupNorm(1)(x)
+
+
+@pytest.mark.parametrize(
+    ("norm", "message"),
+    [
+        (ShiftedScale, "stage2_block1/norm2 is a ShiftedScale whose output insert_se cannot double by its parameters"),
+        (Inside, "block of stage2_block1 can make up for its half; it has no kernel or scale or bias in norm2"),
+    ],
+)
+def test_layers_of_other_classes_are_refused(norm, message):
+    plain = create_model("resnet20_cifar", 5, stage_sizes=(1, 1, 1), norm=norm)
+    variables = jax.eval_shape(partial(plain.init, train=False), jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+    with pytest.raises(ValueError, match=message):
+        insert_se(plain, variables)
 
 
 class OneConv(ResidualBlock):

@@ -5,7 +5,9 @@ import pytest
 from flax import linen as nn
 from processes import run_python
 
-from senet_jax import create_model, list_models, words
+from senet_jax import SqueezeExcite, create_model, list_models, words
+from senet_jax.models.parameters import count_parameters
+from senet_jax.modules import BatchNorm
 
 
 def test_the_names_that_are_known_before_flax_is_imported(request):
@@ -74,6 +76,33 @@ def test_a_norm_may_take_train_among_any_keywords():
         def __call__(self, x, **keywords): ...
 
     create_model("se_resnet18", norm=Norm)
+
+
+def test_an_attention_is_a_class_or_a_function_of_name_and_dtype():
+    class Untyped(nn.Module):
+        def __call__(self, x): ...
+
+    create_model("se_resnet18", attention=lambda name, param_dtype: SqueezeExcite(name=name))
+    with pytest.raises(ValueError, match="attention makes a Untyped, which has no field `param_dtype`; give a class"):
+        create_model("se_resnet18", attention=Untyped)
+
+
+def test_a_ratio_takes_the_place_of_stated_hidden_channels():
+    sizes = {"stage_sizes": (1,), "widths": (64,)}
+    counts = [count_parameters(create_model("nvidia/se_resnext101_32x4d", ratio=r, **sizes), 32) for r in (8, 16, None)]
+    assert counts[0] > counts[1] == counts[2]  # 256 channels, of which NVIDIA keeps 16.
+
+
+def test_an_epsilon_is_for_normalisations_that_have_one():
+    norm = partial(BatchNorm, epsilon=1e-5)
+    assert create_model("inception_resnet_v2").layers()["norm"].keywords["epsilon"] == 1e-3
+    assert create_model("inception_resnet_v2", norm=norm).layers()["norm"].keywords["epsilon"] == 1e-5
+    assert "epsilon" not in create_model("inception_resnet_v2", norm=lambda **_: None).layers()["norm"].keywords
+
+
+def test_every_network_can_be_a_static_argument():
+    for name in list_models():
+        hash(create_model(name))
 
 
 def test_lists_are_taken_as_tuples():
