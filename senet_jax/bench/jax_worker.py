@@ -15,6 +15,7 @@ from senet_jax.config import Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
 from senet_jax.modules.conv import conv
+from senet_jax.training.memory import total
 from senet_jax.training.state import init_state
 from senet_jax.training.step import make_train_step
 
@@ -39,13 +40,11 @@ class JaxContestant:
         began = time.perf_counter()
         self.step = step.lower(self.state, self.batch).compile()
         seconds = time.perf_counter() - began
-        memory: Any = self.step.memory_analysis()
         cost: Any = self.step.cost_analysis()
-        used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
         self.facts = {
             "platform": jax.default_backend(),
             "compile_seconds": seconds,
-            "compiled_memory": used - memory.alias_size_in_bytes,
+            "compiled_memory": total(self.step.memory_analysis()),
             "bytes_accessed": cost["bytes accessed"],
             "convolutions": "oneDNN" if "__onednn$convolution" in (self.step.as_text() or "") else "XLA",
         }

@@ -50,7 +50,6 @@ def prepare(request: Request) -> Callable[[], None]:
 
     from senet_jax.analysis import excitation_tables
     from senet_jax.analysis.excitations import accuracy_without, count_gates, excitations
-    from senet_jax.data import evaluation_batches
     from senet_jax.models.parameters import abstract_variables
     from senet_jax.terminal.progress import progress, working
     from senet_jax.training import memory, parallel
@@ -74,9 +73,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
     def batches(task: str) -> Iterator[tuple[jax.Array, np.ndarray]]:
         """Yields normalised test images and their classes, -1 for padding; shows the task's progress."""
-        size = plan.config.eval_batch_size
-        found = parallel.to_devices(evaluation_batches(dataset.test, data, batch_size=size), mesh)
-        for batch in progress(found, -(-len(dataset.test) // size), task, "batches"):
+        for batch in progress(*parallel.evaluated(dataset.test, plan.config, mesh), task, "batches"):
             yield normalise(batch["image"], data.mean, data.std), np.where(batch["mask"], batch["label"], -1)
 
     def run() -> None:

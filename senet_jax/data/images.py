@@ -142,14 +142,6 @@ def center_crop(image: Image.Image, size: int, share: float = 1.0, interpolation
     shorter = int(size / share)
     width, height = (shorter * side // min(image.size) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
-    return _pixels(_resize(image, width, height, interpolation).crop((left, top, left + size, top + size)))
-
-
-def _resize(image: Image.Image, width: int, height: int, interpolation: str = "bilinear") -> Image.Image:
-    resampling = Image.Resampling[interpolation.upper()]
-    return image if image.size == (width, height) else image.resize((width, height), resampling)
-
-
-def _pixels(image: Image.Image) -> np.ndarray:
-    pixels = np.asarray(image)
+    resized = image.resize((width, height), Image.Resampling[interpolation.upper()])
+    pixels = np.asarray(resized.crop((left, top, left + size, top + size)))
     return pixels[..., None] if pixels.ndim == 2 else pixels

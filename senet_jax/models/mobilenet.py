@@ -96,4 +96,4 @@ class MobileNet(Network, kw_only=True):
         return rounded if rounded >= 0.9 * exact else rounded + 8
 
 
-NETWORKS: dict[str, ModuleDef] = {"mobilenet": partial(MobileNet)}
+NETWORKS: dict[str, ModuleDef] = {"mobilenet": MobileNet}

@@ -1,7 +1,6 @@
 """ShuffleNet (Zhang et al., arXiv 1707.01083), with squeeze-and-excitation (Hu et al., arXiv 1709.01507, table 3)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from math import inf
 from typing import Any, ClassVar
 
@@ -106,4 +105,4 @@ class ShuffleNet(ResidualNetwork, kw_only=True):
             yield stride, x
 
 
-NETWORKS: dict[str, ModuleDef] = {"shufflenet": partial(ShuffleNet)}
+NETWORKS: dict[str, ModuleDef] = {"shufflenet": ShuffleNet}

@@ -1,6 +1,5 @@
 """The squeeze-and-excitation block (Hu et al., arXiv 1709.01507, section 3), and base classes of its descendants."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, NoReturn
@@ -10,6 +9,7 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
 from senet_jax import ops
+from senet_jax.schema import did_you_mean
 from senet_jax.typing import Array, Float
 
 Function = str | Callable[..., Array]
@@ -48,9 +48,7 @@ class Attention(nn.Module, kw_only=True):
         if callable(value):
             return value
         if not isinstance(value, str) or value not in functions:
-            near = difflib.get_close_matches(str(value), functions, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            self.refuse(field, f"one of {', '.join(functions)}, or a function{hint}")
+            self.refuse(field, f"one of {', '.join(functions)}, or a function{did_you_mean(str(value), functions)}")
         return functions[value]
 
     def gates(self, z: Array) -> Array:

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from senet_jax.planning import hlo
 from senet_jax.planning.hlo import Collective
 from senet_jax.training import parallel
+from senet_jax.training.memory import total
 
 
 class DoesNotFitError(Exception):
@@ -107,16 +108,13 @@ def compile_step(
         flops = whole.cost_analysis()["flops"] / mesh.size
         accessed = hlo.bytes_accessed(text)
         cost, kernels = {"flops": flops, "bytes accessed": sum(accessed)}, len(accessed)
-    peak = memory.peak_memory_in_bytes
-    if mesh.devices.flat[0].platform != "tpu":  # Elsewhere the peak lacks temporary values.
-        kept = memory.output_size_in_bytes - memory.alias_size_in_bytes
-        peak = memory.argument_size_in_bytes + kept + memory.temp_size_in_bytes
+    on_tpu = mesh.devices.flat[0].platform == "tpu"  # Elsewhere the peak lacks temporary values.
     return Program(
         executable,
         flops=cost.get("flops", 0.0),
         bytes_accessed=cost.get("bytes accessed", 0.0),
         argument_bytes=memory.argument_size_in_bytes,
-        peak_bytes=peak,
+        peak_bytes=memory.peak_memory_in_bytes if on_tpu else total(memory),
         collectives=tuple(hlo.collectives(text)),
         compile_seconds=time.perf_counter() - began,
         kernels=kernels,

@@ -66,6 +66,6 @@ def described(bad: BadSteps, params: Any) -> str:
     )
 
 
-def _largest(names: list[str], norms: np.ndarray, count: int = 3) -> str:
+def _largest(names: list[str], norms: np.ndarray) -> str:
     order = np.argsort(np.where(np.isnan(norms), np.inf, norms), kind="stable")[::-1]
-    return ", ".join(f"{names[index]} {norms[index]:.3g}" for index in order[:count])
+    return ", ".join(f"{names[index]} {norms[index]:.3g}" for index in order[:3])

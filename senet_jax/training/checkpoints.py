@@ -77,10 +77,11 @@ class Checkpoints:
         except Exception as error:  # Each file system has its own ways to fail.
             raise self._unsaved(error) from error
 
-    def check_space(self, state: Any) -> None:
-        """Raises SaveError if the disk has no room for the checkpoints of a state, or of its shapes, still to come."""
+    def check_space(self, state: Any, saves: int) -> None:
+        """Raises SaveError if the disk has no room for so many checkpoints of a state, as far as they are kept."""
         one, free = _bytes(state), shutil.disk_usage(self._directory).free
-        number = max(1, (self._keep or 1) + 1 - len(self._steps))  # An old one goes when the new one is complete.
+        kept = (self._keep or 1) + 1 - len(self._steps)  # An old one goes when the new one is complete.
+        number = max(1, min(kept, saves))
         if free < number * one:
             raise SaveError(
                 f"{self._directory} has {free:,} bytes free, and {number} checkpoints of {one:,} bytes are to be "

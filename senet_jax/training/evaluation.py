@@ -1,7 +1,7 @@
 """Evaluations of a run: every test example is counted once; the variables of the best one kept."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from senet_jax.training import logs, memory, metrics, parallel, processes
 from senet_jax.training.logs import Logs, NoLogs
 from senet_jax.training.plan import Plan
 from senet_jax.training.state import TrainState
-from senet_jax.training.step import Batch, make_eval_step
+from senet_jax.training.step import make_eval_step
 from senet_jax.training.stopping import Stop
 from senet_jax.training.watchdog import watched
 from senet_jax.weights import runs
@@ -72,20 +72,19 @@ def make_evaluate(
     config: Experiment,
     mesh: Mesh,
     bad: BadImages | None = None,
-    watch: Callable[[Iterable[Batch], int], Iterable[Batch]] = lambda batches, _: batches,
 ) -> Callable[..., dict[str, float]]:
     """Makes variables -> loss, accuracy and top-5 accuracy on every test example, each counted once.
 
     Images that cannot be read are left out and noted in `bad`; "bad_images" is their number, if there are any.
-    With a `Stop` for its second argument the evaluation returns {} if it is told to stop. `watch` takes the batches and
-    their number, and yields them.
+    With a `Stop` for its second argument the evaluation returns {} if it is told to stop.
     """
     eval_step = jax.jit(make_eval_step(model, config), out_shardings=parallel.replicated(mesh))
 
     def evaluate(variables: dict[str, Any], stop: Stop | None = None) -> dict[str, float]:
         sums, batch = [], None
         with watched(config.stuck_after) as gets_on:
-            for batch in watch(*parallel.evaluated(dataset.test, config, mesh, bad)):
+            batches, _ = parallel.evaluated(dataset.test, config, mesh, bad)
+            for batch in batches:
                 if stop is not None and stop.signum is not None:
                     return {}
                 with memory.explained(config, eval_step, (variables, batch), evaluates=True):

@@ -1,11 +1,11 @@
 """Logs of a run: `metrics.jsonl`, TensorBoard event files, and the terminal."""
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from senet_jax.files import line_of, read_records, write_records
+from senet_jax.terminal import progress
 from senet_jax.terminal.bars import tqdm
 from senet_jax.training.events import Events
 from senet_jax.workdir import METRICS
@@ -60,8 +60,7 @@ class Logs:
 
     def say(self, text: str) -> None:
         """Prints a line, above the progress bar if there is one."""
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        progress.say(text)
 
     def close(self) -> None:
         """Closes the files, and removes the progress bar."""
@@ -90,7 +89,8 @@ class NoLogs:
 def speed(workdir: Path) -> dict[str, float]:
     """Returns the seconds and images_per_second of the logged steps, without compilation; empty if there are none.
 
-    A resumed run's log holds the steps of all its processes, each step once.
+    A resumed run's log holds the steps of all its processes, each step once, but for those between the last line of
+    the log and a stop.
     """
     measured = [record for record in read(workdir) if "seconds" in record]
     seconds = sum(record["seconds"] for record in measured)

@@ -40,7 +40,7 @@ _PATIENCE = 5.0
 def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, float]:
     """Trains to the end, from the newest checkpoint if the workdir has one; `parallelism`: "jit" or "pmap".
 
-    Returns the test metrics at the end, images_per_second and seconds of the training steps of all its processes, and
+    Returns the test metrics at the end, images_per_second and seconds of the logged steps of all its processes, and
     compile_seconds of this one, its first step included.
     Raises FloatingPointError if more steps than config.optimizer.bad_steps had a loss or a gradient that was not
     finite, or if a parameter is not finite when it is saved; the newest checkpoint is then from before, or without the
@@ -53,7 +53,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     with working("making the initial state"), processes.none_outlives():
         state, start = initial_state(plan, checkpoints, mesh)
     _check_numbers(plan, state, checkpoints)
-    checkpoints.check_space(state)
+    checkpoints.check_space(state, saves=-(-(plan.total_steps - start) // plan.checkpoint_every))
     train_step, last_step = (
         parallel.STEPS[parallelism](plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True)
     )
@@ -161,7 +161,7 @@ def _say_start(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path) -> Non
 
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
     """Returns the newest or the initial state, on all devices, and the number of batches that it has seen."""
-    config, everywhere, init = plan.config, parallel.replicated(mesh), partial(initial, plan)
+    config, init = plan.config, jax.jit(partial(initial, plan), out_shardings=parallel.replicated(mesh))
     latest = checkpoints.latest
     first_sees = processes.told(str(latest))
     if fault := processes.worst(f"its newest checkpoint is {latest}" * (str(latest) != first_sees)):
@@ -171,10 +171,8 @@ def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[Tra
         )
     if latest is None:
         variables = None if plan.start is None else jax.device_get(plan.start.variables)
-        return jax.jit(init, out_shardings=everywhere)(config.seed, variables), 0
-    shapes = jax.eval_shape(init, config.seed)
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes)
-    return checkpoints.restore(like, config)
+        return init(config.seed, variables), 0
+    return checkpoints.restore(init.eval_shape(config.seed), config)
 
 
 def _log_training(plan: Plan, state: TrainState, step: int, log: Logs | NoLogs, speed: Speed) -> None:

@@ -51,7 +51,7 @@ def described(error: str, config: Experiment, evaluates: bool, needed: int | Non
 
 
 def _needed(step: Any, arguments: Sequence[Any]) -> int | None:
-    """Returns the bytes of arguments, results and temporary values together; None if they are not known."""
+    """Returns the bytes that a step needs; None if they are not known."""
     if step is None:
         return None
 
@@ -60,9 +60,13 @@ def _needed(step: Any, arguments: Sequence[Any]) -> int | None:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding) if is_array else leaf
 
     try:
-        sizes = step.lower(*jax.tree.map(shape, tuple(arguments))).compile().memory_analysis()
+        return total(step.lower(*jax.tree.map(shape, tuple(arguments))).compile().memory_analysis())
     except (jax.errors.JaxRuntimeError, NotImplementedError):  # The latter from `jax.pmap` with several processes.
         return None
+
+
+def total(sizes: Any) -> int:
+    """Returns the bytes of a `memory_analysis`: arguments, results and temporary values together."""
     kept = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     return kept + sizes.temp_size_in_bytes
 

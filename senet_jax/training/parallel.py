@@ -98,13 +98,13 @@ def _drop_in_whole(method: Callable[..., Any], args: Any, kwargs: Any, context: 
     return x * divided.own(method(ones, *others, **kwargs))
 
 
-def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:
-    """Yields batches as global arrays from this process's parts; `ahead` batches are on their way to the devices."""
+def to_devices(batches: Iterable[dict[str, np.ndarray]], mesh: Mesh) -> Iterator[Batch]:
+    """Yields batches as global arrays from this process's parts; two more are on their way to the devices."""
     sharding = sharded(mesh)
     waiting: deque[Batch] = deque()
     for batch in batches:
         waiting.append({name: jax.make_array_from_process_local_data(sharding, part) for name, part in batch.items()})
-        if len(waiting) > ahead:
+        if len(waiting) > 2:
             yield waiting.popleft()
     yield from waiting
 
@@ -114,10 +114,10 @@ def evaluated(
 ) -> tuple[Iterator[Batch], int]:
     """Returns the evaluation batches of a split as global arrays, and their number.
 
-    The batch size is rounded up to a multiple of the devices: padding is masked, so more is harmless. Images that
-    cannot be read are noted in `bad`.
+    The batch size, at most the size of the split, is rounded up to a multiple of the devices: padding is masked. Images
+    that cannot be read are noted in `bad`.
     """
-    size = -(-config.eval_batch_size // mesh.size) * mesh.size
+    size = -(-min(config.eval_batch_size, len(split)) // mesh.size) * mesh.size
     batches = evaluation_batches(
         split,
         config.data,

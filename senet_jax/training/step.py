@@ -59,20 +59,7 @@ def make_train_step(
         seed: int | Array = config.seed,
         learning_rate: float | Array = config.optimizer.learning_rate,
     ) -> TrainState:
-        images = _augment(batch["image"], data, seed, state.step)
-        images = augmentation.normalise(images, data.mean, data.std)
-        if data.cutout:
-            images = augmentation.cutout(random.stream(seed, "cutout", state.step), images, data.cutout)
-        examples = {"image": images, "label": batch["label"]}
-        if data.mixup or data.cutmix:
-            key = random.stream(seed, "mix", state.step)
-            examples["image"], share = augmentation.mix(
-                key, images, mixup=data.mixup, cutmix=data.cutmix, distance=data.repeats
-            )
-            labels = batch["label"]
-            others = divided.previous(labels, data.repeats)  # Nearer ones can be copies of the same image.
-            examples |= {"other": others, "share": jnp.broadcast_to(share, labels.shape)}
-        key = random.stream(seed, "dropout", state.step)
+        examples, key = _augmented(batch, data, seed, state.step), random.stream(seed, "dropout", state.step)
         trained, kept = split(state.variables["params"], frozen)
         variables = state.variables | {"params": trained}
         gradient, updated, sums = _gradient(partial(loss, kept), variables, examples, key, config)
@@ -161,12 +148,22 @@ def make_eval_step(model: nn.Module, config: Experiment) -> Callable[[dict[str, 
     return eval_step
 
 
-def _augment(images: Array, config: DataConfig, seed: int | Array, step: Array) -> Array:
+def _augmented(batch: Batch, config: DataConfig, seed: int | Array, step: Array) -> Batch:
+    """Returns normalised images and labels; if images are mixed, also `other`, the other labels, and `share`."""
+    images, labels = batch["image"], batch["label"]
     if config.crop_padding:
         images = augmentation.random_crop(random.stream(seed, "crop", step), images, config.crop_padding)
     if config.flip:
         images = augmentation.random_flip(random.stream(seed, "flip", step), images)
-    return images
+    images = augmentation.normalise(images, config.mean, config.std)
+    if config.cutout:
+        images = augmentation.cutout(random.stream(seed, "cutout", step), images, config.cutout)
+    if not (config.mixup or config.cutmix):
+        return {"image": images, "label": labels}
+    key, distance = random.stream(seed, "mix", step), config.repeats
+    images, share = augmentation.mix(key, images, mixup=config.mixup, cutmix=config.cutmix, distance=distance)
+    others = divided.previous(labels, distance)  # Nearer ones can be copies of the same image.
+    return {"image": images, "label": labels, "other": others, "share": jnp.broadcast_to(share, labels.shape)}
 
 
 def _move(average: Any, variables: Any, decay: float, step: Array) -> Any:

@@ -12,6 +12,7 @@ from flax import traverse_util
 
 from senet_jax.config import ModelConfig
 from senet_jax.models import Network
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.schema import to_dict
 from senet_jax.texts import some
 from senet_jax.weights import caffe
@@ -98,12 +99,9 @@ def read(file: str | Path, *, average: bool = True) -> Weights:
 def from_variables(path: Path, variables: dict[str, Any], model: str) -> Weights:
     """Returns variables of the named network as the content of a file of ours at the path."""
     tensors = {"/".join(names): np.asarray(array) for names, array in traverse_util.flatten_dict(variables).items()}
-    return Weights(path, tensors, _header(tensors, model), is_caffe=False)
-
-
-def _header(tensors: dict[str, np.ndarray], model: str) -> dict[str, str]:
     classes = tensors[_HEAD[0]].shape[-1] if _HEAD[0] in tensors else 0
-    return {"format": _FORMAT, "model": model, "num_classes": str(classes)}
+    header = {"format": _FORMAT, "model": model, "num_classes": str(classes)}
+    return Weights(path, tensors, header, is_caffe=False)
 
 
 def classes(model: Network, weights: Weights) -> int:
@@ -149,17 +147,14 @@ def to_variables(
 
 def _shapes(model: Network, channels: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns shape and dtype of each variable, by its path, such as "params/stage2_block1/conv1/kernel"."""
-    variables = jax.eval_shape(lambda: _initialise(model, jax.random.key(0), channels))
+    variables = abstract_variables(model, jax.ShapeDtypeStruct((1, 224, 224, channels), jnp.float32), train=False)
     flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
     return {"/".join(path): leaf for path, leaf in flat.items()}
 
 
-def _initialise(model: Network, key: jax.Array, channels: int) -> Any:
-    return model.init(key, jnp.zeros((1, 224, 224, channels)), train=False)
-
-
 def _initial_head(model: Network, key: jax.Array, channels: int) -> dict[str, jax.Array]:
-    head = jax.jit(lambda: _initialise(model, key, channels)["params"]["head"])()
+    images = jnp.zeros((1, 224, 224, channels))
+    head = jax.jit(lambda: model.init(key, images, train=False)["params"]["head"])()
     return {f"params/head/{name}": array for name, array in head.items()}
 
 

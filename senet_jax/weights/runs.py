@@ -169,8 +169,8 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
         try:
             tree: Any = manager.item_metadata(chosen)["state"]
             name = "average" if tree["average"] else "variables"
-            shapes = {name: _mapped(tree[name], lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))}
-            as_numpy = _mapped(shapes, lambda _: ocp.RestoreArgs(restore_type=np.ndarray))
+            shapes = {name: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree[name])}
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
             state = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy, partial_restore=True)
             manifest = manifests.read(directory / str(chosen))
             read = manager.restore(chosen, args=ocp.args.Composite(state=state))["state"]
@@ -197,8 +197,3 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(verbosity)
-
-
-def _mapped(tree: Any, change: Any) -> Any:
-    """Returns the nested dictionaries with `change` applied to each leaf."""
-    return {name: _mapped(leaf, change) if isinstance(leaf, dict) else change(leaf) for name, leaf in tree.items()}

@@ -9,7 +9,7 @@ from senet_jax.analysis.evaluation_pictures import plot_confusion
 FOUND = Evaluation(
     labels=np.array([0, 0, 0, 1, 1]),
     losses=np.array([0.5, 1.0, 1.5, 2.0, 3.0], np.float32),
-    ranks=np.array([1, 1, 6, 2, 1]),
+    ranks=np.array([1, 1, 6, 5, 1]),
     predicted=np.array([0, 0, 2, 0, 1]),
     confidences=np.array([0.95, 0.99, 1.0, 0.4, 0.39], np.float32),
     class_names=("cat", "dog", "eel"),

@@ -84,12 +84,17 @@ def test_a_subset_is_chosen_among_its_own_classes(place, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_classes_without_names_are_taken_in_order_with_a_note(place, capsys):
-    evaluate(place, "nameless", "--config.data.test_split=rest", "--config.data.image_size=10")
+def test_classes_without_names_are_taken_in_order_with_a_note(place, tmp_path, capsys):
+    in_parts = ("--config.eval_batch_size=4", f"--output={tmp_path / 'new'}")
+    evaluate(place, "nameless", "--config.data.test_split=rest", "--config.data.image_size=10", *in_parts)
     said = capsys.readouterr().out
     assert "the weights do not name theirs; taken to be those of the images" in said
     assert "10 x 10 pixels" in said
     assert "note" not in said
+    with (tmp_path / "new" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["example"] for row in rows] == list("012345")
+    assert {row["file"] for row in rows} == {"a/0.png", "b/0.png", "b/1.png", "c/0.png", "c/1.png", "c/2.png"}
 
 
 def test_three_means_are_refused_for_a_grey_network():

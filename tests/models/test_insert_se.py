@@ -18,8 +18,9 @@ from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules import CBAM, BatchNorm, GatherExcite
 from senet_jax.modules.residual import ResidualBlock
 
-NAMES = [name for name in CASES if name not in ("se_resnet18", "se_wrn16_8_cifar", "timm/seresnetaa50d")]
-"""Every family; those left out have blocks of others."""
+OF_OTHERS = ("se_resnet18", "se_wrn16_8_cifar", "timm/seresnetaa50d", "se_resnext50_32x4d", "senet154")
+"""Networks with blocks of others."""
+NAMES = [name for name in CASES if name not in OF_OTHERS]
 QUICK = "se_resnet20_cifar"
 ROUNDED = ("se_shake26_2x96d_cifar",)
 """Networks in which the compiler fuses a product and a sum in one of the two programs alone."""

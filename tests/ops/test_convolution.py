@@ -68,22 +68,21 @@ def assert_close(ours, theirs, tolerance):
         np.testing.assert_allclose(*(np.asarray(z, np.float64) / scale for z in (our, their)), rtol=0, atol=tolerance)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
+BY_SPEED = [form if form in QUICK else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
+
+
+@pytest.mark.parametrize("form", BY_SPEED)
 def test_float64(form, x64):
     x, kernel, settings = operands(form, jnp.float64)
     theirs = by_xla(x, kernel, **settings)
     assert_close(value_and_gradients(x, kernel, **settings), theirs, 1e-13)
 
 
-@pytest.mark.parametrize(
-    "form", [form if form in QUICK else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
-)
+@pytest.mark.parametrize("form", BY_SPEED)
 def test_float32(form):
     x, kernel, settings = operands(form)
     theirs = by_xla(x, kernel, **settings)
-    for lowering in ("platform", "portable"):
-        assert_close(value_and_gradients(x, kernel, lowering=lowering, **settings), theirs, 2e-6)
+    assert_close(value_and_gradients(x, kernel, **settings), theirs, 2e-6)
 
 
 @pytest.mark.parametrize("form", ["3x3, odd", "3x3, stride 2", "grouped", "7x7, stride 2"])

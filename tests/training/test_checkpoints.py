@@ -33,8 +33,9 @@ ENVIRONMENT = os.environ | {
 def original(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     with closing(Checkpoints(workdir, keep=3)) as checkpoints:
-        for step in (10, 20, 30):
+        for step in (5, 10, 20, 30):
             checkpoints.save(step, state(step), CONFIG)
+    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"10", "20", "30"}
     return workdir
 
 
@@ -144,8 +145,9 @@ def test_a_disk_without_room_is_found_before_the_first_step(tmp_path, monkeypatc
     with closing(Checkpoints(tmp_path, keep=2)) as checkpoints:
         message = r"checkpoints has 1,000 bytes free, and 3 checkpoints of 398 bytes are to be written there; give an"
         with pytest.raises(SaveError, match=message):
-            checkpoints.check_space(state(0))
-        checkpoints.check_space(jnp.zeros(80, jnp.float32))
+            checkpoints.check_space(state(0), saves=3)
+        checkpoints.check_space(state(0), saves=2)
+        checkpoints.check_space(jnp.zeros(80, jnp.float32), saves=3)
 
 
 def test_a_reader_changes_nothing(workdir):

@@ -18,6 +18,8 @@ from benchmarks.gradient_check import CASES, LIMIT, Case, errors
 
 pytestmark = pytest.mark.optimised
 
+TESTED = [name for name in CASES if name not in ("se_resnet18", "se_wrn16_8_cifar", "se_resnext50_32x4d")]
+"""Every family; those left out have blocks and stems of others."""
 QUICK = "se_resnet50"
 """Runs in the inner loop too."""
 FOUR = ("se_mobilenet", "se_resnet50")
@@ -53,7 +55,7 @@ def golden(request):
         return known[key]
 
     yield get
-    if update and len(known) == len(CASES) + len(FOUR):
+    if update and len(known) == len(TESTED) + len(FOUR):
         np.savez_compressed(GOLDEN, **known)
 
 
@@ -69,7 +71,7 @@ def check(gradients, expected):
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+    "name", [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TESTED]
 )
 def test_gradients_of_every_family(name, golden, x64):
     """On one device: of the miscompiled programs of af4f92b most were wrong there, and none was on four."""

@@ -102,6 +102,8 @@ def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path, caplog):
     assert steps == {"train": [10, 20, 30], "test": [15, 30]}
     losses = [r["loss"] for r in records if r["split"] == "train"]
     assert losses == sorted(losses, reverse=True)
+    rates = [r["learning_rate"] for r in records if r["split"] == "train"]
+    assert rates == [plan.learning_rate(step - 1) for step in (10, 20, 30)]
     assert records[-1]["accuracy"] == results["accuracy"]
     assert (results["accuracy"] * 359) % 1 == pytest.approx(0, abs=1e-6)
     assert Checkpoints(tmp_path).latest == 30
@@ -111,6 +113,11 @@ def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path, caplog):
     plot_curves(records, tmp_path / "curves.png", "tiny")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "curves.svg").read_text().count("<text") > 5
+
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines[:-1]))  # As a signal during the last evaluation leaves it.
+    assert train(plan, tmp_path)["accuracy"] == results["accuracy"]
+    assert logs.read(tmp_path) == records
 
 
 @pytest.mark.slow

@@ -90,6 +90,14 @@ def test_the_learning_rate_is_an_argument_of_the_update(schedule, decay_at):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
 
 
+def test_the_decay_is_added_after_clipping():
+    config = OptimizerConfig(momentum=0.0, nesterov=False, weight_decay=0.5, clip_norm=0.5)
+    optimizer = make_optimizer(config, lambda step: 1.0)
+    updates, _ = optimizer.update(GRADIENT, optimizer.init(PARAMS), PARAMS, learning_rate=1.0)
+    clipped = 0.5 / optax.tree.norm(GRADIENT) * GRADIENT["conv"]["kernel"]
+    np.testing.assert_allclose(updates["conv"]["kernel"], -(clipped + 0.5 * PARAMS["conv"]["kernel"]), rtol=1e-6)
+
+
 def test_clipping_bounds_the_global_norm():
     config = OptimizerConfig(learning_rate=1.0, momentum=0.0, nesterov=False, weight_decay=0.0, clip_norm=0.5)
     optimizer = make_optimizer(config, lambda step: 1.0)
@@ -127,6 +135,13 @@ def muon_numbers(params):
     [
         ("adamw", ("b2=0.95",), lambda: optax.adamw(0.1, b2=0.95, weight_decay=0.01, mask=kernels)),
         ("lion", ("b1=0.8",), lambda: optax.lion(0.1, b1=0.8, weight_decay=0.01, mask=kernels)),
+        (
+            "lars",
+            (),
+            lambda: optax.lars(
+                0.1, 0.01, weight_decay_mask=kernels, trust_ratio_mask=kernels, momentum=0.9, nesterov=True
+            ),
+        ),
         (
             "rmsprop",
             ("decay=0.5", "eps=0.001"),

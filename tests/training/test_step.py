@@ -19,6 +19,7 @@ from senet_jax.modules import BatchNorm
 from senet_jax.modules.conv import conv
 from senet_jax.training import bad_steps, metrics, parallel
 from senet_jax.training.state import init_state
+from senet_jax.training.step import _augmented as augmented
 from senet_jax.training.step import _losses as step_losses
 from senet_jax.training.step import make_eval_step, make_train_step
 from senet_jax.weights.configured import build_model
@@ -152,17 +153,34 @@ def test_the_gradients_norms_are_those_of_optax(state):
     assert len(norms) == len(jax.tree.leaves(params))
 
 
-@pytest.mark.slow
-def test_augmentation_depends_on_the_step_and_the_seed(state, batch):
-    config = Experiment(data=DataConfig(crop_padding=2, flip=True))
-
-    @jax.jit
-    def loss(seed, step):
-        return make_train_step(MODEL, SGD, config)(state.replace(step=step), batch, seed).sums["loss"]
-
-    first, second, again, other = (float(loss(*numbers)) for numbers in ((0, 0), (0, 1), (0, 0), (1, 0)))
+@pytest.mark.parametrize("change", [{"crop_padding": 2}, {"flip": True}, {"cutout": 4}, {"mixup": 1.0}])
+def test_augmentation_depends_on_the_step_and_the_seed(change, batch):
+    numbers = ((0, 0), (0, 1), (0, 0), (1, 0))
+    found = [
+        np.asarray(augmented(batch, DataConfig(**change), seed, jnp.int32(step))["image"]) for seed, step in numbers
+    ]
+    first, second, again, other = (images.tobytes() for images in found)
     assert first == again
     assert len({first, second, other}) == 3
+
+
+def test_dropout_depends_on_the_step_and_the_seed(batch):
+    state = init_state(Linear(dropout=0.5), SGD, (8, 8, 1), seed=0, average=False)
+    step = jax.jit(make_train_step(Linear(dropout=0.5), SGD, Experiment()))
+    numbers = ((0, 0), (0, 1), (0, 0), (1, 0))
+    first, second, again, other = (
+        float(step(state.replace(step=jnp.int32(number)), batch, seed).sums["loss"]) for seed, number in numbers
+    )
+    assert first == again
+    assert len({first, second, other}) == 3
+
+
+def test_a_step_with_a_finite_loss_and_an_infinite_gradient_is_bad(batch):
+    state = init_state(Steep(), SGD, (8, 8, 1), seed=0, average=False)
+    new = jax.jit(make_train_step(Steep(), SGD, Experiment()))(state, batch)
+    assert int(new.bad["count"]) == 1
+    assert np.isfinite(new.bad["loss"])
+    jax.tree.map(np.testing.assert_array_equal, new.variables, state.variables)
 
 
 @pytest.mark.slow
@@ -237,9 +255,21 @@ def test_an_impossible_variant_is_an_error(config, message):
 class Linear(nn.Module):
     """Without batch normalisation, so that an example's logits are its own."""
 
+    dropout: float = 0.0
+
     @nn.compact
     def __call__(self, x, *, train):
-        return nn.Dense(10, name="dense")(x.reshape(len(x), -1))
+        x = nn.Dropout(self.dropout, deterministic=not train)(x.reshape(len(x), -1))
+        return nn.Dense(10, name="dense")(x)
+
+
+class Steep(nn.Module):
+    """Has the root of a parameter that is zero."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        root = jnp.sqrt(self.param("zero", nn.initializers.zeros, (10,)))
+        return nn.Dense(10, name="dense")(x.reshape(len(x), -1)) + root
 
 
 @pytest.mark.slow
