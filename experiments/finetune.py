@@ -10,7 +10,7 @@ from senet_jax.config import DataConfig, Experiment, InitConfig, ModelConfig, Op
 
 
 def get_config(network: str = "timm/seresnet50") -> Experiment:
-    """10 epochs of AdamW from timm's SE-ResNet-50, the layers near the images at lower rates, the stem frozen."""
+    """10 epochs of AdamW from timm's SE-ResNet-50, the layers near the images at lower rates."""
     return Experiment(
         model=ModelConfig(network),
         data=DataConfig("folder", path="images", random_resized_crop=True, flip=True),
@@ -24,5 +24,5 @@ def get_config(network: str = "timm/seresnet50") -> Experiment:
         ),
         duration="10 epochs",
         batch_size=32,
-        init=InitConfig(weights="timm/seresnet50.ra2_in1k", freeze=("stem",)),
+        init=InitConfig(weights="timm/seresnet50.ra2_in1k"),
     )

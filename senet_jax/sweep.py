@@ -185,8 +185,8 @@ def resolve(base: Experiment, sweep: Sweep, workdir: Path = Path()) -> dict[str,
     for each in sweep.variants:
         configs[each.name] = config = copy.deepcopy(base)
         assign(config, each.changes)
-        if each.name in sources:  # Absolute, so that no other spelling of the workdir is another experiment.
-            config.init.weights = str((workdir / sources[each.name]).absolute())
+        if each.name in sources:  # Resolved, so that no other spelling of the workdir is another experiment.
+            config.init.weights = str((workdir / sources[each.name]).resolve())
         try:
             validate(config)
         except ValueError as error:

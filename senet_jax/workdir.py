@@ -85,11 +85,15 @@ def write_config(workdir: Path, config: Experiment) -> None:
 
 def check(workdir: Path, config: Experiment) -> None:
     """Raises ValueError if the workdir holds the run of another configuration."""
-    if workdir.exists() and not workdir.is_dir():
-        raise ValueError(f"--workdir={workdir} is a file; give a directory, new or of an earlier run")
+    _check_directory(workdir)
     if not (workdir / CONFIG).exists():
         return
     check_same(read_config(workdir), config, f"--workdir={workdir}")
+
+
+def _check_directory(workdir: Path) -> None:
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"--workdir={workdir} is a file; give a directory, new or of an earlier run")
 
 
 def check_single(workdir: Path) -> None:
@@ -111,7 +115,10 @@ def read_sweep(workdir: Path) -> dict[str, Any]:
 
 
 def check_sweep(workdir: Path, name: str, variants: Collection[str]) -> None:
-    """Raises ValueError if the workdir holds another sweep, or runs of variants that this one lacks."""
+    """Raises ValueError if the workdir holds a run or another sweep, or runs of variants that this one lacks."""
+    _check_directory(workdir)
+    if (workdir / CONFIG).exists():
+        raise ValueError(f"--workdir={workdir} holds a training run; give another directory for the sweep")
     try:
         held = read_sweep(workdir)
     except (OSError, ValueError):  # A damaged one is written anew.
@@ -207,7 +214,7 @@ def state(workdir: Path) -> RunState:
         return RunState.DONE
     if (workdir / FAILURE).exists():
         return RunState.FAILED
-    if _steps(workdir):
+    if has_checkpoints(workdir):
         return RunState.PARTIAL
     return RunState.STARTED if (workdir / CONFIG).is_file() else RunState.NEW
 
@@ -223,6 +230,11 @@ def describe(workdir: Path) -> str:
             return f"partial, step {max(_steps(workdir)):,}"
         case _:
             return found.value
+
+
+def has_checkpoints(workdir: Path) -> bool:
+    """Returns whether the run in a workdir has a checkpoint to go on from."""
+    return bool(_steps(workdir))
 
 
 def _steps(workdir: Path) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import CommandOptions, Directory, Request
+from senet_jax.files import read_records
 from senet_jax.workdir import RunState
 
 
@@ -36,6 +37,8 @@ def prepare(request: Request) -> Callable[[], None]:
     )
     if not done:
         raise ValueError(f"{ended} in --workdir={workdir}; the command that began them goes on")
+    for directory in done.values():
+        read_records(directory / workdirs.METRICS)  # A damaged log is refused before anything is written.
     states = {name: workdirs.describe(directory) for name, directory in directories.items()}
 
     def run() -> None:

@@ -17,7 +17,7 @@ from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.config import Experiment
 from senet_jax.durations import to_steps
 from senet_jax.files import replace_text
-from senet_jax.inherited import adopted, check_overrides
+from senet_jax.inherited import PREPROCESSING, adopted, check_overrides, with_preprocessing
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.sweep import Sweep, resolve, shard
 from senet_jax.terminal import program
@@ -80,7 +80,6 @@ def prepare(request: Request) -> Callable[[], None]:
     configs = resolve(request.config, sweep, workdir)
     names = _choose(list(configs), options)
     changes = {variant.name: variant.changes for variant in sweep.variants}
-    workdirs.check(workdir, request.config)
     workdirs.check_sweep(workdir, request.name, changes)
     for name, config in configs.items():
         check_overrides(config, {*request.overrides, *changes[name]})
@@ -88,7 +87,7 @@ def prepare(request: Request) -> Callable[[], None]:
     sources = sweep.sources()
     if not options.dry_run:
         _check_sources(workdir, names, sources)
-    rows = _rows(sweep, configs, options.dry_run)
+    rows = _rows(sweep, _settled(configs, workdir, sources), options.dry_run)
 
     def run() -> None:
         _print_table(workdir, rows, names, options.teraflops)
@@ -116,6 +115,29 @@ def _check_sources(workdir: Path, names: list[str], sources: Mapping[str, str]) 
                 f"variant {name!r} starts from the weights of {source!r}, which is {state} and not chosen here; choose "
                 "it too, or train it first"
             )
+
+
+def _settled(configs: dict[str, Experiment], workdir: Path, sources: Mapping[str, str]) -> dict[str, Experiment]:
+    """Returns the configurations with the preprocessing of their weights, or of the variant whose weights they take."""
+    from senet_jax.training.starting import settled
+
+    found: dict[str, Experiment] = {}
+    read: dict[str, Any] = {}
+    for name, config in configs.items():
+        if config.init.weights is None:
+            found[name] = config
+            continue
+        key = repr((config.init.weights, config.init.preprocessing, config.model.name, config.data))
+        try:
+            if name in sources:
+                read[key] = found[sources[name]].data
+            elif key not in read:
+                read[key] = settled(adopted(config, workdir / name)).data
+            fields = PREPROCESSING.get(config.init.preprocessing, ())
+            found[name] = with_preprocessing(config, {field: getattr(read[key], field) for field in fields})
+        except (ValueError, OSError) as error:
+            raise type(error)(f"variant {name!r}: {error}") from error
+    return found
 
 
 def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[str, _Row]:

@@ -73,7 +73,7 @@ def prepare(request: Request) -> Callable[[], None]:
     dataset = plan.dataset
     runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
     logs.read(workdir)  # A damaged log is refused before anything is compiled.
-    if workdirs.state(workdir) in (RunState.NEW, RunState.STARTED):
+    if not workdirs.has_checkpoints(workdir):
         _ = plan.start  # Weights that do not fit are refused before anything is written.
     if processes.is_first():
         workdirs.make_writable(workdir)
@@ -156,5 +156,6 @@ def _more_epochs(workdir: Path) -> str:
     config = workdirs.read_config(workdir)
     words = ["--config=" + str(workdir / workdirs.CONFIG), f"--config.init.weights={workdir}"]
     words += ["--config.init.head=keep", *(["--noconfig.init.insert_se"] if config.init.insert_se else [])]
+    words += [f"--config.seed={config.seed + 1}"]  # Other orders and crops than those of this run.
     words += [f"--config.duration={config.duration}", f"--workdir={workdir}-more"]
     return f"{program.command()} train {shlex.join(words)}"

@@ -145,7 +145,10 @@ def _train_alone(directory: Path, config: Experiment, command: str) -> None:
         workdirs.check(directory, config)
         check_devices(config)
         config = settled(config)
-        run(make_plan(config, _dataset(json.dumps(to_dict(config.data)))), directory, command)
+        plan = make_plan(config, _dataset(json.dumps(to_dict(config.data))))
+        if not workdirs.has_checkpoints(directory):
+            _ = plan.start  # Weights that do not fit are refused before anything is written.
+        run(plan, directory, command)
     except Exception as error:
         traceback.print_exc()
         workdirs.write_failure(directory, f"{type(error).__name__}: {error}")

@@ -133,12 +133,15 @@ def test_the_page_in_a_browser(sweep, tmp_path):
             "--workdir=damaged",
             "damaged/sweep.json does not hold the variants of a sweep; the same sweep command writes",
         ),
+        ("--workdir=logged", "line 1 of logged/metrics.jsonl is damaged"),
         ("--workdir=new --config.seed=1", "report takes --workdir, --output; --config and --config.FIELD are for"),
     ],
 )
 def test_invalid_workdirs_are_refused(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "new", ended=False)
+    write_run(tmp_path / "logged")
+    (tmp_path / "logged" / "metrics.jsonl").write_text("{bad\n{}\n")
     (tmp_path / "file").touch()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "sweep.json").write_text('{"name": "x"}')

@@ -125,6 +125,25 @@ def test_the_workdir_of_another_sweep_is_refused(name, command, message, capsys)
     assert message in capsys.readouterr().err
 
 
+def test_the_workdir_of_a_run_is_refused(capsys):
+    finish("ratio=4/seed=0", 0.95)
+    with pytest.raises(SystemExit):
+        main(["sweep", "--config=ratios.py", "--workdir=runs/ratios/ratio=4/seed=0"])
+    assert "holds a training run; give another directory for the sweep" in capsys.readouterr().err
+
+
+def test_variants_are_counted_at_the_size_of_their_weights(capsys, monkeypatch):
+    def settled(config):
+        return replace(config, data=replace(config.data, image_size=16))
+
+    monkeypatch.setattr("senet_jax.training.starting.settled", settled)
+    first, then = "{'init.weights': 'file'}", "{'init.weights': weights_of('first')}"
+    write(f"chain(variant('first', {first}), variant('then', {then}))")
+    sizes = [next(word for word in line if word.startswith("0.")) for line in table([], capsys)[0].values()]
+    write("variant('first', {'data.image_size': 16})")
+    assert sizes == [next(word for word in line if word.startswith("0.")) for line in table([], capsys)[0].values()] * 2
+
+
 @pytest.mark.parametrize(
     ("sweep", "words", "message"),
     [

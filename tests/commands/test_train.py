@@ -63,7 +63,7 @@ def test_a_finished_run_says_so_and_changes_nothing(config, tmp_path, capsys):
     assert "this run has ended, and nothing was changed" in said
     command = shlex.split(said.partition("more epochs")[2])
     more = parse(command[2:]).config  # Without "python launch.py".
-    assert (more.init.weights, more.init.head) == (str(tmp_path / "run"), "keep")
+    assert (more.init.weights, more.init.head, more.seed) == (str(tmp_path / "run"), "keep", config.seed + 1)
     assert (more.model, more.duration) == (config.model, config.duration)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
