@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -108,12 +109,12 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
     if not isinstance(model, nn.Module):
         raise ValueError(f"cost is given a {type(model).__name__}; it counts the modules of flax.linen alone")
     sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(sides) != 2 or not all(isinstance(x, int) and x >= 1 for x in (*sides, channels)):
+    if len(sides) != 2 or not all(isinstance(x, Integral) and x >= 1 for x in (*sides, channels)):
         raise ValueError(
             f"image_size is {image_size} and channels is {channels}; give a number of pixels, or (height, width), of "
             "1 or more, and 1 channel or more"
         )
-    height, width = sides
+    height, width = map(int, sides)
     if takes_train(model):
         arguments = {"train": False} | arguments
     images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)

@@ -57,7 +57,7 @@ _INCEPTION_OUTPUTS = ("1x1/norm", "3x3/norm", "double3x3b/norm", "pool_proj/norm
 def insert_se(
     network: nn.Module,
     variables: Any,
-    ratio: float = 16,
+    ratio: float | None = None,
     *,
     attention: ModuleDef | None = None,
     images: Any = None,
@@ -76,9 +76,9 @@ def insert_se(
         `attention_stages`); or `WithSE(network, where=...)`, whose patterns must match normalisations, convolutions
         or dense layers of Flax's or this package's own classes, and whose own attention is kept.
       variables: `params` and `batch_stats` of the plain network; metadata of Flax are removed.
-      ratio: reduction ratio of the blocks of a network of this package.
+      ratio: reduction ratio of the blocks of a network of this package; None: that of the attention, 16.
       attention: class of these blocks or a partial of it, such as `partial(SqueezeExcite, squeeze="max")`, which gets
-        their name and dtypes; None: `SqueezeExcite(ratio)`.
+        their name and dtypes; None: `SqueezeExcite`.
       images: shape of an input, as an array or a `jax.ShapeDtypeStruct`; None: 224x224 pixels.
       key: random numbers for the first dense layers; None: `jax.random.key(0)`.
       **arguments: other arguments of the network; networks of this package get `train=False` by default.
@@ -90,7 +90,8 @@ def insert_se(
     if isinstance(network, Network):
         if network.attention is not None:
             raise ValueError(f"{type(network).__name__} has attention already; give a plain network")
-        attention = attention or partial(SqueezeExcite, ratio=ratio)
+        attention = attention or SqueezeExcite
+        attention = attention if ratio is None else partial(attention, ratio=ratio)
         target = network.clone(attention=attention)
         arguments = {"train": False} | arguments
     elif isinstance(network, WithSE):

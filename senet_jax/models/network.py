@@ -41,7 +41,8 @@ class Network(nn.Module, kw_only=True):
     out_indices: Sequence[int] | None = None
     """Positions of the maps in that list which are returned, as timm counts them; None: all."""
     dtype: Any = jnp.float32
-    """Dtype of the convolutions and the maps; parameters, statistics, gates and logits have `param_dtype`."""
+    """Dtype of the convolutions and the maps; parameters and statistics have `param_dtype`, gates and logits at
+    least float32."""
     param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
@@ -53,6 +54,8 @@ class Network(nn.Module, kw_only=True):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; give a dtype, such as jnp.bfloat16") from None
         if self.num_classes < 0:
             raise ValueError(f"num_classes is {self.num_classes}; it must be at least 1, or 0 for pooled features")
+        if self.out_indices is not None and not self.features_only:
+            raise ValueError(f"out_indices is {self.out_indices}, which is for features_only=True; give both")
         check_maker(self.attention)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and less than 1")

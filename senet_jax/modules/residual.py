@@ -170,6 +170,10 @@ class Bottleneck(ResidualBlock):
     def branch(self, x: Array, *, train: bool) -> Map:
         """Returns the residual branch up to its last normalisation."""
         first, second = (multiple * self.width for multiple in self.inner_widths)
+        if self.group_width is not None and second % self.group_width:
+            raise ValueError(
+                f"the 3x3 convolution has {second} channels, which groups of {self.group_width} do not divide"
+            )
         groups = self.groups if self.group_width is None else second // self.group_width
         strides = (1, self.stride) if self.stride_on_3x3 else (self.stride, 1)
         x = self.conv_norm_activation(x, 1, first, 1, stride=strides[0], train=train)

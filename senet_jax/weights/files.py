@@ -16,7 +16,7 @@ from senet_jax.weights import pytorch_files
 _DIGEST = "senet_jax_sha256"
 """Name of the digest in the metadata of our own files."""
 _WRAPPERS = ("module.", "_orig_mod.")
-"""Prefixes that PyTorch's DataParallel and torch.compile put before all names."""
+"""Prefixes that PyTorch's DataParallel, AveragedModel and torch.compile put before all names."""
 
 
 def read_tensors(path: str | Path, *, average: bool = True) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -35,6 +35,7 @@ def read_tensors(path: str | Path, *, average: bool = True) -> tuple[dict[str, n
         tensors, metadata = _read(path, average)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a weight file: {error}") from error
+    tensors.pop("n_averaged", None)  # AveragedModel's counter.
     while prefix := next((p for p in _WRAPPERS if tensors and all(name.startswith(p) for name in tensors)), ""):
         tensors = {name.removeprefix(prefix): array for name, array in tensors.items()}
     half = (np.float16, ml_dtypes.bfloat16)

@@ -11,7 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from senet_jax.config import ModelConfig
-from senet_jax.models import Network
+from senet_jax.models import Network, create_model
 from senet_jax.models.parameters import abstract_variables
 from senet_jax.schema import to_dict
 from senet_jax.texts import some
@@ -71,12 +71,14 @@ def save_weights(
     Args:
       file: the path of the file.
       variables: `params` and `batch_stats`.
-      model: the name of the network, or its configuration if it differs from the network of that name.
+      model: the name of the network, or its configuration if it differs from the network of that name; it must be one
+        of `list_models()`.
       preprocessing: preprocessing of its images.
       source: origin of the weights.
       class_names: names in the order of the logits; empty if they are not known.
     """
     config = ModelConfig(model) if isinstance(model, str) else model
+    create_model(config.name, 1)  # Raises ValueError for an unknown name.
     usual = to_dict(ModelConfig(config.name))
     fields = {name: value for name, value in to_dict(config).items() if value != usual[name]}
     _, tensors, header, _ = from_variables(Path(file), variables, config.name)

@@ -198,10 +198,17 @@ _MEANINGS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": _Function(_tensor),
     # Beside the state dict:
     "_codecs.encode": _Ignored,
+    "__builtin__.set": _Ignored,
     "argparse.Namespace": _Ignored,
+    "builtins.set": _Ignored,
+    "collections.Counter": _Ignored,
     "numpy._core.multiarray.scalar": _Ignored,
     "numpy.core.multiarray.scalar": _Ignored,
     "numpy.dtype": _Ignored,
+    "pathlib.PosixPath": _Ignored,
+    "pathlib.PurePosixPath": _Ignored,
+    "pathlib.WindowsPath": _Ignored,
+    "pathlib._local.PosixPath": _Ignored,
     "torch.device": _Ignored,
 }
 _INSTRUCTIONS = {
@@ -225,8 +232,8 @@ def _state_dict(value: Any, average: bool) -> dict[str, _Tensor]:
     tensors = value[wrapped[0]] if wrapped else value
     if len(wrapped) > 1 and wrapped[0] in averages:
         warnings.warn(
-            f"the exponential moving average {wrapped[0]!r} is taken, as timm does; average=False takes "
-            f"{wrapped[-1]!r}",
+            f"the exponential moving average {wrapped[0]!r} is taken, as timm does; senet_jax.load with "
+            f"average=False takes {wrapped[-1]!r}",
             stacklevel=2,
         )
     if not tensors:

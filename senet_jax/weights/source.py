@@ -28,6 +28,9 @@ from senet_jax.weights.pretrained import (
 )
 from senet_jax.workdir import CHECKPOINTS, NETWORK
 
+_AT_ONCE = 64
+"""Most images that `Loaded.predict` computes together."""
+
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
@@ -62,8 +65,12 @@ class Loaded:
             raise ValueError(f"images is one {type(images).__name__}; it must be a list, even of one image")
         if not len(images):
             return []
-        pixels = np.stack([self.preprocessing.crop_pixels(_opened(image)) for image in images])
-        return [self.named(probabilities, top) for probabilities in self.probabilities(pixels)]
+        found = []
+        for start in range(0, len(images), _AT_ONCE):
+            part = images[start : start + _AT_ONCE]
+            pixels = np.stack([self.preprocessing.crop_pixels(_opened(image)) for image in part])
+            found += [self.named(probabilities, top) for probabilities in self.probabilities(pixels)]
+        return found
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Returns the probabilities, (n, classes), for pixels of `preprocessing.crop_pixels`, (n, h, w, c)."""

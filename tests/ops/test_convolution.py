@@ -147,6 +147,9 @@ def test_devices_that_were_divided_by_shard_map_have_those_of_onednn():
     assert jax.jit(gradient).lower(x, kernel).as_text().count("__onednn$convolution") == 2
     whole = jax.grad(lambda kernel: jnp.sin(ops.convolution(x, kernel, lowering="xla", **settings)).sum())(kernel)
     assert_close([jax.jit(gradient)(x, kernel)], [whole], 2e-6)
+    of_sum = jax.grad(lambda kernel, x: jnp.sin(ops.convolution(x, kernel, **settings)).sum())
+    by_default = jax.shard_map(lambda x, kernel: of_sum(kernel, x), mesh=mesh, **specs)
+    assert_close([jax.jit(by_default)(x, kernel)], [whole], 2e-6)
 
 
 @pytest.mark.parametrize("form", ["3x3, odd", "1x1", "grouped", "depthwise"])

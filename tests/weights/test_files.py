@@ -25,6 +25,7 @@ import re
 import struct
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import ml_dtypes
@@ -79,6 +80,16 @@ def test_a_file_of_pytorch_is_known_by_its_content(name, tmp_path):
 def test_prefixes_of_wrappers_are_removed_whatever_the_format(tmp_path):
     write_tensors(tmp_path / "a", {"module._orig_mod.a": np.ones(1), "module._orig_mod.module_b": np.ones(1)}, {})
     assert list(read_tensors(tmp_path / "a")[0]) == ["a", "module_b"]
+
+
+def test_an_averaged_model_and_objects_beside_it(tmp_path):
+    write_tensors(tmp_path / "a", {"module.a": np.ones(2, np.float32), "n_averaged": np.array(3)}, {})
+    assert list(read_tensors(tmp_path / "a")[0]) == ["a"]
+    for beside in (Counter([30, 60]), Path("out"), {1, 2}):
+        pickled = pickle.dumps({"a": 1, "beside": beside}, 2)
+        (tmp_path / "b").write_bytes(zipped(pickled))
+        with pytest.raises(ValueError, match="neither a state dict nor a checkpoint with one: 'a' in it is no tensor"):
+            read_tensors(tmp_path / "b")
 
 
 def test_the_moving_average_of_a_checkpoint_is_taken_with_a_warning():

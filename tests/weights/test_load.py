@@ -109,14 +109,14 @@ def test_our_own_files_keep_every_bit(tmp_path):
         jax.eval_shape(lambda: network().init(jax.random.key(0), jnp.zeros((1, 64, 64, 1)), train=False)),
     )
     images = Preprocessing(image_size=32, interpolation="bicubic")
-    save_weights(tmp_path / "a.safetensors", variables, model="timm/x", preprocessing=images, source="x.pth")
+    save_weights(tmp_path / "a.safetensors", variables, model="timm/seresnet50", preprocessing=images, source="x.pth")
     assert_same(load_weights(network(), tmp_path / "a.safetensors", channels=1), variables)
     header = read_tensors(tmp_path / "a.safetensors")[1]
     assert Preprocessing.from_json(header.pop("preprocessing")) == images
-    said = {"format": "senet_jax", "model": "timm/x", "num_classes": "10", "source": "x.pth"}
+    said = {"format": "senet_jax", "model": "timm/seresnet50", "num_classes": "10", "source": "x.pth"}
     assert header == said | {"fields": "{}", "class_names": "[]"}
     with pytest.raises(
-        ValueError, match=r"ResNet, but says that they are those of timm/x; missing: batch_stats/stage2"
+        ValueError, match=r"ResNet, but says that they are those of timm/seresnet50; missing: batch_stats/stage2"
     ):
         load_weights(network(stage_sizes=(3, 1, 1, 1)), tmp_path / "a.safetensors", channels=1)
 
