@@ -171,14 +171,15 @@ def _numbers(loaded: "Loaded", dataset: "Dataset") -> "np.ndarray":
 
 def _note(config: Experiment, run: Experiment | None) -> str | None:
     """Returns a note on images that the network may have been trained on."""
-    from senet_jax.data.dataset import split_names
+    from senet_jax.data.dataset import overlap, split_names
 
-    data, tested = config.data, split_names(config.data.test_split)
+    data = config.data
     if run is not None and (data.name, data.path) == (run.data.name, run.data.path):
-        if tested & split_names(run.data.train_split):
-            sure = "" if data.test_split == run.data.train_split or "[" not in run.data.train_split else "maybe "
+        shared = overlap(data.test_split, run.data.train_split)
+        if shared is not False:
+            sure = "" if shared else "maybe "
             return f"{sure}no test: the run was trained on images of the split {run.data.train_split!r}"
-    elif "train" in tested:
+    elif "train" in split_names(data.test_split):
         return f"maybe no test: the weights may have been trained on images of the split {data.test_split!r}"
     return None
 

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,16 @@ def train_images(config: DataConfig) -> int | None:
     Known are prepared datasets, class folders, and published numbers. Raises ValueError as `preview` does.
     """
     if config.name == "folder":
-        return folder.count(config.path or "", config.train_split)
+        counts = {name: folder.count(config.path or "", name) for name in split_names(config.train_split)}
+        known = {name: count for name, count in counts.items() if count is not None}
+        with contextlib.suppress(KeyError, ValueError, AssertionError):  # `open_dataset` says what is wrong with it.
+            return len(_examples(config.train_split, known))
+        return None
     with _quiet():
         builder = _builder(config)
         if not builder.is_prepared():
             return standard_sets.IMAGES.get(config.name, {}).get(config.train_split)
-        with contextlib.suppress(KeyError, ValueError, AssertionError):  # `open_dataset` says what is wrong with it.
+        with contextlib.suppress(KeyError, ValueError, AssertionError):
             return builder.info.splits[config.train_split].num_examples
     return None
 
@@ -140,15 +144,35 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder(config.name, data_dir=data_dir)
     except ValueError as error:
-        known = ["digits", "folder", *tfds.list_builders(with_community_datasets=False)]
+        place = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+        there = [entry.name for entry in place.iterdir() if entry.is_dir()] if place.is_dir() else []
+        known = ["digits", "folder", *there, *tfds.list_builders(with_community_datasets=False)]
         raise ValueError(
-            f"config.data.name is {config.name!r}, which TFDS does not know{did_you_mean(config.name, known)}"
+            f"config.data.name is {config.name!r}, which TFDS does not know and which is not prepared in {place}"
+            f"{did_you_mean(config.name, known)}; --config.data.data_dir is the place of prepared datasets"
         ) from error
 
 
 def split_names(text: str) -> set[str]:
     """Returns the names of splits in an expression of TFDS, such as "train[:10%]+test"."""
     return set(re.findall(r"(?:^|\+)\s*([\w-]+)", text))
+
+
+def overlap(first: str, second: str) -> bool | None:
+    """Returns whether two expressions of TFDS have examples in common; None if their number decides it."""
+    names = split_names(first) & split_names(second)
+    if first != second and names and re.search(r"[\[:]-?\d+(?![\d%])", first + second):
+        return None
+    in_hundredths = (_examples(text, dict.fromkeys(split_names(text), 100)) for text in (first, second))
+    return first == second or not set.isdisjoint(*in_hundredths)
+
+
+def _examples(text: str, numbers: Mapping[str, int]) -> set[tuple[str, int]]:
+    """Returns splits and places of the examples of an expression of TFDS, from the numbers in each split."""
+    infos = {name: tfds.core.SplitInfo(name=name, shard_lengths=[n], num_bytes=0) for name, n in numbers.items()}
+    parts = tfds.core.ReadInstruction.from_spec(text).to_absolute(infos)
+    ranges = ((part.splitname, range(numbers[part.splitname])[part.from_ : part.to]) for part in parts)
+    return {(split, place) for split, places in ranges for place in places}
 
 
 def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:

@@ -172,13 +172,17 @@ def _checked(name: str, root: Path, splits: tuple[str, ...], bad_share: float) -
         checked = pool.imap(_check_image, files, chunksize=64)
         results = list(progress(checked, len(files), f"checking {root.name}", "images"))
     faults = {path: fault for path, (_, fault, _) in zip(files, results, strict=True) if fault}
-    bad = f"{len(faults)} of the {len(files)} files in {root} cannot be used: " + some(
-        [f"{path} ({fault})" for path, fault in faults.items()]
-    )
-    if len(faults) > bad_share * len(files):
-        raise ValueError(f"{bad}; repair or remove them, or allow a larger share with --config.data.bad_images")
-    if faults:
-        print(f"{bad}; others take their places in training", file=sys.stderr, flush=True)
+    shares, texts = [0.0], []
+    for split, classes in found.items():
+        own = [file.path for kept in classes.values() for file in kept]
+        if bad := [f"{path} ({faults[path]})" for path in own if path in faults]:
+            shares.append(len(bad) / len(own))
+            texts.append(f"{len(bad)} of the {len(own)} files in {root / split} cannot be used: {some(bad)}")
+    said = "; ".join(texts)
+    if max(shares) > bad_share:
+        raise ValueError(f"{said}; repair or remove them, or allow a larger share with --config.data.bad_images")
+    if said:
+        print(f"{said}; training takes others, evaluation leaves them out", file=sys.stderr, flush=True)
     digest = hashlib.sha256()
     for path, (_, _, content) in zip(files, results, strict=True):
         digest.update(os.fsencode(os.path.relpath(path, root)) + content)

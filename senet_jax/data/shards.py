@@ -34,6 +34,9 @@ def find_tars(source: Path) -> Found | None:
     tars = {path: path.parent.name for path in sorted(source.glob("*/*.tar"))}
     shards = {path: _SHARD.fullmatch(path.name) for path in sorted(source.glob("*.tar"))}
     tars |= {path: match[1] for path, match in shards.items() if match}
+    ends = (f"{place}*.{end}" for place in ("", "*/") for end in ("tar.gz", "tgz", "tar.zst"))
+    if packed := sorted(path.name for end in ends for path in source.glob(end)):
+        raise ValueError(f"--source={source} has {some(packed)}, which is compressed; unpack it to a .tar first")
     if not tars:
         return None
     if others := [path.name for path, match in shards.items() if not match]:
@@ -67,6 +70,8 @@ def _samples(path: Path) -> Iterator[Member]:
     samples: dict[str, dict[str, Member]] = {}
     for name, offset, size in members.parts(path):
         folder, _, file = name.rpartition("/")
+        if file.startswith("."):
+            continue
         key, _, extension = file.partition(".")
         sample = samples.setdefault(f"{folder}/{key}", {})
         if extension.lower() in sample:
@@ -83,7 +88,10 @@ def _samples(path: Path) -> Iterator[Member]:
         images += found
     labels = members.read(sample["cls"] for sample in samples.values())
     for image, label in zip(images, labels, strict=True):
-        yield replace(image, label=label.decode().strip())
+        words = label.decode().strip()
+        if len(words.splitlines()) != 1:
+            raise ValueError(f"{path}: the .cls beside {image.name} has {words!r}; it must have one class in one line")
+        yield replace(image, label=words)
 
 
 def find_arrow(source: Path) -> Found | None:

@@ -91,7 +91,15 @@ def check_durations(config: Experiment, images: int | None = None) -> None:
 
 
 def make_plan(config: Experiment, dataset: Dataset) -> Plan:
-    """Builds the network and turns durations into steps. Raises ValueError if one is less than a step."""
+    """Builds the network and turns durations into steps.
+
+    Raises ValueError if a duration is less than a step, or if there is nothing to tell apart.
+    """
+    if dataset.num_classes < 2:
+        raise ValueError(
+            f"dataset {dataset.name!r} has the class {', '.join(dataset.class_names)!r} alone; training needs two or "
+            "more, and images in folders belong into <split>/<class>/<file>"
+        )
     model = build_model(config.model, dataset.num_classes)
     steps, schedule = _in_steps(config, len(dataset.train))
     _check_statistics(config, model, dataset.channels)

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from senet_jax import data
 from senet_jax.config import DataConfig
+from senet_jax.data.dataset import overlap
 from senet_jax.data.split import Split
 
 
@@ -61,9 +62,9 @@ def test_mean_and_std_must_fit_the_channels(digits_config, field):
 
 
 def test_an_unknown_name_gets_a_suggestion(tmp_path):
-    with pytest.raises(ValueError, match=r"'cifr10', which TFDS does not know; did you mean 'cifar10"):
+    with pytest.raises(ValueError, match=r"'cifr10', which TFDS does not know and .*; did you mean 'cifar10"):
         data.open_dataset(DataConfig(name="cifr10", data_dir=str(tmp_path)))
-    with pytest.raises(ValueError, match=r"'digit', which TFDS does not know; did you mean 'digits'"):
+    with pytest.raises(ValueError, match=r"'digit', which TFDS does not know and .*; did you mean 'digits'"):
         data.open_dataset(DataConfig(name="digit", data_dir=str(tmp_path)))
 
 
@@ -79,7 +80,8 @@ def test_the_number_of_training_images_is_known_in_advance(digits_config, folder
     assert data.train_images(DataConfig("digits", data_dir=str(tmp_path))) == 1438
     here = DataConfig("folder", path=str(folder), data_dir=str(tmp_path))
     assert data.train_images(here) == len(list((folder / "train").glob("*/*")))
-    assert data.train_images(dataclasses.replace(here, train_split="train[:1]")) is None
+    assert data.train_images(dataclasses.replace(here, train_split="train[:1]")) == 1
+    assert data.train_images(dataclasses.replace(here, train_split="train[:x]")) is None
 
 
 def test_a_dataset_that_cannot_be_prepared_names_its_place_and_the_remedy(tmp_path, monkeypatch):
@@ -161,6 +163,21 @@ class FakeSource:
 
     def __getitems__(self, keys):
         return [self.example | {"label": self.label} for _ in keys]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ("train", "test", False),
+        ("train[:80%]", "train[80%:]", False),
+        ("train[:80%]+test", "train[79%:]", True),
+        ("train", "train[-1%:]", True),
+        ("train[:500]", "train[500:]", None),
+        ("train[:500]", "train[:500]", True),
+    ],
+)
+def test_slices_that_have_examples_in_common(first, second, shared):
+    assert overlap(first, second) is shared
 
 
 @pytest.mark.parametrize("label", [-1, 10])

@@ -75,6 +75,14 @@ def test_splits_of_tars(tmp_path):
         standard_sets.find("mine", tmp_path)
 
 
+def test_compressed_tars_and_hidden_files(tmp_path):
+    write_tar(tmp_path / "train-0.tar", {"a": sample(0), "._a": sample(0)})
+    assert len(standard_sets.find("mine", tmp_path)[2]["train"]) == 1
+    (tmp_path / "train-1.tar.gz").touch()
+    with pytest.raises(ValueError, match=r"has train-1\.tar\.gz, which is compressed; unpack it to a \.tar first"):
+        standard_sets.find("mine", tmp_path)
+
+
 def test_a_split_without_a_class_needs_partial(tmp_path):
     write_tar(tmp_path / "train-0.tar", {"a": sample(0), "b": sample(1)})
     write_tar(tmp_path / "val-0.tar", {"a": sample(0)})
@@ -121,6 +129,7 @@ def test_names_that_are_there_twice_get_numbers(tmp_path):
     [
         ({"jpg": b"x"}, "sample 'k' has jpg; it must have a .cls and one image"),
         ({"cls": b"0", "txt": b"x"}, "sample 'k' has cls, txt; it must"),
+        ({"cls": b"\n", "jpg": b"x"}, "the .cls beside k.jpg has ''; it must have one class in one line"),
         ({"cls": b"7", "jpg": b"x"}, "classnames.txt has 1 names; .* has the class 7, which needs 8"),
     ],
 )

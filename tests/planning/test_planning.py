@@ -155,6 +155,7 @@ def test_class_folders_that_are_not_packed_are_counted(tmp_path):
         Image.new("L", (2, 2)).save(file)
     config = DataConfig("folder", path=f"{tmp_path}/images", data_dir=f"{tmp_path}/data")
     assert len(datasets.described(config).train) == 3
+    assert len(datasets.described(replace(config, train_split="train[:67%]")).train) == 2
 
 
 @pytest.mark.parametrize(("most", "expected"), [(100, 96), (1e9, 30720), (15, None), (16, 16), (256, 256)])
