@@ -85,7 +85,7 @@ def test_another_number_of_classes(ours, file, tmp_path):
     whole = load_weights(network(), file)
     if ours:
         file = tmp_path / "ours.safetensors"
-        save_weights(file, whole, model="small", preprocessing=Preprocessing(), source="test")
+        save_weights(file, whole, model="resnet50", preprocessing=Preprocessing(), source="test")
     with pytest.raises(ValueError, match="of another shape"):
         load_weights(network(7), file)
     one, same, other = (
