@@ -102,7 +102,7 @@ def train_images(config: DataConfig) -> int | None:
         counts = {name: folder.count(config.path or "", name) for name in split_names(config.train_split)}
         known = {name: count for name, count in counts.items() if count is not None}
         with contextlib.suppress(KeyError, ValueError, AssertionError):  # `open_dataset` says what is wrong with it.
-            return len(_examples(config.train_split, known))
+            return sum(len(places) for _, places in _ranges(config.train_split, known))
         return None
     with _quiet():
         builder = _builder(config)
@@ -163,16 +163,18 @@ def overlap(first: str, second: str) -> bool | None:
     names = split_names(first) & split_names(second)
     if first != second and names and re.search(r"[\[:]-?\d+(?![\d%])", first + second):
         return None
-    in_hundredths = (_examples(text, dict.fromkeys(split_names(text), 100)) for text in (first, second))
-    return first == second or not set.isdisjoint(*in_hundredths)
+    hundredths = (
+        {(name, place) for name, places in _ranges(text, dict.fromkeys(split_names(text), 100)) for place in places}
+        for text in (first, second)
+    )
+    return first == second or not set.isdisjoint(*hundredths)
 
 
-def _examples(text: str, numbers: Mapping[str, int]) -> set[tuple[str, int]]:
+def _ranges(text: str, numbers: Mapping[str, int]) -> list[tuple[str, range]]:
     """Returns splits and places of the examples of an expression of TFDS, from the numbers in each split."""
     infos = {name: tfds.core.SplitInfo(name=name, shard_lengths=[n], num_bytes=0) for name, n in numbers.items()}
     parts = tfds.core.ReadInstruction.from_spec(text).to_absolute(infos)
-    ranges = ((part.splitname, range(numbers[part.splitname])[part.from_ : part.to]) for part in parts)
-    return {(split, place) for split, places in ranges for place in places}
+    return [(part.splitname, range(numbers[part.splitname])[part.from_ : part.to]) for part in parts]
 
 
 def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
