@@ -1,11 +1,9 @@
 """`launch.py prepare`: writes image files as a dataset that TFDS and this project read."""
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, cast
 
 from senet_jax.bounds import Count, Name
@@ -47,7 +45,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.data import preparation, standard_sets
 
     name = given.dataset
-    data_dir = given.data_dir or Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    data_dir = standard_sets.data_root(given.data_dir)
     directory, names, splits = standard_sets.find(name, given.source, partial=given.partial)
     options = preparation.Options(given.shorter_side, given.quality, given.check)
     plan = preparation.Preparation(name, data_dir / directory, names, splits, options)

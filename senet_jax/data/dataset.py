@@ -144,7 +144,7 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder(config.name, data_dir=data_dir)
     except ValueError as error:
-        place = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+        place = standard_sets.data_root(data_dir)
         there = [entry.name for entry in place.iterdir() if entry.is_dir()] if place.is_dir() else []
         known = ["digits", "folder", *there, *tfds.list_builders(with_community_datasets=False)]
         raise ValueError(

@@ -44,7 +44,7 @@ def find_tars(source: Path) -> Found | None:
     listing = source / _CLASSES
     given = listing.read_text().splitlines() if listing.is_file() else []
     if blank := next((number for number, name in enumerate(given, 1) if not name.strip()), None):
-        raise ValueError(f"line {blank} of {listing} is blank; it must have the name of class {blank - 1}, or go")
+        raise ValueError(f"line {blank} of {listing} is blank; it must have the name of class {blank - 1}")
     if twice := [name for name, lines in Counter(given).items() if lines > 1]:
         raise ValueError(f"{listing} has a name twice: {some(twice)}; each class needs its own")
     splits: dict[str, list[Member]] = {}

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.resources
 import io
+import os
 import re
 import tarfile
 from collections import Counter
@@ -215,6 +216,11 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
         lacks = ", ".join(sorted(missing)) or "any; images belong into <split>/<class>/<file>"
         raise ValueError(f"{source} lacks the split {lacks}{_PARTIAL if missing else ''}")
     return (standard.directory if standard else f"{name}/1.0.0"), names, splits
+
+
+def data_root(data_dir: str | Path | None) -> Path:
+    """Returns the directory of prepared datasets; by default that of TFDS."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 
 
 _PARTIAL = "; fetch the missing files, or give --partial to prepare the others"

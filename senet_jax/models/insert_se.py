@@ -142,7 +142,7 @@ def insert_se(
     parameters: dict[Path, Any] = dict(flatten_dict(variables["params"]))
     for index in blocks.values():
         for path in _doubled(calls, index, parameters):
-            _check_linear(calls, path[:-1])
+            _check_linear(calls, path[:-1], parameters)
             parameters[path] = 2 * parameters[path]
     parameters |= new_parameters(key)
     return target, {**variables, "params": unflatten_dict(parameters)}
@@ -154,7 +154,7 @@ class _Calls:
 
     found: list[tuple[Path, nn.Module]] = field(default_factory=list)
     kinds: dict[Path, type[nn.Module]] = field(default_factory=dict)
-    """Classes of the modules, also of those of which another method is called."""
+    """Class of each module, by its path. A fused normalisation is here alone, because its `__call__` is not used."""
 
     def __call__(self, method: Any, args: Any, kwargs: Any, context: Any) -> Any:
         self.kinds[context.module.path] = type(context.module)
@@ -181,24 +181,18 @@ def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable
     if isinstance(block, VGGLayer | DepthwiseSeparable):
         following = next((path for path, _ in later if (*path, "kernel") in parameters), owner)
         return _matching(parameters, following, ("",), ("kernel",))
-    _check_linear(calls, owner)
-    if not {(*owner, "kernel"), (*owner, "scale")} & parameters.keys():
-        raise _not_doubled(calls, owner)
+    _check_linear(calls, owner, parameters)
     return _matching(parameters, owner, ("",), _AFFINE)
 
 
-def _check_linear(calls: _Calls, path: Path) -> None:
-    """Raises ValueError if the output of the module at a path need not double if its parameters do."""
-    if calls.kinds[path] not in _LINEAR:
-        raise _not_doubled(calls, path)
-
-
-def _not_doubled(calls: _Calls, path: Path) -> ValueError:
-    return ValueError(
-        f"{'/'.join(path) or 'the network'} is a {calls.kinds[path].__name__} whose output insert_se cannot double by "
-        "its parameters; it must be a layer with a kernel or a scale, of the classes "
-        + ", ".join(kind.__name__ for kind in _LINEAR)
-    )
+def _check_linear(calls: _Calls, path: Path, parameters: dict[Path, Any]) -> None:
+    """Raises ValueError unless the output of the module at a path doubles if its parameters do."""
+    if calls.kinds[path] not in _LINEAR or not {(*path, "kernel"), (*path, "scale")} & parameters.keys():
+        raise ValueError(
+            f"{'/'.join(path) or 'the network'} is a {calls.kinds[path].__name__} whose output insert_se cannot double "
+            "by its parameters; it must be a layer with a kernel or a scale, of the classes "
+            + ", ".join(kind.__name__ for kind in _LINEAR)
+        )
 
 
 def _beside(block: ResidualBlock, owner: Path, parameters: dict[Path, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -189,6 +189,12 @@ def hub_config(path: Path) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
+def timm_name(file: Weights) -> str | None:
+    """Returns the name here of the network that timm's `config.json` beside a file says; None if there is none."""
+    name = f"timm/{hub_config(file.path).get('architecture')}"
+    return name if name in models.list_models("timm/*") else None
+
+
 def model_args(file: Weights) -> dict[str, Any]:
     """Returns the arguments besides the architecture with which timm built the network of a folder."""
     return hub_config(file.path).get("model_args") or {}
@@ -208,8 +214,8 @@ def preprocessing_of(name: str, file: Weights) -> Preprocessing:
         return Preprocessing.from_json(file.header["preprocessing"])
     if file.is_caffe:
         return CAFFE
-    own = f"timm/{hub_config(file.path).get('architecture')}"
-    if own in models.list_models("timm/*") and _plain(own) != _plain(name):
+    own = timm_name(file)
+    if own is not None and _plain(own) != _plain(name):
         raise ValueError(f"{file.path} is of timm's {own[5:]}, which computes something else than {name}; give {own!r}")
     try:
         if said := hub_config(file.path).get("pretrained_cfg"):

@@ -24,6 +24,7 @@ from senet_jax.weights.pretrained import (
     located,
     model_args,
     preprocessing_of,
+    timm_name,
     written_config,
 )
 from senet_jax.workdir import CHECKPOINTS, NETWORK
@@ -224,8 +225,7 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
     if model is not None:
         return ModelConfig(model)
     said = hub_config(file.path)
-    name = f"timm/{said.get('architecture')}"
-    if name in list_models("timm/*"):
+    if (name := timm_name(file)) is not None:
         arguments = model_args(file)  # The arrays say the numbers of classes and channels.
         if (
             arguments.keys() - {"num_classes", "in_chans", "global_pool"}
