@@ -26,7 +26,7 @@ from benchmarks.faults.runs import free_address
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.planning import hlo
 from senet_jax.terminal.tables import print_table
 from senet_jax.training import parallel
@@ -45,12 +45,12 @@ def trained(devices: int, parallelism: str, steps: int) -> tuple[list[np.ndarray
     not known, "".
     """
     own = devices // jax.process_count()
-    chosen = [device for process in range(jax.process_count()) for device in jax.devices()
-              if device.process_index == process and device.id % jax.local_device_count() < own]  # fmt: skip
-    mesh = parallel.data_mesh(chosen)
-    norm, dtypes = partial(BatchNorm, group=8), {"dtype": jnp.float64, "param_dtype": jnp.float64}
+    chosen = [device for device in jax.devices() if device.id % jax.local_device_count() < own]
+    mesh = parallel.data_mesh(chosen[::-1])  # The order in which they are given is that of no batch.
+    norm, conv = partial(BatchNorm, group=8), partial(Convolution, lowering="xla")
     small: Any = {"stage_sizes": (1,), "widths": (8,), "stem_width": 8, "ratio": 2, "dropout": 0.2}
-    model = create_model("se_resnet20_cifar", 10, norm=norm, conv=partial(conv, lowering="xla"), **small, **dtypes)
+    dtypes = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+    model = create_model("se_resnet20_cifar", 10, norm=norm, conv=conv, **small, **dtypes)
     optimizer = optax.sgd(0.1, momentum=0.9)
     init = partial(init_state, model, optimizer, (_SIDE, _SIDE, 3), seed=0, average=False)
     state = jax.jit(init, out_shardings=parallel.replicated(mesh))()

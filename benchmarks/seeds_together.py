@@ -17,7 +17,7 @@ import optax
 
 from senet_jax.config import Experiment
 from senet_jax.models import create_model
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.training.state import init_state
 from senet_jax.training.step import make_train_step
 
@@ -42,7 +42,7 @@ def main() -> None:
     given = parser.parse_args()
     shape = given.size, given.size, given.channels
 
-    model = create_model("se_resnet20_cifar", 10, conv=partial(conv, lowering=given.lowering))
+    model = create_model("se_resnet20_cifar", 10, conv=partial(Convolution, lowering=given.lowering))
     optimizer = optax.sgd(0.1, momentum=0.9)
     step = make_train_step(model, optimizer, Experiment())
     images = jax.random.randint(jax.random.key(0), (given.batch_size, *shape), 0, 256, jnp.uint8)

@@ -1,8 +1,9 @@
-"""Array types with shapes, `Float[Array, "n h w c"]`: jaxtyping's if it is installed, else plain arrays.
+"""Types of arrays with shapes, `Float[Array, "n h w c"]`: jaxtyping's if it is installed, else plain arrays.
 
 The tests install jaxtyping and check every annotation at run time; a user of the modules does not need it.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jax import Array
@@ -22,4 +23,7 @@ else:
 
         Bool = Int = Shaped = UInt8 = Float
 
-__all__ = ["Array", "Bool", "Float", "Int", "Shaped", "UInt8"]
+ModuleDef = Callable[..., Any]
+"""Function that makes a module: its class, or `functools.partial` of it."""
+
+__all__ = ["Array", "Bool", "Float", "Int", "ModuleDef", "Shaped", "UInt8"]

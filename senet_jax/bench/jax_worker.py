@@ -14,7 +14,7 @@ from senet_jax.bench.worker import serve
 from senet_jax.config import Experiment
 from senet_jax.models import create_model
 from senet_jax.modules import BatchNorm
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.training.memory import total
 from senet_jax.training.state import init_state
 from senet_jax.training.step import make_train_step
@@ -72,8 +72,8 @@ def make_model(settings: dict[str, Any]) -> nn.Module:
     name, dtype = settings["network"], jnp.dtype(settings["dtype"])
     if settings["stock"]:
         return stock_flax.NETWORKS[name](dtype=dtype)
-    fields = {"conv": partial(conv, lowering=settings["lowering"]), "norm": partial(BatchNorm, **settings["norm"])}
-    return create_model(name, dtype=dtype, **fields)
+    conv, norm = partial(Convolution, lowering=settings["lowering"]), partial(BatchNorm, **settings["norm"])
+    return create_model(name, dtype=dtype, conv=conv, norm=norm)
 
 
 if __name__ == "__main__":

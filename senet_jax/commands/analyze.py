@@ -1,6 +1,5 @@
 """`launch.py analyze`: statistics of the gates of a trained network on its test images (paper, section 7.2)."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from senet_jax.commands.places import check_folder
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.config import ModelConfig
 from senet_jax.schema import Placeholder, did_you_mean
-from senet_jax.terminal import program
 from senet_jax.texts import some
 
 if TYPE_CHECKING:
@@ -80,13 +78,10 @@ def prepare(request: Request) -> Callable[[], None]:
         keep_programs()
         title = f"{plan.config.model.name} on {dataset.name}, step {step}"
         print(f"{title}, {len(dataset.test):,} test images\n", flush=True)
-        try:
-            with memory.explained(plan.config, None, (), evaluates=True):
-                found = excitations(plan.model, state.evaluated, batches("observing gates"))
-                groups = found.stages | {"all blocks": list(found.blocks)}
-                left = accuracy_without(plan.model, state.evaluated, batches("replacing gates"), found, groups)
-        except workdirs.RunError as error:
-            sys.exit(f"{program.name()}: error: {error}")
+        with memory.explained(plan.config, None, (), evaluates=True):
+            found = excitations(plan.model, state.evaluated, batches("observing gates"))
+            groups = found.stages | {"all blocks": list(found.blocks)}
+            left = accuracy_without(plan.model, state.evaluated, batches("replacing gates"), found, groups)
         with working("drawing the figures"):
             excitation_tables.save(output, title, dataset.class_names, classes, found, left)
         print(excitation_tables.printed(found, left))

@@ -80,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # Else the interpreter fails to flush at its exit.
         raise SystemExit(1) from None
+    except workdirs.RunError as error:
+        sys.exit(f"{program.name()}: error: {error}")
     except OSError as error:
         if error.errno not in _DISK:
             raise

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,6 @@ from senet_jax.commands.request import Directory, File, LoadingOptions, Request,
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.files import replace_text, write_table
 from senet_jax.inherited import PREPROCESSING
-from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, aligned, print_table
 
 if TYPE_CHECKING:
@@ -97,19 +95,16 @@ def prepare(request: Request) -> Callable[[], None]:
     def run() -> None:
         keep_programs()
         watch = partial(progress, task="evaluating", unit="batches")
-        try:
-            found = answers(
-                loaded.network,
-                loaded.variables,
-                split,
-                numbers,
-                config=config,
-                mesh=parallel.data_mesh(),
-                subset=options.subset,
-                watch=watch,
-            )
-        except workdirs.RunError as error:
-            sys.exit(f"{program.name()}: error: {error}")
+        found = answers(
+            loaded.network,
+            loaded.variables,
+            split,
+            numbers,
+            config=config,
+            mesh=parallel.data_mesh(),
+            subset=options.subset,
+            watch=watch,
+        )
         names = distinct([imagenet.described(name) for name in loaded.class_names or dataset.class_names])
         evaluation = Evaluation(
             found.labels, found.losses, found.ranks, found.classes[:, 0], found.probabilities[:, 0], names

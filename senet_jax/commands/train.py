@@ -94,7 +94,7 @@ def prepare(request: Request) -> Callable[[], None]:
         except StoppedError as stopped:
             say_stopped(str(stopped))
             sys.exit(stopped.status)
-        except (FloatingPointError, workdirs.RunError) as error:
+        except FloatingPointError as error:
             sys.exit(f"{program.name()}: error: {error}")
         except OSError as error:
             where = "" if error.filename else f" in {workdir}, which {workdirs.space(workdir)}"

@@ -6,7 +6,6 @@ have the names of their prototxt.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -14,12 +13,10 @@ from flax.core import FrozenDict
 
 from senet_jax.models.network import Network
 from senet_jax.modules.batch_norm import BatchNorm
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.pooling import average_pool, max_pool
-from senet_jax.typing import Array, Float
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import Array, Float, ModuleDef
 
 _WIDTHS = {
     "3a": (64, 64, 64, 64, 96, 32),
@@ -43,7 +40,7 @@ class Inception(nn.Module):
     pooled map. Without projection and 1x1 (0), the other branches have stride 2."""
     pool: Callable[[Array], Array] = partial(average_pool, size=3, stride=1, padding=(1, 1))
     """Pooling before the projection."""
-    conv: ModuleDef = conv
+    conv: ModuleDef = Convolution
     norm: ModuleDef = BatchNorm
     attention: ModuleDef | None = None
     """Function that makes the attention module, named "se"; None: a plain module."""

@@ -13,13 +13,12 @@ from flax import linen as nn
 
 from senet_jax.models.network import ResidualNetwork
 from senet_jax.modules.batch_norm import BatchNorm
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.pooling import average_pool, max_pool
 from senet_jax.modules.residual import VARIANTS, ResidualBlock
-from senet_jax.typing import Array, Float
+from senet_jax.typing import Array, Float, ModuleDef
 
-ModuleDef = Callable[..., Any]
 Branches = Sequence[Sequence[tuple[int, int | tuple[int, int]]]]
 """Channels and kernel size of each convolution of each branch."""
 
@@ -59,7 +58,7 @@ class Mixed(nn.Module):
     branches: Branches
     projection: int = 0
     """Channels of the projection of the mean of 3x3 positions; 0: their maximum, and stride 2 in all branches."""
-    conv: ModuleDef = conv
+    conv: ModuleDef = Convolution
     norm: ModuleDef = BatchNorm
     activation: Callable[[Array], Array] = nn.relu
 

@@ -4,7 +4,7 @@ If its last dense layer is zero, an SE block's gates are sigmoid(0), exactly one
 beside the block make up for it. Both are powers of two, so that no bit of the logits changes by rounding.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -27,10 +27,9 @@ from senet_jax.modules.conv import Convolution, with_xla_convolutions
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBlock, PreActivationBottleneck
 from senet_jax.modules.residual import BasicBlock, Bottleneck, ResidualBlock
 from senet_jax.modules.shake import ShakeBasicBlock, ShakeBottleneck
-from senet_jax.typing import Array
+from senet_jax.typing import Array, ModuleDef
 
 Path = tuple[str, ...]
-ModuleDef = Callable[..., Any]
 
 _AFFINE = ("kernel", "scale", "bias")
 _FIRST_OF_BRANCHES = ("branch?_conv1/conv",)

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from flax import linen as nn
 
 from senet_jax.models.network import Network
 from senet_jax.modules.batch_norm import BatchNorm
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.modules.conv_norm import ConvNorm
-from senet_jax.typing import Array, Float
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import Array, Float, ModuleDef
 
 
 class DepthwiseSeparable(nn.Module):
@@ -22,7 +19,7 @@ class DepthwiseSeparable(nn.Module):
     """Channels of the output."""
     stride: int = 1
     dilation: int = 1
-    conv: ModuleDef = conv
+    conv: ModuleDef = Convolution
     norm: ModuleDef = BatchNorm
     activation: Callable[[Array], Array] = nn.relu6
     attention: ModuleDef | None = None

@@ -8,12 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from senet_jax import modules, ops
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.modules.residual import check_residual
 from senet_jax.modules.squeeze_excite import check_maker
-from senet_jax.typing import Array, Float
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import Array, Float, ModuleDef
 
 
 class Network(nn.Module, kw_only=True):
@@ -29,8 +27,8 @@ class Network(nn.Module, kw_only=True):
     `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
     attention_stages: Collection[int] | None = None
     """Stages with attention, numbered as in the papers; None: all."""
-    conv: ModuleDef = conv
-    """Function that makes the convolutions, such as `partial(conv, lowering="xla")`."""
+    conv: ModuleDef = Convolution
+    """Function that makes the convolutions, such as `partial(Convolution, lowering="xla")`."""
     norm: ModuleDef = modules.BatchNorm
     """Function of `name` and `param_dtype` that makes the normalisations, modules that are called as (x, train=...)."""
     activation: Callable[[Array], Array] = nn.relu

@@ -1,14 +1,11 @@
 """Pre-activation ResNet for CIFAR (He et al., arXiv 1603.05027), with SE (Hu et al., arXiv 1709.01507, table 4)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from senet_jax.models.network import ResidualNetwork, apply_block
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBottleneck
-from senet_jax.typing import Array
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import Array, ModuleDef
 
 
 class PreActivationResNet(ResidualNetwork, kw_only=True):

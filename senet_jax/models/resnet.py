@@ -1,14 +1,11 @@
 """ResNet and SE-ResNet (He et al., arXiv 1512.03385; Hu et al., arXiv 1709.01507, table 1)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from senet_jax import modules
 from senet_jax.models.network import ResidualNetwork, apply_block
-from senet_jax.typing import Array
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import Array, ModuleDef
 
 
 class ResNet(ResidualNetwork, kw_only=True):

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from senet_jax import modules
 from senet_jax.models.resnet import ResNet
+from senet_jax.typing import ModuleDef
 
 
 def _resnext(*stage_sizes: int, groups: int, group_width: int) -> Callable[..., ResNet]:
@@ -15,7 +15,7 @@ def _resnext(*stage_sizes: int, groups: int, group_width: int) -> Callable[..., 
     return partial(ResNet, stage_sizes=stage_sizes, block=block, stem=modules.ImageNetStem)
 
 
-NETWORKS: dict[str, Callable[..., Any]] = {
+NETWORKS: dict[str, ModuleDef] = {
     "resnext26_32x4d": _resnext(2, 2, 2, 2, groups=32, group_width=4),
     "resnext50_32x4d": _resnext(3, 4, 6, 3, groups=32, group_width=4),
     "resnext101_32x4d": _resnext(3, 4, 23, 3, groups=32, group_width=4),

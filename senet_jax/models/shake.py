@@ -1,15 +1,12 @@
 """Shake-Shake networks for CIFAR (Gastaldi, arXiv 1705.07485; with SE: Hu et al., arXiv 1709.01507, tables 4, 5)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from senet_jax import modules
 from senet_jax.models.resnet import ResNet
 from senet_jax.modules.shake import ShakeBasicBlock, ShakeBottleneck
-from senet_jax.typing import Array
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import Array, ModuleDef
 
 
 class ShakeShake(ResNet, kw_only=True):

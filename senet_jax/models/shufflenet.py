@@ -1,8 +1,8 @@
 """ShuffleNet (Zhang et al., arXiv 1707.01083), with squeeze-and-excitation (Hu et al., arXiv 1709.01507, table 3)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,9 +12,8 @@ from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.pooling import average_pool, max_pool
 from senet_jax.modules.residual import VARIANTS, ResidualBlock
 from senet_jax.ops.shuffle import shuffle_channels
-from senet_jax.typing import Array, Float
+from senet_jax.typing import Array, Float, ModuleDef
 
-ModuleDef = Callable[..., Any]
 _FIRST_WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 """Channels of stage 2 by the number of groups (table 1); those of each later stage are twice as many."""
 
@@ -34,7 +33,7 @@ class ShuffleUnit(ResidualBlock):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
         branch = self.recalibrate(self.branch(self.recalibrate(x, "pre"), train=train), "standard")
-        branch = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)(branch)
+        branch = self.dropped(branch, train=train)
         shortcut = x if self.stride == 1 else average_pool(x, 3, self.stride, padding=(1, 1))
         shortcut = self.recalibrate(shortcut, "identity")
         x = branch + shortcut if self.stride == 1 else jnp.concatenate([shortcut, branch], axis=-1)

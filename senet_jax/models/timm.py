@@ -5,7 +5,6 @@ hidden channels are multiples of 8; the `legacy_` networks, which came from Caff
 """
 
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,7 @@ from senet_jax.models import resnext, senet
 from senet_jax.models.resnet import NETWORKS as RESNETS
 from senet_jax.models.resnet import ResNet
 from senet_jax.modules.pooling import average_pool, max_pool
-from senet_jax.typing import Array
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import Array, ModuleDef
 
 _STAGE_SIZES = {
     10: (1, 1, 1, 1),

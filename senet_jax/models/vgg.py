@@ -1,17 +1,14 @@
 """VGG with batch normalisation (Simonyan and Zisserman, arXiv 1409.1556, configurations A, B, D and E)."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from flax import linen as nn
 
 from senet_jax.models.network import Network
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.pooling import max_pool
-from senet_jax.typing import Array, Float
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import Array, Float, ModuleDef
 
 
 class VGGLayer(ConvNorm):

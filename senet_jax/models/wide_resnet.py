@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from senet_jax.models.preact_resnet import PreActivationResNet
 from senet_jax.modules.pre_activation import PreActivationBasicBlock
+from senet_jax.typing import ModuleDef
 
 
 def _wide(depth: int, multiple: int) -> Callable[..., PreActivationResNet]:
@@ -18,6 +18,6 @@ def _wide(depth: int, multiple: int) -> Callable[..., PreActivationResNet]:
     )
 
 
-NETWORKS: dict[str, Callable[..., Any]] = {
+NETWORKS: dict[str, ModuleDef] = {
     f"wrn{depth}_{multiple}_cifar": _wide(depth, multiple) for depth, multiple in ((16, 8), (28, 10), (40, 4))
 }

@@ -18,17 +18,17 @@ class Convolution(nn.Module):
     """
 
     features: int
-    kernel_size: tuple[int, int]
-    stride: int
-    padding: str | tuple[tuple[int, int], tuple[int, int]]
-    """"SAME" or "VALID", or zeros (before, after) rows and columns."""
-    dilation: int
-    groups: int
-    use_bias: bool
-    dtype: Any
+    kernel_size: int | tuple[int, int]
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    padding: str | None = None
+    """"SAME", which pads unequally at stride 2, or "VALID"; None: equal on all sides."""
+    use_bias: bool = False
+    dtype: Any = None
     """Dtype of the computation; None: that to which input and parameters promote."""
-    param_dtype: Any
-    lowering: str
+    param_dtype: Any = jnp.float32
+    lowering: str = "platform"
     """Lowering of `ops.convolution`: "platform", "portable" or "xla"."""
 
     @nn.compact
@@ -39,45 +39,22 @@ class Convolution(nn.Module):
         """
         if x.shape[-1] % self.groups:
             raise ValueError(f"groups is {self.groups}; it must divide the input's {x.shape[-1]} channels")
-        shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+        sizes = (self.kernel_size,) * 2 if isinstance(self.kernel_size, int) else self.kernel_size
+        rows, columns = (self.dilation * (size // 2) for size in sizes)
+        shape = (*sizes, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape[-1:], self.param_dtype) if self.use_bias else None
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        settings = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups", "lowering")}
-        y = ops.convolution(x, kernel, **settings)
+        y = ops.convolution(
+            x,
+            kernel,
+            stride=self.stride,
+            padding=self.padding or ((rows, rows), (columns, columns)),
+            dilation=self.dilation,
+            groups=self.groups,
+            lowering=self.lowering,
+        )
         return y if bias is None else y + bias
-
-
-def conv(
-    features: int,
-    kernel_size: int | tuple[int, int],
-    *,
-    name: str,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-    padding: str | None = None,
-    use_bias: bool = False,
-    dtype: Any = None,
-    param_dtype: Any = jnp.float32,
-    lowering: str = "platform",
-) -> Convolution:
-    """Makes a convolution, padded equally on all sides by default; "SAME" pads unequally at stride 2."""
-    sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-    rows, columns = (dilation * (size // 2) for size in sizes)
-    return Convolution(
-        features,
-        sizes,
-        stride=stride,
-        padding=padding or ((rows, rows), (columns, columns)),
-        dilation=dilation,
-        groups=groups,
-        use_bias=use_bias,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        lowering=lowering,
-        name=name,
-    )
 
 
 def with_xla_convolutions(model: nn.Module) -> nn.Module:
@@ -85,4 +62,6 @@ def with_xla_convolutions(model: nn.Module) -> nn.Module:
 
     A module whose field `conv` is missing or has another convolution is returned as it is.
     """
-    return model.clone(conv=partial(conv, lowering="xla")) if getattr(model, "conv", None) is conv else model
+    if getattr(model, "conv", None) is not Convolution:
+        return model
+    return model.clone(conv=partial(Convolution, lowering="xla"))

@@ -1,14 +1,13 @@
 """A convolution with normalisation and activation."""
 
 from collections.abc import Callable
-from typing import Any
 
 from flax import linen as nn
 
 from senet_jax import ops
 from senet_jax.modules.batch_norm import BatchNorm, normalised
-from senet_jax.modules.conv import conv
-from senet_jax.typing import Array, Float
+from senet_jax.modules.conv import Convolution
+from senet_jax.typing import Array, Float, ModuleDef
 
 
 class ConvNorm(nn.Module):
@@ -22,8 +21,8 @@ class ConvNorm(nn.Module):
     padding: str | None = None
     """Padding, such as "VALID"; None: equal on all sides."""
     use_bias: bool = False
-    conv: Callable[..., Any] = conv
-    norm: Callable[..., Any] = BatchNorm
+    conv: ModuleDef = Convolution
+    norm: ModuleDef = BatchNorm
     activation: Callable[[Array], Array] | None = nn.relu
 
     @nn.compact

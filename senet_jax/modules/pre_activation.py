@@ -25,7 +25,7 @@ class PreActivationBlock(ResidualBlock):
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
         activated = self.activation(self.norm(name="norm1")(x, train=train))
         branch = self.recalibrate(self.branch(self.recalibrate(activated, "pre"), train=train), "standard")
-        branch = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)(branch)
+        branch = self.dropped(branch, train=train)
         features = branch.shape[-1]
         projects = self.stride > 1 or x.shape[-1] != features
         shortcut = activated if projects or self.first else x

@@ -8,14 +8,13 @@ from flax import linen as nn
 
 from senet_jax import ops
 from senet_jax.modules.batch_norm import BatchNorm, normalised
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.modules.pooling import average_pool
 from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker
-from senet_jax.typing import Array, Float
+from senet_jax.typing import Array, Float, ModuleDef
 from senet_jax.words import Placement
 
 Map = Array | ops.Normalised
-ModuleDef = Callable[..., Any]
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 
 VARIANTS = ("dilations", "strided_shortcut_kernel", "average_shortcut", "anti_alias")
@@ -39,7 +38,7 @@ class ResidualBlock(nn.Module):
     """Stride of the block."""
     dilations: tuple[int, int] = (1, 1)
     """Dilation of the convolution that can have the stride, and of later ones."""
-    conv: ModuleDef = conv
+    conv: ModuleDef = Convolution
     norm: ModuleDef = BatchNorm
     attention: ModuleDef | None = None
     """Function that makes the attention module, named "se"; None: a plain block."""
@@ -74,17 +73,20 @@ class ResidualBlock(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
         branch = self.branch(self.recalibrate(x, "pre"), train=train)
         branch = self.recalibrate(branch, "standard")
-        drop = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)
-        if isinstance(branch, ops.Normalised):
-            branch = branch.scale(jnp.squeeze(drop(jnp.ones((x.shape[0], 1, 1, 1), branch.factor.dtype)), (1, 2)))
-        else:
-            branch = drop(branch)
+        branch = self.dropped(branch, train=train)
         shortcut = self.recalibrate(self.shortcut(x, branch.shape[-1], train=train), "identity")
         return self.recalibrate(ops.activate(self.final_activation, branch, shortcut), "post")
 
     def branch(self, x: Array, *, train: bool) -> Map:
         """Returns the residual branch up to its last normalisation, which need not be computed yet."""
         raise NotImplementedError
+
+    def dropped(self, branch: Any, *, train: bool) -> Any:
+        """Returns the branch without that of some examples, at the rate `drop_path`."""
+        drop = nn.Dropout(self.drop_path, broadcast_dims=(1, 2, 3), deterministic=not train)
+        if not isinstance(branch, ops.Normalised):
+            return drop(branch)
+        return branch.scale(jnp.squeeze(drop(jnp.ones((branch.shape[0], 1, 1, 1), branch.factor.dtype)), (1, 2)))
 
     def shortcut(self, x: Array, features: int, *, train: bool) -> Map:
         """Returns the block's input in the shape of its output."""

@@ -1,15 +1,15 @@
 """The first layers of the networks."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from flax import linen as nn
 
 from senet_jax import ops
 from senet_jax.modules.batch_norm import BatchNorm, normalised
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.modules.pooling import max_pool
-from senet_jax.typing import Array, Float
+from senet_jax.typing import Array, Float, ModuleDef
 
 
 class Stem(nn.Module):
@@ -17,8 +17,8 @@ class Stem(nn.Module):
 
     width: int
     """Channels of the first convolution."""
-    conv: Callable[..., Any] = conv
-    norm: Callable[..., Any] = BatchNorm
+    conv: ModuleDef = Convolution
+    norm: ModuleDef = BatchNorm
     activation: Callable[[Array], Array] = nn.relu
 
     stride: ClassVar[int] = 4

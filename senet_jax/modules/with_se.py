@@ -12,8 +12,7 @@ from flax import linen as nn
 
 from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker
-
-ModuleDef = Callable[..., Any]
+from senet_jax.typing import ModuleDef
 
 
 class WithSE(nn.Module):

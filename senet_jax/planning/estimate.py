@@ -1,10 +1,9 @@
 """Estimates of the memory and speed of an experiment on a topology, from its compiled training step."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -106,13 +105,13 @@ def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) 
     config, dataset, topology = first.plan.config, first.plan.dataset, first.topology
     capacity = topology.chip.memory_bytes if topology.chip else math.inf
     sizes = [*range(1, 8), *(m << e for e in range(12) for m in range(8, 16))]
-    sizes = [n for n in sizes if _possible(_with_batch(config, n * topology.size), dataset, topology)]
+    sizes = [n for n in sizes if _possible(replace(config, batch_size=n * topology.size), dataset, topology)]
     tried: dict[int, Estimate] = {first.images_per_chip: first}
 
     def fits(place: int) -> bool:
         number = sizes[place]
         if number not in tried:
-            changed = _with_batch(config, number * topology.size)
+            changed = replace(config, batch_size=number * topology.size)
             tried[number] = estimate(changed, dataset, topology, first.parallelism)
             tell(tried[number])
         return tried[number].program is not None
@@ -170,12 +169,6 @@ def _random_batch(plan: Plan, mesh: Mesh) -> Any:
     image = rng.integers(0, 256, (number, size, size, plan.dataset.channels), np.uint8)
     label = rng.integers(0, plan.dataset.num_classes, number, np.int32)
     return next(parallel.to_devices([{"image": image, "label": label}], mesh))
-
-
-def _with_batch(config: Experiment, batch_size: int) -> Experiment:
-    changed = copy.deepcopy(config)
-    changed.batch_size = batch_size
-    return changed
 
 
 def _possible(config: Experiment, dataset: Dataset, topology: Topology) -> bool:

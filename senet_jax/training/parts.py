@@ -12,6 +12,7 @@ from flax import traverse_util
 from flax.linen.module import InterceptorContext
 
 from senet_jax.config import Experiment
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules import BatchNorm
 from senet_jax.patterns import matched, read_numbers
 
@@ -38,7 +39,7 @@ def find_parts(
 
     with nn.intercept_methods(note):
         images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-        variables: Any = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+        variables = abstract_variables(model, images, train=False)
     paths: list[Path] = list(traverse_util.flatten_dict(variables["params"]))
     order = [block for block in blocks if any(path[0] == block for path in paths)]
     paths.sort(key=lambda path: order.index(path[0]))

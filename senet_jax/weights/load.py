@@ -100,7 +100,7 @@ def read(file: str | Path, *, average: bool = True) -> Weights:
 
 def from_variables(path: Path, variables: dict[str, Any], model: str) -> Weights:
     """Returns variables of the named network as the content of a file of ours at the path."""
-    tensors = {"/".join(names): np.asarray(array) for names, array in traverse_util.flatten_dict(variables).items()}
+    tensors = {name: np.asarray(array) for name, array in traverse_util.flatten_dict(variables, sep="/").items()}
     classes = tensors[_HEAD[0]].shape[-1] if _HEAD[0] in tensors else 0
     header = {"format": _FORMAT, "model": model, "num_classes": str(classes)}
     return Weights(path, tensors, header, is_caffe=False)
@@ -144,14 +144,14 @@ def to_variables(
         raise ValueError(f"{weights.path} does not hold the weights of this {type(model).__name__}{said}; {listed}")
     if left_out and model.num_classes:
         found |= _initial_head(model, jax.random.key(0) if key is None else key, channels)
-    return traverse_util.unflatten_dict({tuple(path.split("/")): array for path, array in found.items()})
+    return traverse_util.unflatten_dict(found, sep="/")
 
 
 def _shapes(model: Network, channels: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns shape and dtype of each variable, by its path, such as "params/stage2_block1/conv1/kernel"."""
     variables = abstract_variables(model, jax.ShapeDtypeStruct((1, 224, 224, channels), jnp.float32), train=False)
-    flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
-    return {"/".join(path): leaf for path, leaf in flat.items()}
+    flat: Any = traverse_util.flatten_dict(variables, sep="/")
+    return flat
 
 
 def _initial_head(model: Network, key: jax.Array, channels: int) -> dict[str, jax.Array]:

@@ -72,7 +72,7 @@ def _digest_of_json(content: Any) -> str:
 
 def leaves(tree: Any) -> Iterator[tuple[str, Any]]:
     """Yields the arrays with their names, such as "variables/params/head/bias"."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+    for path, leaf in jax.tree.leaves_with_path(tree):
         yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
 
 

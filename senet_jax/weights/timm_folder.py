@@ -46,7 +46,7 @@ def write_folder(
     Raises ValueError if timm has no such network.
     """
     check(config)
-    arrays = {"/".join(path): np.asarray(array) for path, array in flatten_dict(variables).items()}
+    arrays = {path: np.asarray(array) for path, array in flatten_dict(variables, sep="/").items()}
     names = tensor_names(timm_naming(config.name.removeprefix(PREFIX), network), arrays)
     described = {
         "architecture": config.name.removeprefix(PREFIX),

@@ -10,7 +10,7 @@ from flax import nnx
 
 from senet_jax import SqueezeExcite, WithSE, create_model
 from senet_jax.analysis.cost import Cost, cost
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 
 PUBLISHED = {
     "resnet50": (25_557_032, 0, 3.8580),
@@ -45,7 +45,7 @@ def test_the_rest_of_squeeze_and_excitation_is_the_plain_twin(name):
 @pytest.mark.slow
 def test_costs_do_not_depend_on_the_lowering():
     model = create_model("se_resnext26_32x4d")
-    lowered = model.clone(conv=partial(conv, lowering="platform"))
+    lowered = model.clone(conv=partial(Convolution, lowering="platform"))
     assert cost(lowered, (96, 64)) == cost(model, (96, 64))
 
 

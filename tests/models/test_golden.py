@@ -11,7 +11,7 @@ import pytest
 from models.trees import GOLDEN, count, tree
 
 from senet_jax import list_models
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 
 OTHERS = GOLDEN / "others.csv"
 """The networks of other projects, which have our trees in other shapes: name, parameters, statistics, checksum."""
@@ -69,5 +69,5 @@ def test_every_golden_file_has_its_network():
 
 
 def test_the_tree_does_not_depend_on_the_lowering():
-    lowered = tree("se_resnext26_32x4d", conv=partial(conv, lowering="platform"))
+    lowered = tree("se_resnext26_32x4d", conv=partial(Convolution, lowering="platform"))
     assert lowered == tree("se_resnext26_32x4d")

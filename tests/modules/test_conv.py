@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 
 
 @pytest.mark.parametrize("lowering", ["platform", "xla"])
@@ -23,7 +23,7 @@ from senet_jax.modules.conv import conv
 def test_numbers_and_initial_parameters_are_those_of_flax(settings, flax_settings, lowering):
     x = jax.random.normal(jax.random.key(1), (2, 7, 8, 4))
     flax_settings = {"use_bias": False, "kernel_init": nn.initializers.he_normal()} | flax_settings
-    ours, theirs = conv(6, 3, name="conv", lowering=lowering, **settings), nn.Conv(6, (3, 3), **flax_settings)
+    ours, theirs = Convolution(6, 3, name="conv", lowering=lowering, **settings), nn.Conv(6, (3, 3), **flax_settings)
     if settings.get("use_bias"):
         theirs = theirs.clone(use_bias=True)
     (y, variables), (expected, flax_variables) = (
@@ -37,4 +37,4 @@ def test_numbers_and_initial_parameters_are_those_of_flax(settings, flax_setting
 
 def test_groups_divide_the_channels():
     with pytest.raises(ValueError, match="groups is 3; it must divide the input's 4 channels"):
-        conv(6, 3, name="conv", groups=3).init(jax.random.key(0), jnp.zeros((1, 5, 5, 4)))
+        Convolution(6, 3, name="conv", groups=3).init(jax.random.key(0), jnp.zeros((1, 5, 5, 4)))

@@ -16,7 +16,7 @@ from senet_jax import create_model
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules import BatchNorm
-from senet_jax.modules.conv import conv
+from senet_jax.modules.conv import Convolution
 from senet_jax.training import bad_steps, metrics, parallel
 from senet_jax.training.state import init_state
 from senet_jax.training.step import _augmented as augmented
@@ -63,7 +63,7 @@ def step_of(config):
 
 @pytest.mark.slow
 def test_the_number_of_devices_and_pmap_change_nothing_not_even_random_numbers(x64):
-    small = {"stage_sizes": (1,), "widths": (4,), "stem_width": 4, "conv": partial(conv, lowering="xla")}
+    small = {"stage_sizes": (1,), "widths": (4,), "stem_width": 4, "conv": partial(Convolution, lowering="xla")}
     in_float64 = {"dtype": jnp.float64, "param_dtype": jnp.float64}
     norm = partial(BatchNorm, group=8)
     model = create_model("se_shake26_2x32d_cifar", 10, dropout=0.2, norm=norm, **small, **in_float64)
