@@ -24,9 +24,13 @@ from senet_jax.training.step import Batch
 
 
 def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """Returns the mesh of the devices, by default all of all processes, along the axis "data"."""
-    devices = jax.devices() if devices is None else devices
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    """Returns the mesh of the devices, by default all of all processes, along the axis "data".
+
+    Those of a process stand side by side, in the order of the parts of a batch. `jax.make_mesh` orders them by the
+    torus of TPUs instead, and refuses those of several slices, as GPUs of several hosts are.
+    """
+    ordered = sorted(jax.devices() if devices is None else devices, key=lambda one: (one.process_index, one.id))
+    return Mesh(np.array(ordered), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
