@@ -156,9 +156,8 @@ class InceptionResNetV2(ResidualNetwork, kw_only=True):
                 fields: dict[str, Any] = self.block_fields(stage, number) | {"name": f"{block}_{number}"}
                 fields |= _BLOCKS[block] | (_FINAL if final else {})
                 x = InceptionResidualBlock(**fields)(x, train=train)
-            yield stride, x
+            yield stride, layer(1536, 1, name="conv2d_7b")(x, train=train) if stage == 7 else x
             stride *= 2
-        yield 32, layer(1536, 1, name="conv2d_7b")(x, train=train)
 
 
 NETWORKS: dict[str, ModuleDef] = {"inception_resnet_v2": InceptionResNetV2}

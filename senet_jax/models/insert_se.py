@@ -27,6 +27,7 @@ from senet_jax.modules.conv import Convolution, with_xla_convolutions
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBlock, PreActivationBottleneck
 from senet_jax.modules.residual import BasicBlock, Bottleneck, ResidualBlock
 from senet_jax.modules.shake import ShakeBasicBlock, ShakeBottleneck
+from senet_jax.modules.with_se import takes_train
 from senet_jax.typing import Array, ModuleDef
 
 Path = tuple[str, ...]
@@ -80,7 +81,7 @@ def insert_se(
         their name and dtypes; None: `SqueezeExcite`.
       images: shape of an input, as an array or a `jax.ShapeDtypeStruct`; None: 224x224 pixels.
       key: random numbers for the first dense layers; None: `jax.random.key(0)`.
-      **arguments: other arguments of the network; networks of this package get `train=False` by default.
+      **arguments: other arguments of the network, which gets `train=False` by default if it takes `train`.
 
     Raises ValueError if the network has SE blocks already, if the attention is not SE with the gate "sigmoid", if the
     variables are not those of the plain network, or if one half cannot be made up for: after the sum, on a shortcut
@@ -94,7 +95,13 @@ def insert_se(
         target = network.clone(attention=attention)
         arguments = {"train": False} | arguments
     elif isinstance(network, WithSE):
+        if ratio is not None or attention is not None:
+            raise ValueError(
+                "ratio and attention are for networks of this package; give WithSE its own, such as "
+                "WithSE(network, where, partial(SqueezeExcite, ratio=8))"
+            )
         target, attention = network, network.attention
+        arguments = {"train": False} | arguments if takes_train(network) else arguments
     else:
         raise ValueError(
             f"{type(network).__name__} is not a network of this package; give WithSE(network, where=...) instead"
@@ -116,14 +123,15 @@ def insert_se(
     with nn.intercept_methods(calls):
         try:
             shapes = nn.unbox(jax.eval_shape(partial(traced.init, **arguments), key, images))
+            found = enumerate(calls.found)
+            blocks = {path: index for index, (path, module) in found if isinstance(module, SqueezeExcite)}
+            _check(variables, shapes, set(blocks))
         except Exception as error:
             if is_default:
                 error.add_note(
                     f"insert_se calls the network with {images.shape}, unless `images` has its input's shape"
                 )
             raise
-    blocks = {path: index for index, (path, module) in enumerate(calls.found) if isinstance(module, SqueezeExcite)}
-    _check(variables, shapes, set(blocks))
 
     @jax.jit
     def new_parameters(key: Array) -> dict[Path, Array]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -35,7 +35,8 @@ class Network(nn.Module, kw_only=True):
     dropout: float = 0.0
     """Rate of dropout before the dense layer; training then needs the random numbers "dropout"."""
     features_only: bool = False
-    """Whether the network returns a list of maps, one for each stride, from the largest to the smallest map."""
+    """Whether the network returns a list of maps from the first to the last: of the stem, if they are larger, and of
+    each stage."""
     out_indices: Sequence[int] | None = None
     """Positions of the maps in that list which are returned, as timm counts them; None: all."""
     dtype: Any = jnp.float32
@@ -72,8 +73,14 @@ class Network(nn.Module, kw_only=True):
         raise NotImplementedError
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """Yields the stride and the map after each stage, or more often."""
+        """Yields the stride and the map after each stage; larger ones of the stem come before."""
         raise NotImplementedError
+
+    @overload
+    def __call__(self, images: Float[Array, "..."], *, train: bool) -> Float[Array, "n classes"]: ...
+
+    @overload
+    def __call__(self, images: Float[Array, "..."], *, train: bool, features: Collection[int]) -> dict[int, Array]: ...
 
     @nn.compact
     def __call__(
@@ -86,17 +93,17 @@ class Network(nn.Module, kw_only=True):
         """
         if images.ndim != 4:
             raise ValueError(f"images must be (n, height, width, channels); given shape {images.shape}")
-        found = dict(self.maps(images.astype(self.dtype), train=train))
+        strides, maps = zip(*self.maps(images.astype(self.dtype), train=train), strict=True)
         if features is None and self.features_only:
-            maps = list(found.values())
             for index in self.out_indices or ():
                 if not -len(maps) <= index < len(maps):
                     raise ValueError(
-                        f"out_indices has {index}; the network has {len(maps)} maps, at strides {[*found]}"
+                        f"out_indices has {index}; the network has {len(maps)} maps, at strides {[*strides]}"
                     )
-            return maps if self.out_indices is None else [maps[index] for index in self.out_indices]
+            return [maps[index] for index in (range(len(maps)) if self.out_indices is None else self.out_indices)]
         if features is None:
-            return self.classify(list(found.values())[-1], train=train)
+            return self.classify(maps[-1], train=train)
+        found = dict(zip(strides, maps, strict=True))
         for stride in features:
             if stride not in found:
                 raise ValueError(f"there is no map at stride {stride!r}; the strides are {', '.join(map(str, found))}")

@@ -36,8 +36,9 @@ class PreActivationResNet(ResidualNetwork, kw_only=True):
                 first, fields = (stage, block) == (2, 1), self.block_fields(stage, block)
                 module = self.block(width, step, first=first, dropout=self.block_dropout, **fields)
                 x = apply_block(module, x, train=train, remat=self.remat)
+            if stage == self.stages[-1]:
+                x = self.activation(layers["norm"](name="head_norm")(x, train=train))
             yield stride, x
-        yield stride, self.activation(layers["norm"](name="head_norm")(x, train=train))
 
 
 def _basic(depth: int) -> ModuleDef:

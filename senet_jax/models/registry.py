@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import fnmatch
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from senet_jax.models import (
 from senet_jax.models.network import Network
 from senet_jax.modules import ATTENTIONS, SqueezeExcite
 from senet_jax.modules.squeeze_excite import check_maker
+from senet_jax.ops import ACTIVATIONS
 from senet_jax.schema import did_you_mean
+from senet_jax.typing import ModuleDef
 
 _FAMILIES = (
     resnet,
@@ -73,6 +75,8 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
 _RELEASED = Path(__file__).with_name("released.txt")
 """Repositories of timm 1.0.31's weights for networks that are here."""
 _NAMES_IN_TIMM = {"drop_path_rate": "drop_path", "drop_rate": "dropout"}
+_NAMED: dict[str, Mapping[Any, ModuleDef]] = {"attention": ATTENTIONS, "activation": ACTIVATIONS}
+"""Fields that can be names of functions."""
 
 
 def default_input(name: str) -> tuple[int, int]:
@@ -89,22 +93,18 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
       name: one of `list_models()`.
       num_classes: width of the logits, or 0 for pooled features; None: that of the dataset it was made for.
       ratio: reduction ratio of the attention modules, for networks that have them; None: their own, 16.
-      **overrides: fields of the network, such as `dtype`, `norm`, `placement` or `attention`, which can also be a name
-        in `modules.ATTENTIONS`. Names of timm's are understood: `drop_path_rate`, `drop_rate`, and `features_only` with
-        `out_indices`, for a network without a last layer that returns a list of maps.
+      **overrides: fields of the network, such as `dtype`, `norm` or `placement`. `attention` can also be a name in
+        `modules.ATTENTIONS`, and `activation` one in `ops.ACTIVATIONS`. Names of timm's are understood:
+        `drop_path_rate`, `drop_rate`, and `features_only` with `out_indices`, for a network without a last layer that
+        returns a list of maps.
 
     Raises ValueError for an impossible name, override or value, with the possible ones.
     """
     network = _NETWORKS[_checked("network", name, _NETWORKS)]
-    overrides = {
-        _NAMES_IN_TIMM.get(override, override): tuple(value) if isinstance(value, list) else value
-        for override, value in overrides.items()
-    }
+    overrides = {_NAMES_IN_TIMM.get(field, field): _understood(field, value) for field, value in overrides.items()}
     if overrides.get("features_only"):
         num_classes = 0
     attention = overrides.pop("attention", network.keywords.get("attention"))
-    if isinstance(attention, str):
-        attention = ATTENTIONS[_checked("attention", attention, ATTENTIONS)]
     check_maker(attention)
     if ratio is not None:
         if attention is None:
@@ -147,6 +147,13 @@ def _check_norm(norm: Any) -> None:
             f"norm makes a {made.__name__}, whose call has no `train`; give a class with the fields `name` and "
             "`param_dtype` and the call (x, *, train), which can contain it"
         )
+
+
+def _understood(field: str, value: Any) -> Any:
+    """Returns the function of a name, and a tuple of a list or set, which could not be hashed."""
+    if isinstance(value, str) and field in _NAMED:
+        return _NAMED[field][_checked(field, value, _NAMED[field])]
+    return tuple(value) if isinstance(value, list | set) else value
 
 
 def _checked(kind: str, name: str, names: Collection[str]) -> Any:

@@ -36,14 +36,13 @@ class ResNet(ResidualNetwork, kw_only=True):
         super().__post_init__()
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """Yields the stride and the map within and after the stem, and after each stage."""
+        """Yields the stride and the map within the stem, if it is larger than after the stem, and after each stage."""
         stem = self.stem(self.stem_width, **self.layers(), name="stem")
         larger: dict[int, Array] = {}
         x, stride = stem(x, train=train, larger=larger), stem.stride
         yield from larger.items()
         dilation = 1
         for stage, blocks, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):
-            yield stride, x
             for block in range(1, blocks + 1):
                 step = 2 if block == 1 and stage > 2 else 1
                 before = dilation
@@ -52,9 +51,9 @@ class ResNet(ResidualNetwork, kw_only=True):
                 stride *= step
                 module = self.block(width, step, dilations=(before, dilation), **self.block_fields(stage, block))
                 x = apply_block(module, x, train=train, remat=self.remat)
-        if self.head_width is not None:
-            x = modules.ConvNorm(self.head_width, 1, **self.layers(), name="head_conv")(x, train=train)
-        yield stride, x
+            if self.head_width is not None and stage == self.stages[-1]:
+                x = modules.ConvNorm(self.head_width, 1, **self.layers(), name="head_conv")(x, train=train)
+            yield stride, x
 
 
 def _imagenet(block: ModuleDef, *stage_sizes: int) -> ModuleDef:

@@ -13,10 +13,9 @@ class ShakeShake(ResNet, kw_only=True):
     """A ResNet whose blocks begin with the activation; another activation follows the last block."""
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
-        """Yields the stride and the map after the stem and each stage; the last is activated."""
-        stride, last = 1, x
-        for stride, last in super().maps(x, train=train):
-            yield stride, last
+        """Yields the stride and the map after each stage; the last is activated."""
+        *maps, (stride, last) = super().maps(x, train=train)
+        yield from maps
         yield stride, self.activation(last)
 
 

@@ -105,6 +105,8 @@ def test_networks_of_others_take_it_by_patterns():
     variables = plain.init(jax.random.key(0), images, training=False)
     with pytest.raises(TypeError) as raised:
         insert_se(WithSE(plain, where="BatchNorm_*"), variables)
+    with pytest.raises(ValueError, match="ratio and attention are for networks of this package; give WithSE its own"):
+        insert_se(WithSE(plain, where="BatchNorm_*"), variables, 8)
     assert any(
         note.startswith("insert_se calls the network with (1, 224, 224, 3), u") for note in raised.value.__notes__
     )

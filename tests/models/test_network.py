@@ -96,3 +96,9 @@ def test_the_maps_are_those_of_timms_feature_info(name, channels):
     sizes = {} if name.endswith("ts") else {"stage_sizes": (1,) * 4}
     maps, _ = shapes(create_model(name, features_only=True, **sizes), (1, 64, 64, 3))
     assert [(each.shape[1], each.shape[3]) for each in maps] == list(zip((32, 16, 8, 4, 2), channels, strict=True))
+
+
+def test_stages_of_one_stride_are_maps_of_their_own():
+    dilated = create_model("resnet18", features_only=True, out_indices=(3, 4), output_stride=16)
+    maps, _ = shapes(dilated, (1, 64, 64, 3))
+    assert [each.shape for each in maps] == [(1, 4, 4, 256), (1, 4, 4, 512)]
