@@ -2,7 +2,7 @@
 
 `SqueezeExcite` is the block, `WithSE` puts it into any network, `create_model` makes the networks of `list_models`, and
 `cost` counts their parameters and operations. They need jax and flax alone; trained weights need the packages of
-`pip install "senet-jax[weights]"`.
+`pip install ".[weights]"` in the checkout.
 """
 
 import importlib

@@ -4,9 +4,17 @@ import contextlib
 import csv
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+
+def check_writable(directory: Path) -> None:
+    """Raises OSError if no file can be written in the directory, or in the nearest one above it that exists."""
+    nearest = next(place for place in (directory, *directory.parents) if place.exists())
+    with tempfile.TemporaryFile(dir=nearest):
+        pass
 
 
 @contextlib.contextmanager

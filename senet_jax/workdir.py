@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from senet_jax import files
 from senet_jax.config import Experiment
 from senet_jax.files import read_json, replace_text
 from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, said, to_dict
@@ -142,12 +142,10 @@ def check_same(held: Experiment, config: Experiment, holder: str) -> None:
         )
 
 
-def make_writable(workdir: Path) -> None:
-    """Creates the workdir. Raises ValueError if no file can be written there."""
+def check_writable(workdir: Path) -> None:
+    """Raises ValueError if no file can be written there, or the workdir cannot be created."""
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
-            pass
+        files.check_writable(workdir)
     except OSError as error:
         raise ValueError(f"--workdir={workdir} cannot be written: {error.strerror}; give another directory") from error
 
@@ -162,15 +160,27 @@ def space(directory: Path) -> str:
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Keeps the workdir for this process. Raises BusyError if another process is training there."""
+    """Makes the workdir and keeps it for this process. Raises BusyError if another process is training there."""
     import fcntl  # Windows lacks it, and reading a workdir does not need it.
 
+    workdir.mkdir(parents=True, exist_ok=True)
     with (workdir / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BusyError(f"another process is training in {workdir}; wait for it, or give another workdir") from None
         yield
+
+
+def is_busy(workdir: Path) -> bool:
+    """Returns whether another process is training in the workdir."""
+    if not (workdir / LOCK).exists():
+        return False
+    try:
+        with locked(workdir):
+            return False
+    except BusyError:
+        return True
 
 
 def no_checkpoint(workdir: Path) -> ValueError:

@@ -13,7 +13,11 @@ from senet_jax.sweep import Sweep, axis, product
 
 
 def get_config() -> Experiment:
-    """400 epochs of batches of 256. The paper divides the learning rate at three plateaus, this at fixed times."""
+    """400 epochs of batches of 256, with the crops of ResNets.
+
+    The paper divides the learning rate at three plateaus, this at fixed times; and it augments slightly less than for
+    ResNets, without saying how.
+    """
     config = se_resnet50.get_config()
     config.model.name = "se_mobilenet"
     config.duration, config.batch_size = "400 epochs", 256

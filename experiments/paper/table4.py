@@ -39,11 +39,12 @@ def networks(shake: Sweep) -> Sweep:
 
 SHAKE = {
     "duration": "1800 epochs",
+    "optimizer.nesterov": True,
     "optimizer.schedule": "cosine",
     "optimizer.decay_at": (),
     "optimizer.warmup": "0 steps",
 }
-"""The schedule of Shake-Shake (arXiv 1705.07485)."""
+"""The schedule and the momentum of Shake-Shake (arXiv 1705.07485, and its authors' code)."""
 
 
 def sweep() -> Sweep:

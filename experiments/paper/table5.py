@@ -26,6 +26,7 @@ def sweep() -> Sweep:
         "model.name": "se_shake29_2x4x64d_cifar",
         "batch_size": 32,
         "optimizer.learning_rate": 0.025,
+        "optimizer.weight_decay": 5e-4,
         "data.cutout": 8,
     }
     return table4.networks(variant("Shake-Even 29 2x4x64d", table4.SHAKE | shake))

@@ -169,7 +169,7 @@ def latex(rows: Sequence[Mapping[str, str]]) -> str:
 
     def line(texts: Iterable[str]) -> str:
         escaped = (re.sub("([%_&#$])", r"\\\1", text).replace("±", r"$\pm$") for text in texts)
-        escaped = (re.sub(r"-(?=\d)", "$-$", text) for text in escaped)
+        escaped = (re.sub(r"(?<!\w)-(?=\d)", "$-$", text) for text in escaped)
         return f"{' & '.join(escaped)} \\\\"
 
     columns = "l" + "r" * (len(rows[0]) - 1)

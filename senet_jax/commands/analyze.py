@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 from senet_jax import workdir as workdirs
-from senet_jax.commands.places import check_folder
+from senet_jax.commands.places import check_output_directory
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.config import ModelConfig
 from senet_jax.schema import Placeholder, did_you_mean
@@ -41,7 +41,7 @@ def prepare(request: Request) -> Callable[[], None]:
     """
     options, workdir = cast(Options, request.options), cast(Path, request.workdir)
     output = options.output or workdir / workdirs.EXCITATIONS
-    check_folder(output)
+    check_output_directory(output)
 
     import jax
     import numpy as np

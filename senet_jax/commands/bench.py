@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, cast
 from senet_jax import allocator, bench
 from senet_jax.bench.contest import Entry, Result, contest, ratios
 from senet_jax.bounds import Count, NotNegative
-from senet_jax.commands.places import check_folder
+from senet_jax.commands.places import check_output_directory
 from senet_jax.commands.request import CommandOptions, Directory, File, Request
 from senet_jax.cores import usable
 from senet_jax.schema import Placeholder, Rule, one_of
@@ -139,7 +139,7 @@ def prepare(request: Request) -> Callable[[], None]:
     if any(VARIANTS[name].worker == _TIMM_WORKER for name in variants):
         _check_peer(peer)
     output = options.output or Path("runs/bench") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
-    check_folder(output)
+    check_output_directory(output)
     settings = {
         "batch_size": options.batch_size or pair.batch_size,
         "image_size": options.image_size or pair.image_size,

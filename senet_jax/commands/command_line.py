@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("senet_jax"):
             raise
-        hint = "pip install 'senet-jax[train]' installs the packages of the commands"
+        hint = "pip install '.[train]' in the checkout installs the packages of the commands"
         _refuse(f"{request.command} needs {error.name}, which is not installed; {hint}")
 
 

@@ -44,6 +44,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.analysis.cost_table import cost_table
     from senet_jax.models import default_input
     from senet_jax.terminal.progress import working
+    from senet_jax.training.starting import settled
     from senet_jax.weights.configured import build_model
     from senet_jax.weights.runs import classes_and_channels
 
@@ -51,7 +52,10 @@ def prepare(request: Request) -> Callable[[], None]:
         name, channels, size = options.model, 3, options.image_size or default_input(options.model)[1]
         model = create_model(name, options.num_classes, ratio=options.ratio)
     else:
-        config = request.config
+        try:
+            config = request.config if options.image_size else settled(request.config)
+        except (ValueError, OSError) as error:
+            raise type(error)(f"{error}; --image_size=PIXELS counts without them") from error
         classes, channels = classes_and_channels(config.data, request.workdir)
         classes = classes if options.num_classes is None else options.num_classes
         name, size = config.model.name, options.image_size or config.data.image_size

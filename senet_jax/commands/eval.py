@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from senet_jax import workdir as workdirs
-from senet_jax.commands.places import check_folder
+from senet_jax.commands.places import check_output_directory
 from senet_jax.commands.request import Directory, File, LoadingOptions, Request, Source
 from senet_jax.config import DataConfig, Experiment
 from senet_jax.files import replace_text, write_table
@@ -61,7 +61,7 @@ def prepare(request: Request) -> Callable[[], None]:
     options = cast(Options, request.options)
     output = options.output
     if output is not None:
-        check_folder(output)
+        check_output_directory(output)
     if changed := sorted(name for name in request.overrides if name.startswith("model.")):
         raise ValueError(f"--config.{changed[0]} is given, but the weights say which network it is; leave it out")
 

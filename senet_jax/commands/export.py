@@ -40,7 +40,8 @@ def prepare(request: Request) -> Callable[[], None]:
         if importlib.util.find_spec(package) is None:
             where = ", into an environment without orbax-checkpoint, and give a weight file" if kind == "onnx" else ""
             raise ValueError(
-                f"--format={kind} needs {package}, which is not installed: pip install 'senet-jax[{kind}]'{where}"
+                f"--format={kind} needs {package}, which is not installed: pip install '.[{kind}]' in the "
+                f"checkout{where}"
             )
     check_new(output)
     loaded = options.load(options.weights)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
-from senet_jax.commands.places import check_directory
+from senet_jax.commands.places import check_output_file
 from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.files import write_table
 from senet_jax.schema import Placeholder
@@ -23,7 +23,7 @@ def prepare(request: Request) -> Callable[[], None]:
     """Raises ValueError if the directory of --output does not exist."""
     output = cast(Options, request.options).output
     if output is not None:
-        check_directory(output)
+        check_output_file(output)
 
     def run() -> None:
         from senet_jax.analysis.published import ABLATIONS, NETWORKS, counted, networks_table

@@ -2,25 +2,38 @@
 
 from pathlib import Path
 
+from senet_jax.files import check_writable
 
-def check_folder(output: Path) -> None:
-    """Raises ValueError if the directory, or one that it is in, is a file; it need not exist."""
+
+def check_output_directory(output: Path) -> None:
+    """Raises ValueError if the directory, which need not exist, cannot be made or written."""
     for place in (output, *output.parents):
         if place.is_file():
             said = "which" if place == output else f"and {str(place)!r}"
             raise ValueError(f"--output is {str(output)!r}, {said} is a file; give a directory")
+    _check_writable(output, output)
 
 
-def check_directory(output: Path) -> None:
-    """Raises ValueError if the file is a directory, or if its directory does not exist."""
+def check_output_file(output: Path) -> None:
+    """Raises ValueError if the file is a directory, or if its directory does not exist or cannot be written."""
     if output.is_dir():
         raise ValueError(f"--output is {str(output)!r}, which is a directory; give the name of a file")
     if not output.parent.is_dir():
         raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
+    _check_writable(output, output.parent)
 
 
 def check_new(output: Path) -> None:
-    """Raises ValueError if the file exists, or its directory does not."""
+    """Raises ValueError if the file exists, or as `check_output_file` does."""
     if output.exists():
         raise ValueError(f"--output is {str(output)!r}, which exists already; give the name of a new file")
-    check_directory(output)
+    check_output_file(output)
+
+
+def _check_writable(output: Path, directory: Path) -> None:
+    try:
+        check_writable(directory)
+    except OSError as error:
+        raise ValueError(
+            f"--output is {str(output)!r}, which cannot be written: {error.strerror}; give another place"
+        ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 from senet_jax.bounds import Count
-from senet_jax.commands.places import check_directory
+from senet_jax.commands.places import check_output_file
 from senet_jax.commands.request import File, Request, SourceOptions
 from senet_jax.files import replaced, write_records
 from senet_jax.schema import Placeholder
@@ -39,7 +39,7 @@ def prepare(request: Request) -> Callable[[], None]:
     if output is not None and output.suffix not in (".csv", ".jsonl"):
         raise ValueError(f"--output is {str(output)!r}; it must end in .csv, or in .jsonl for JSON lines")
     if output is not None:
-        check_directory(output)
+        check_output_file(output)
     files = list(dict.fromkeys(file for word in request.words for file in _files(word)))
     if not files:
         raise ValueError("predict needs images: files, directories or patterns, as in predict --weights=SOURCE *.jpg")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from senet_jax import workdir as workdirs
-from senet_jax.commands.places import check_folder
+from senet_jax.commands.places import check_output_directory
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.files import read_records
 from senet_jax.workdir import RunState
@@ -27,7 +27,7 @@ def prepare(request: Request) -> Callable[[], None]:
     """Reads the workdir. Raises ValueError if it holds neither a sweep nor a run, or if no run has ended."""
     workdir = cast(Path, request.workdir)
     output = cast(Options, request.options).output or workdir / "report"
-    check_folder(output)
+    check_output_directory(output)
     content, directories = _sweep(workdir) if (workdir / workdirs.SWEEP).is_file() else _single(workdir)
     kinds = {name: workdirs.state(directory) for name, directory in directories.items()}
     others = Counter(kind.value for kind in kinds.values() if kind is not RunState.DONE)

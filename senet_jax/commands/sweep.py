@@ -22,6 +22,7 @@ from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.sweep import Sweep, resolve, shard
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import aligned
+from senet_jax.texts import written
 from senet_jax.workdir import RunState
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflo
     hours = [None if teraflops is None else rows[name].hours(teraflops) for name in names]
     for name, own in zip(names, hours, strict=True):
         row = rows[name]
-        changes = " ".join(f"{field}={value}" for field, value in row.changes.items())
+        changes = " ".join(f"{field}={written(value)}" for field, value in row.changes.items())
         counts = f"{row.parameters:,}", f"{row.multiply_adds / 1e9:.4g}"
         state = textwrap.shorten(workdirs.describe(workdir / name), 90)
         table.append((name, changes, *counts, row.duration, *(() if teraflops is None else (_text(own),)), state))

@@ -69,14 +69,14 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.training.stopping import StoppedError
     from senet_jax.weights import runs
 
+    if processes.is_first():
+        workdirs.check_writable(workdir)
     plan = open_plan(config)
     dataset = plan.dataset
     runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
     logs.read(workdir)  # A damaged log is refused before anything is compiled.
     if not workdirs.has_checkpoints(workdir):
         _ = plan.start  # Weights that do not fit are refused before anything is written.
-    if processes.is_first():
-        workdirs.make_writable(workdir)
 
     def say_stopped(how: str) -> None:
         if processes.is_first():

@@ -14,7 +14,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from senet_jax.children import belong_to_parent
+from senet_jax.children import serve_parent
 from senet_jax.config import DataConfig
 from senet_jax.cores import usable
 from senet_jax.data import augmentation, crops, images
@@ -229,7 +229,7 @@ def _generate(make: Callable[[int], Batch], start: int, stop: int, workers: int 
             flags.FLAGS.mark_as_parsed()  # Grain reads a flag of its own, which only absl.app.run parses
         ahead = batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
-        iterator = iter(ahead.mp_prefetch(options, belong_to_parent))
+        iterator = iter(ahead.mp_prefetch(options, serve_parent))
         made = supervised(iterator)
     else:
         threads = min(usable(), 16)

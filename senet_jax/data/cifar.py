@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from senet_jax.data.local_info import LocalInfo
+
 _SITE = "https://www.cs.toronto.edu/~kriz"
 """Site of the archives; TFDS checks downloads against checksums.tsv beside this file."""
 
@@ -32,7 +34,7 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _info(self) -> tfds.core.DatasetInfo:
         labels = {name: tfds.features.ClassLabel(num_classes=number) for name, number in self.classes.items()}
         image = tfds.features.Image(shape=(32, 32, 3), encoding_format="png")
-        return tfds.core.DatasetInfo(
+        return LocalInfo(
             builder=self,
             description=f"{self.classes['label']} classes of 32x32 colour images.",
             homepage=f"{_SITE}/cifar.html",

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from senet_jax.data.local_info import LocalInfo
+
 
 class Digits(tfds.core.GeneratorBasedBuilder):
     """1,797 handwritten digits, 8x8 pixels in grey: 1,438 to train on and every fifth, 359, to test on.
@@ -19,7 +21,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
+        return LocalInfo(
             builder=self,
             description="1,797 handwritten digits of 8x8 pixels, from scikit-learn.",
             homepage="https://archive.ics.uci.edu/dataset/80",

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from senet_jax.data import images
+from senet_jax.data.local_info import LocalInfo
 from senet_jax.data.members import check_class_folder, entries, tell_left_out
 from senet_jax.terminal.progress import progress
 from senet_jax.texts import some
@@ -42,7 +43,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
         names = sorted({name for classes in config.splits.values() for name in classes})
-        return tfds.core.DatasetInfo(
+        return LocalInfo(
             builder=self,
             description="Images in class folders.",
             features=tfds.features.FeaturesDict(
@@ -113,6 +114,11 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
                     f"{root} has no split directory {split!r}; names of splits are letters, digits, _ and -: rename "
                     f"{odd[0]!r}"
                 )
+            if (root.parent / split).is_dir():
+                raise ValueError(
+                    f"{root} has no split directory {split!r}, but the directory above it has: give "
+                    f"--config.data.path={root.parent}"
+                )
             parts = "as in --config.data.train_split='train[:80%]' and --config.data.test_split='train[80%:]'"
             if any(entry.is_file() for name in there for entry in entries(root / name)):
                 raise ValueError(
@@ -156,9 +162,17 @@ def _fingerprint(splits: dict[str, Classes]) -> str:
     for split, classes in splits.items():
         for name, files in classes.items():
             for file in files:
-                status = file.stat()
-                digest.update(os.fsencode(f"{split}/{name}/{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n"))
+                digest.update(os.fsencode(f"{split}/{name}/{file.name}\0{_version(file)}\n"))
     return digest.hexdigest()[:12]
+
+
+def _version(file: os.DirEntry[str]) -> str:
+    """Returns size and time of change; of a link to nothing, whose fault is told later, that it is missing."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return "missing"
+    return f"{status.st_size}\0{status.st_mtime_ns}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -253,5 +253,11 @@ def _check_complete(split: str, found: list[Member], names: list[str], images: i
 
 def _class_folders(source: Path) -> shards.Found:
     folders = sorted(entry for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    for folder in folders:
+        if (files := members.entries(folder)) and all(file.is_file() for file in files):
+            raise ValueError(
+                f"{folder} has images and no class folders; they belong into {source}/<split>/<class>, such as "
+                f"{source / 'train' / folder.name}"
+            )
     splits = {folder.name: members.in_class_folders(folder) for folder in folders}
     return sorted({member.label for found in splits.values() for member in found}), splits

@@ -82,7 +82,7 @@ def check_compiler(topology: Topology) -> None:
     if isinstance(topology.chip, Tpu) and importlib.util.find_spec("libtpu") is None:
         raise ValueError(
             f"--topology={topology.name} needs libtpu, which compiles for absent TPUs; "
-            "pip install 'senet-jax[plan]' installs it"
+            "pip install '.[plan]' in the checkout installs it"
         )
     if isinstance(topology.chip, Gpu):
         plugins = importlib.util.find_spec("jax_plugins")
@@ -90,7 +90,7 @@ def check_compiler(topology: Topology) -> None:
         if not any(module.name.startswith("xla_cuda") for module in pkgutil.iter_modules(paths)):
             raise ValueError(
                 f"--topology={topology.name} needs jax's CUDA plugin, which compiles for absent GPUs; "
-                "pip install 'senet-jax[plan-gpu]' installs it"
+                "pip install '.[plan-gpu]' in the checkout installs it"
             )
 
 

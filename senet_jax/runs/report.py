@@ -21,7 +21,8 @@ _NOTE = (
 )
 _DIFFERENCE = (
     "The difference is to the baseline over pairs of equal seeds, in percentage points, with its "
-    f"{CONFIDENCE:.0%} confidence interval (paired t-test). It is not significant if the interval contains zero."
+    f"{CONFIDENCE:.0%} confidence interval (paired t-test). It is not significant if the interval contains zero. "
+    "Every interval is for itself: of comparisons without an effect, one in twenty is significant by chance."
 )
 _GATES = (
     f"Mean and std over the seeds whose gates were analyzed. {COLUMNS} Constant gates have no share between classes."

@@ -24,7 +24,7 @@ def shrink_warning(image: tuple[int, int], size: int) -> str | None:
         return None
     return (
         f"warning: the images ({image[0]}x{image[1]} pixels the first) are shrunk to {size}x{size}; give "
-        "--config.data.image_size=PIXELS, or --config=experiments/folder.py for class folders"
+        "--config.data.image_size=PIXELS, with --config.init.preprocessing=normalisation if weights say the size"
     )
 
 

@@ -55,6 +55,9 @@ def train_all(
         while waiting or busy:
             while len(busy) < jobs and (directory := _next(waiting, [path for _, path in busy.values()], sources)):
                 config, source = waiting.pop(directory), sources.get(directory)
+                if source and workdirs.is_busy(source):
+                    say(directory, f"skipped: another process is training {source}, from whose weights it starts")
+                    continue
                 if source and workdirs.state(source) is not workdirs.RunState.DONE:
                     fault = f"it starts from {source}, which is {workdirs.describe(source)}"
                     workdirs.write_failure(directory, fault)
@@ -124,7 +127,6 @@ def _serve(connection: Connection, programs: Path, part: int, jobs: int, command
 
 def _train(directory: Path, config: Experiment, command: str) -> bool:
     """Trains the run; returns False if another process is training it. The result records the command."""
-    directory.mkdir(parents=True, exist_ok=True)
     try:
         with workdirs.locked(directory):
             _train_alone(directory, config, command)

@@ -1,5 +1,6 @@
 """An experiment made concrete: its network, its dataset, its durations in steps."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -181,7 +182,8 @@ def check_devices(config: Experiment, devices: int | None = None) -> None:
     """Raises ValueError if the number of devices, by default all of jax, does not divide each part of a batch."""
     size, devices, parts = config.batch_size, devices or jax.device_count(), config.accumulate
     if size % (devices * parts):
-        nearest = max(1, round(size / (devices * parts))) * devices * parts
+        unit = parts * math.lcm(devices, config.model.statistics_group or 1)
+        nearest = max(1, round(size / unit)) * unit
         whole = "" if parts == 1 else f" in config.accumulate={parts} parts"
         raise ValueError(
             f"config.batch_size is {size}, which {devices} devices do not divide{whole}; the nearest possible is "

@@ -79,13 +79,16 @@ def test_top_5_accuracy_is_shown_for_more_than_ten_classes():
 
 def test_latex_is_escaped():
     text = latex(
-        [{"variant": "a_b & c#1", "x, %": "1.0 ± 0.1", "y": "-2.5 to -1.5"}, {"variant": "SE-PRE", "x, %": "", "y": ""}]
+        [
+            {"variant": "a_b & c#1", "x, %": "1.0 ± 0.1", "y": "-2.5 to -1.5"},
+            {"variant": "SE-PRE-110", "x, %": "", "y": ""},
+        ]
     )
     assert text.splitlines()[2:] == [
         r"variant & x, \% & y \\",
         r"\midrule",
         r"a\_b \& c\#1 & 1.0 $\pm$ 0.1 & $-$2.5 to $-$1.5 \\",
-        r"SE-PRE &  &  \\",
+        r"SE-PRE-110 &  &  \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]

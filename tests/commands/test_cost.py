@@ -2,11 +2,16 @@
 
 import json
 
+import jax
+import numpy as np
 import pytest
 
+from senet_jax import create_model
 from senet_jax.commands.command_line import main
 from senet_jax.config import DataConfig, Experiment, ModelConfig
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.schema import to_dict
+from senet_jax.weights import Preprocessing, save_weights
 
 
 def table(words, capsys):
@@ -57,6 +62,22 @@ def test_the_network_of_an_experiment_or_of_a_run(tmp_path, monkeypatch, capsys)
     with pytest.raises(SystemExit):
         main(["cost", "--model=resnet18", f"--workdir={tmp_path}"])
     assert "cost takes one network: give either --model, or --config and" in capsys.readouterr().err
+
+
+def test_images_have_the_size_of_the_weights(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    weights, model = tmp_path / "weights.safetensors", ModelConfig("resnet20_cifar")
+    variables = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, leaf.dtype),
+        abstract_variables(create_model("resnet20_cifar"), jax.ShapeDtypeStruct((1, 8, 8, 3), float), train=False),
+    )
+    images = Preprocessing(48, 1, "bilinear", (0.5,) * 3, (0.25,) * 3)
+    save_weights(weights, variables, model=model, preprocessing=images, source="test")
+    words = "--config.model.name=resnet20_cifar --config.init.preprocessing=weights --config.init.weights="
+    assert " ".join(table(f"{words}{weights}", capsys)[0]) == "resnet20_cifar, images of 48 x 48 pixels, grey"
+    with pytest.raises(SystemExit):
+        main(["cost", *f"{words}absent.safetensors".split()])
+    assert "; --image_size=PIXELS counts without them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_a_library_that_is_not_installed_is_named(missing, raised, monkeypatch, 
     monkeypatch.setattr(importlib, "import_module", fail)
     with pytest.raises(raised):
         main(["list"])
-    message = "list needs grain, which is not installed; pip install 'senet-jax[train]' installs the"
+    message = "list needs grain, which is not installed; pip install '.[train]' in the checkout installs the"
     assert (message in capsys.readouterr().err) == (missing == "grain")
 
 

@@ -228,6 +228,13 @@ def test_a_run_waits_for_the_run_of_its_weights_and_is_refused_if_that_has_not_e
     train_all({second: Experiment()}, tmp_path, 1, lambda directory, text: said.append((directory, text)), sources)
     assert said == [(second, f"failed: it starts from {first}, which is new")]
     assert workdirs.describe(second) == said[0][1]
+    (second / workdirs.FAILURE).unlink()
+    first.mkdir()
+    with workdirs.locked(first):
+        train_all({second: Experiment()}, tmp_path, 1, lambda directory, text: said.append((directory, text)), sources)
+    skipped = f"skipped: another process is training {first}, from whose weights it starts"
+    assert said[1:] == [(second, skipped)]
+    assert workdirs.state(second) is workdirs.RunState.NEW
 
 
 @pytest.mark.slow

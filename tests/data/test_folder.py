@@ -205,8 +205,22 @@ def test_files_are_checked_once_before_they_are_packed(folder, folder_config, ca
     assert capsys.readouterr().err.count("left out") == 1
 
 
-def test_class_folders_without_splits_are_refused_with_the_way(folder, folder_config):
+def test_a_link_to_nothing_is_a_fault_that_is_named(folder, folder_config):
+    (folder / "train" / "cat" / "gone.png").symlink_to(folder / "nothing.png")
+    with pytest.raises(ValueError, match=r"cannot be used: .*gone.png \(.*No such file"):
+        data.open_dataset(folder_config)
+
+
+def test_a_split_in_place_of_the_directory_of_splits_is_named(folder, folder_config):
     config = dataclasses.replace(folder_config, path=str(folder / "train"))
-    message = r"train has class folders and no splits; move them into .*train/train, and if there are no others for"
+    with pytest.raises(ValueError, match=r"'test', but the directory above it has: give --config.data.path=.*pets$"):
+        data.open_dataset(config)
+
+
+def test_class_folders_without_splits_are_refused_with_the_way(folder, folder_config):
+    photos = folder.parent / "photos"
+    (folder / "train").rename(photos)
+    config = dataclasses.replace(folder_config, path=str(photos))
+    message = r"photos has class folders and no splits; move them into .*photos/train, and if there are no others for"
     with pytest.raises(ValueError, match=message):
         data.open_dataset(config)

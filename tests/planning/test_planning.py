@@ -89,10 +89,10 @@ def test_an_impossible_topology_is_refused_in_one_line(name, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "extra"), [("v5e:2x2", "senet-jax[plan]"), ("h100:8", "senet-jax[plan-gpu]")])
+@pytest.mark.parametrize(("name", "extra"), [("v5e:2x2", ".[plan]"), ("h100:8", ".[plan-gpu]")])
 def test_an_absent_compiler_is_refused_with_the_extra_that_has_it(name, extra, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=re.escape(f"pip install '{extra}' installs it")):
+    with pytest.raises(ValueError, match=re.escape(f"pip install '{extra}' in the checkout installs it")):
         topologies.check_compiler(topologies.parse(name))
 
 

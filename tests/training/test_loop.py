@@ -64,6 +64,9 @@ def test_a_training_batch_that_the_devices_do_not_divide_is_an_error():
     message = "config.batch_size is 130, which 4 devices do not divide; the nearest possible is 128"
     with pytest.raises(ValueError, match=message):
         check_devices(Experiment(batch_size=130))
+    grouped = Experiment(ModelConfig(statistics_group=32), batch_size=1024)
+    with pytest.raises(ValueError, match="the nearest possible is 1056"):
+        check_devices(grouped, 6)
 
 
 @pytest.mark.slow
