@@ -37,6 +37,11 @@ def replace_text(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON to the file in one step."""
+    replace_text(path, json.dumps(content, indent=2) + "\n")
+
+
 def read_json(path: Path) -> Any:
     """Returns the content of a JSON file. Raises ValueError with the path if it is damaged."""
     return _parsed(path.read_bytes(), f"{path} is damaged")

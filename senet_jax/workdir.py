@@ -10,7 +10,7 @@ from typing import Any
 
 from senet_jax import files
 from senet_jax.config import Experiment
-from senet_jax.files import read_json, replace_text
+from senet_jax.files import read_json, write_json
 from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, said, to_dict
 
 CONFIG = "config.json"
@@ -80,7 +80,7 @@ def read_config(workdir: Path, wanted: str = "a training run") -> Experiment:
 
 def write_config(workdir: Path, config: Experiment) -> None:
     """Writes the configuration that `read_config` reads."""
-    _write(workdir / CONFIG, to_dict(config))
+    write_json(workdir / CONFIG, to_dict(config))
 
 
 def check(workdir: Path, config: Experiment) -> None:
@@ -198,12 +198,12 @@ def read_result(workdir: Path) -> dict[str, Any]:
 
 def write_result(workdir: Path, result: dict[str, Any]) -> None:
     """Writes the result, which marks the run as finished."""
-    _write(workdir / RESULT, result)
+    write_json(workdir / RESULT, result)
 
 
 def write_init(workdir: Path, source: str) -> None:
     """Writes the weights that the run starts from."""
-    _write(workdir / INIT, {"weights": source})
+    write_json(workdir / INIT, {"weights": source})
 
 
 def read_init(workdir: Path) -> str | None:
@@ -215,7 +215,7 @@ def read_init(workdir: Path) -> str | None:
 def write_failure(workdir: Path, message: str) -> None:
     """Writes the first line of the error of a failed run."""
     workdir.mkdir(parents=True, exist_ok=True)  # A process can die before it makes the directory.
-    _write(workdir / FAILURE, {"message": message.partition("\n")[0]})
+    write_json(workdir / FAILURE, {"message": message.partition("\n")[0]})
 
 
 def state(workdir: Path) -> RunState:
@@ -250,7 +250,3 @@ def has_checkpoints(workdir: Path) -> bool:
 def _steps(workdir: Path) -> list[int]:
     saved = (workdir / CHECKPOINTS).glob("*")
     return [int(directory.name) for directory in saved if directory.name.isdecimal()]
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    replace_text(path, json.dumps(content, indent=2) + "\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 from scipy import stats
 
-from senet_jax.files import read_table, write_table
+from senet_jax.files import write_table
 
 RESULTS = {
     "accuracy": float,
@@ -189,11 +189,6 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
         coded = [name for name in ("changes", "versions") if row[name] is not None]
         rows.append(row | {name: json.dumps(row[name]) for name in coded})
     write_table(path, rows)
-
-
-def read_runs(path: Path) -> list[Run]:
-    """Reads the runs of a file of `write_runs`."""
-    return runs_of(read_table(path))
 
 
 def runs_of(rows: Iterable[Mapping[str, str]]) -> list[Run]:

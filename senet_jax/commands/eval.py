@@ -1,7 +1,6 @@
 """`launch.py eval`: evaluates a trained network on the images of a dataset."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_output_directory
 from senet_jax.commands.request import Directory, File, LoadingOptions, Request, Source
 from senet_jax.config import DataConfig, Experiment
-from senet_jax.files import replace_text, write_table
+from senet_jax.files import write_json, write_table
 from senet_jax.inherited import PREPROCESSING
 from senet_jax.terminal.tables import accuracy_rows, aligned, print_table
 
@@ -280,8 +279,7 @@ def _save(
     _write(output / "calibration.csv", evaluation.calibration)
     _write(output / "predictions.csv", _predictions(found, names, split))
     known = {"network": loaded.config.name, "weights": loaded.source, "images": title}
-    text = json.dumps(known | evaluation.figures | {"bins": BINS} | provenance(), indent=2)
-    replace_text(output / "evaluation.json", text + "\n")
+    write_json(output / "evaluation.json", known | evaluation.figures | {"bins": BINS} | provenance())
 
 
 def _predictions(found: "Answers", names: Sequence[str], split: "Split") -> list[dict[str, Any]]:

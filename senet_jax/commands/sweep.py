@@ -1,7 +1,6 @@
 """`launch.py sweep`: trains the variants of an experiment, or goes on with those in its workdir."""
 
 import fnmatch
-import json
 import platform
 import signal
 import sys
@@ -16,7 +15,7 @@ from senet_jax.bounds import Count, Positive
 from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.config import Experiment
 from senet_jax.durations import to_steps
-from senet_jax.files import replace_text
+from senet_jax.files import write_json
 from senet_jax.inherited import PREPROCESSING, adopted, check_overrides, with_preprocessing
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.sweep import Sweep, resolve, shard
@@ -228,7 +227,7 @@ def _train(
         "variants": {name: asdict(row) for name, row in rows.items()},
     }
     workdir.mkdir(parents=True, exist_ok=True)
-    replace_text(workdir / workdirs.SWEEP, json.dumps(content, indent=2) + "\n")
+    write_json(workdir / workdirs.SWEEP, content)
     pending = {
         directory: config for directory, config in runs.items() if workdirs.state(directory) is not RunState.DONE
     }

@@ -47,7 +47,7 @@ def prepare(request: Request) -> Callable[[], None]:
     """Validates everything, the quickest first. Raises ValueError if the run is impossible."""
     options = cast(Options, request.options)
     _check_processes(options)
-    _check_common(request, several=(options.num_processes or 1) > 1)
+    _check_workdir(request, several=(options.num_processes or 1) > 1)
     workdir = request.workdir or Path("runs") / request.name / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     check_overrides(request.config, request.overrides)
     config = adopted(request.config, workdir)
@@ -60,7 +60,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.training import logs, processes
 
     processes.join(_together(options))
-    _check_common(request, several=processes.several())
+    _check_workdir(request, several=processes.several())
     _check_timeouts(options, joined=processes.joined())
 
     from senet_jax.runs.run import run as train
@@ -116,7 +116,7 @@ def _check_processes(options: Options) -> None:
         raise ValueError(f"--coordinator is {options.coordinator!r}; it must be HOST:PORT, of process 0")
 
 
-def _check_common(request: Request, *, several: bool) -> None:
+def _check_workdir(request: Request, *, several: bool) -> None:
     """Raises ValueError if several processes would make a workdir each."""
     if several and request.workdir is None:
         raise ValueError("several processes need --workdir=DIRECTORY, the same for all, on a shared file system")

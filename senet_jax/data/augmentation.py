@@ -6,6 +6,7 @@ device.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -99,7 +100,7 @@ def _affine(image: Image.Image, matrix: tuple[float, ...], fill: Fill) -> Image.
     return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=fill)
 
 
-def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> "Operation":
+def _enhanced(kind: Callable[[Image.Image], Any]) -> "Operation":
     return lambda image, strength, sign, fill: kind(image).enhance(max(0.1, 1 + sign * 0.9 * strength))
 
 

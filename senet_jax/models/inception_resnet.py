@@ -16,7 +16,7 @@ from senet_jax.modules.batch_norm import BatchNorm
 from senet_jax.modules.conv import Convolution
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.pooling import average_pool, max_pool
-from senet_jax.modules.residual import VARIANTS, ResidualBlock
+from senet_jax.modules.residual import OUTER_PLACEMENTS, VARIANTS, ResidualBlock
 from senet_jax.typing import Array, Float, ModuleDef
 
 Branches = Sequence[Sequence[tuple[int, int | tuple[int, int]]]]
@@ -84,13 +84,8 @@ class InceptionResidualBlock(ResidualBlock, kw_only=True):
     """Factor of the residual branch, after its attention."""
     activated: bool = True
     """Whether the activation follows the sum."""
+    placements: ClassVar[tuple[str, ...]] = OUTER_PLACEMENTS
     unused: ClassVar[tuple[str, ...]] = VARIANTS
-
-    def __post_init__(self) -> None:
-        """Raises ValueError if the placement is "inner" or unknown."""
-        if self.placement == "inner":
-            raise ValueError("placement is 'inner', which a block of several branches does not have; take another")
-        super().__post_init__()
 
     def branch(self, x: Array, *, train: bool) -> Array:
         """Returns the residual branch up to its linear convolution."""

@@ -1,6 +1,6 @@
 """Residual blocks (He et al., arXiv 1512.03385), with squeeze-and-excitation at any of the paper's places."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, get_args
 
 import jax.numpy as jnp
@@ -16,15 +16,17 @@ from senet_jax.words import Placement
 
 Map = Array | ops.Normalised
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+OUTER_PLACEMENTS = tuple(place for place in PLACEMENTS if place != "inner")
+"""The places in blocks of several branches, which have no 3x3 convolution of their own."""
 
 VARIANTS = ("dilations", "strided_shortcut_kernel", "average_shortcut", "anti_alias")
 """Fields of `ResidualBlock` that other families of blocks do not use."""
 
 
-def check_residual(placement: str, drop_path: float) -> None:
+def check_residual(placement: str, drop_path: float, placements: Sequence[str] = PLACEMENTS) -> None:
     """Raises ValueError if these are no place of an attention module, or no drop rate."""
-    if placement not in PLACEMENTS:
-        raise ValueError(f"placement is {placement!r}; it must be one of {', '.join(PLACEMENTS)}")
+    if placement not in placements:
+        raise ValueError(f"placement is {placement!r}; it must be one of {', '.join(placements)}")
     if not 0 <= drop_path < 1:
         raise ValueError(f"drop_path is {drop_path}; it must be at least 0 and less than 1")
 
@@ -55,12 +57,14 @@ class ResidualBlock(nn.Module):
     """Whether the mean of 2x2 positions before the projection takes the shortcut's stride (arXiv 1812.01187)."""
     anti_alias: Callable[[Array], Array] | None = None
     """Pooling that takes the stride instead of the 3x3 convolution, after its activation (arXiv 1904.11486)."""
+    placements: ClassVar[tuple[str, ...]] = PLACEMENTS
+    """Places that a subclass has."""
     unused: ClassVar[tuple[str, ...]] = ()
     """Fields that a subclass does not use."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an unknown placement, a drop rate that is not in [0, 1), and an `unused` field."""
-        check_residual(self.placement, self.drop_path)
+        check_residual(self.placement, self.drop_path, self.placements)
         check_maker(self.attention)
         for name in self.unused:
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:

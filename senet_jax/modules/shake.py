@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from senet_jax.modules.conv_norm import ConvNorm
-from senet_jax.modules.residual import ResidualBlock
+from senet_jax.modules.residual import OUTER_PLACEMENTS, ResidualBlock
 from senet_jax.ops import divided
 from senet_jax.ops.shake import shake
 from senet_jax.typing import Array
@@ -22,15 +22,10 @@ class ShakeBlock(ResidualBlock):
     after the mean; "inner" does not exist, because there are two 3x3 convolutions.
     """
 
+    placements: ClassVar[tuple[str, ...]] = OUTER_PLACEMENTS
     unused: ClassVar[tuple[str, ...]] = ("anti_alias",)
     even_backward: bool = False
     """Whether the gradient is the same for both branches (Shake-Even), or has weights of its own (Shake-Shake)."""
-
-    def __post_init__(self) -> None:
-        """Raises ValueError if the placement is "inner" or unknown."""
-        if self.placement == "inner":
-            raise ValueError("placement is 'inner', which a block of two branches does not have; take another")
-        super().__post_init__()
 
     def branch(self, x: Array, *, train: bool) -> Array:
         """Returns the mean of both branches, weighted at random in training."""

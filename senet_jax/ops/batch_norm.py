@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from senet_jax.ops import divided
+from senet_jax.ops.precision import at_least_float32
 from senet_jax.typing import Array, Float
 
 
@@ -20,7 +21,7 @@ def group_moments(
     If the batch is `divided`, a group that reaches over devices has a row for each piece of it in the own part.
     """
     size = group_size(x.shape[0], group)
-    x = split(x.astype(jnp.promote_types(x.dtype, jnp.float32)), group)
+    x = split(at_least_float32(x), group)
     number = size // x.shape[1]
     x = x.reshape(x.shape[0], -1, x.shape[-1])
     mean = x.mean(axis=1)

@@ -30,7 +30,7 @@ def _primitive(
     """Makes a function of arrays that is computed by `own` on CPUs and by `xla` elsewhere.
 
     `like` is the operand whose shape and dtype the result has. None: it has the shape of the convolution. `dimensions`
-    are those of `divided`, for GPUs; None: XLA divides `xla` itself.
+    are those of `partitioned`, for GPUs; None: XLA divides `xla` itself.
     """
     primitive = Primitive(f"senet_jax_{name}")
 
@@ -57,7 +57,7 @@ def _primitive(
     def lower_on_gpu(context: mlir.LoweringRuleContext, *values: Any, window: Window, **_: Any) -> Any:
         form = partial(xla, window=window)
         if dimensions and window.groups > 1 and not _alone(context) and not _empty_or_exported(context):
-            form = divided(form, dimensions)
+            form = partitioned(form, dimensions)
         return mlir.lower_fun(form, multiple_results=False)(context, *values)
 
     def map_examples(operands: Any, axes: Any, **settings: Any) -> tuple[Array, int]:
@@ -86,7 +86,7 @@ def _primitive(
     return apply
 
 
-def divided(form: Callable[..., Array], dimensions: str) -> Callable[..., Array]:
+def partitioned(form: Callable[..., Array], dimensions: str) -> Callable[..., Array]:
     """Divides a function of arrays among devices along their dimension n, as the result is divided, and no other.
 
     `dimensions` names those of the operands and of the result, as in "n h w c, a b c d -> n i j d".
@@ -110,14 +110,14 @@ def divided(form: Callable[..., Array], dimensions: str) -> Callable[..., Array]
 @cache
 def _needs_devices() -> Any:
     """Returns a parameter of a primitive by which jax knows that the lowering uses `custom_partitioning`."""
-    return jax.make_jaxpr(divided(lambda x: x, "n -> n"))(jax.ShapeDtypeStruct((1,), "float32"))
+    return jax.make_jaxpr(partitioned(lambda x: x, "n -> n"))(jax.ShapeDtypeStruct((1,), "float32"))
 
 
 def _empty_or_exported(context: mlir.LoweringRuleContext) -> bool:
     """Returns whether the arrays are empty, or the program is exported or has symbolic sizes."""
     sizes = [size for array in (*context.avals_in, *context.avals_out) for size in getattr(array, "shape", ())]
     known = all(isinstance(size, int) for size in sizes)
-    return not known or 0 in sizes or context.module_context.lowering_parameters.for_export
+    return not known or 0 in sizes or getattr(context.module_context.lowering_parameters, "for_export", True)
 
 
 def _alone(context: mlir.LoweringRuleContext) -> bool:

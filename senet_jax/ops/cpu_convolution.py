@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from senet_jax.ops import onednn
+from senet_jax.ops.precision import at_least_float32
 from senet_jax.ops.windows import Window, pad, taps, xla_convolution, xla_input_gradient
 from senet_jax.typing import Array, Float
 
@@ -37,12 +38,12 @@ class Means(NamedTuple):
 def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window, means: Means) -> Array:
     """Returns the convolution, (n, oh, ow, o)."""
     if _depthwise(x, kernel, window):
-        x, kernel = _float32(x, kernel)
+        x, kernel = map(at_least_float32, (x, kernel))
         return _each_channel(x, kernel, window)
     use_onednn = means.onednn and onednn.serves(x.dtype)
     if use_onednn:
         return onednn.convolution(x, kernel, window)
-    x, kernel = _float32(x, kernel)
+    x, kernel = map(at_least_float32, (x, kernel))
     if window.groups > 1:
         return _by_blocks(x, kernel, window)
     if _pointwise(kernel, window):
@@ -53,13 +54,13 @@ def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], 
 def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, means: Means) -> Array:
     """Returns the gradient of `convolution` with respect to x, of which only shape and dtype are used."""
     if _depthwise(x, kernel, window):
-        kernel, gradient = _float32(kernel, gradient)
+        kernel, gradient = map(at_least_float32, (kernel, gradient))
         return _each_channel(_spread(x, kernel, gradient, window), kernel[::-1, ::-1], Window(dilation=window.dilation))
     by_phases = window.stride == (1, 1) or window.dilation == (1, 1)
     use_onednn = means.onednn and onednn.serves(x.dtype) and by_phases
     if use_onednn:
         return _input_gradient_by_phases(x, kernel, gradient, window)
-    x, kernel, gradient = _float32(x, kernel, gradient)
+    x, kernel, gradient = map(at_least_float32, (x, kernel, gradient))
     if window.groups > 1:
         return jax.linear_transpose(lambda x: _by_blocks(x, kernel, window), x)(gradient)[0]
     if _pointwise(kernel, window):
@@ -72,7 +73,7 @@ def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window, me
     """Returns the gradient of `convolution` with respect to the kernel, of which only the shape is used."""
     use_onednn = means.onednn and onednn.serves(x.dtype)
     if not use_onednn:
-        x, gradient = _float32(x, gradient)
+        x, gradient = map(at_least_float32, (x, gradient))
     if _pointwise(kernel, window):
         product = _multiply(_side_by_side([_strided(x, window)], 1), _side_by_side([gradient], 1), use_onednn)
         return product.reshape(kernel.shape)
@@ -119,7 +120,7 @@ def _kernel_gradient_by_products(
     if chunk == len(x):
         total = part(x, gradient)
     else:
-        zero = jnp.zeros((blocks, kh, kw * x.shape[-1] // blocks, features // blocks), _float32(x)[0].dtype)
+        zero = jnp.zeros((blocks, kh, kw * x.shape[-1] // blocks, features // blocks), at_least_float32(x).dtype)
         parts = tuple(z.reshape(-1, chunk, *z.shape[1:]) for z in (x, gradient))
         total, _ = lax.scan(lambda total, operands: (total + part(*operands), None), zero, parts)
     total = total.reshape(blocks, kh, kw, together, group_width, together, -1)
@@ -143,11 +144,6 @@ def _products(
             product = _multiply(met, _side_by_side(moved, blocks), use_onednn)
             found |= dict(zip(own, jnp.split(product, len(own), axis=2), strict=True))
     return jnp.stack([found[tap] for tap in range(kh)], axis=1)
-
-
-def _float32(*arrays: Array) -> tuple[Array, ...]:
-    """Casts to float32, or leaves float64."""
-    return tuple(x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in arrays)
 
 
 def _depthwise(x: Array, kernel: Array, window: Window) -> bool:

@@ -16,6 +16,7 @@ from jax import lax
 
 from senet_jax.ops.batch_norm import combined, group_size, over_pieces, split
 from senet_jax.ops.no_cse import no_cse
+from senet_jax.ops.precision import at_least_float32
 from senet_jax.typing import Array, Float
 
 
@@ -62,12 +63,12 @@ def moments(y: Float[Array, "n h w c"]) -> tuple[Float[Array, "n h w c"], Moment
     Uses of both must take y from the result: then their gradients are added in one pass. The sums are of differences
     from a position in the middle, so that large means do not cancel.
     """
-    (pivot,) = no_cse(_float32(y[:, y.shape[1] // 2, y.shape[2] // 2]))
+    (pivot,) = no_cse(at_least_float32(y[:, y.shape[1] // 2, y.shape[2] // 2]))
     if pivot.dtype != y.dtype:
         # A narrower type has fewer digits than such sums lose, and a TPU takes them in the pass that computes y.
         pivot = jnp.zeros_like(pivot)
     offset = _difference(y, pivot).mean((1, 2))
-    variance = jnp.square(_float32(y) - _spread(pivot)).mean((1, 2)) - jnp.square(offset)
+    variance = jnp.square(at_least_float32(y) - _spread(pivot)).mean((1, 2)) - jnp.square(offset)
     return y, Moments(pivot, offset, jnp.maximum(variance, 0))
 
 
@@ -80,8 +81,8 @@ def _moments_backward(kept: tuple[Array, Array], gradients: tuple[Array, Moments
     of_y, (_, of_offset, of_variance) = gradients
     y, mean = no_cse(*kept)
     positions = y.shape[1] * y.shape[2]
-    own = (_spread(of_offset) + _spread(2 * of_variance) * (_float32(y) - _spread(mean))) / positions
-    return ((_float32(of_y) + own).astype(y.dtype),)
+    own = (_spread(of_offset) + _spread(2 * of_variance) * (at_least_float32(y) - _spread(mean))) / positions
+    return ((at_least_float32(of_y) + own).astype(y.dtype),)
 
 
 moments.defvjp(_moments_forward, _moments_backward)
@@ -153,7 +154,7 @@ def rectified(x: Float[Array, "..."]) -> Float[Array, "..."]:
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _combine(rectify: bool, terms: list[Normalised], shortcut: Array | None) -> Array:
     lines = [_line(term) for term in terms]
-    total = reduce(operator.add, lines if shortcut is None else [*lines, _float32(shortcut)])
+    total = reduce(operator.add, lines if shortcut is None else [*lines, at_least_float32(shortcut)])
     return (rectified(total) if rectify else total).astype(terms[0].y.dtype)
 
 
@@ -174,7 +175,7 @@ def _combine_backward(rectify: bool, kept: Kept, gradient: Array) -> tuple[list[
     if rectify:
         sign = _line(terms[0]) if output is None else output
         gradient = jnp.where(sign > 0, gradient, 0)
-    g = _float32(gradient)
+    g = at_least_float32(gradient)
     of_value = g.sum((1, 2))
     of_terms = [
         Normalised(
@@ -198,7 +199,7 @@ def _no_cse(term: Normalised) -> Normalised:
 
 
 def _line(term: Normalised) -> Array:
-    return _spread(term.factor) * (_float32(term.y) - _spread(term.origin)) + _spread(term.value)
+    return _spread(term.factor) * (at_least_float32(term.y) - _spread(term.origin)) + _spread(term.value)
 
 
 def _difference(y: Array, origin: Array) -> Array:
@@ -207,14 +208,9 @@ def _difference(y: Array, origin: Array) -> Array:
     The negative origin is added, in no other place: on CPUs, XLA stores a difference that other uses share, instead of
     computing it in the pass of the sum.
     """
-    return _float32(y) + _spread(-origin)
+    return at_least_float32(y) + _spread(-origin)
 
 
 def _spread(x: Array) -> Array:
     """Broadcasts over the positions."""
     return x[:, None, None]
-
-
-def _float32(x: Array) -> Array:
-    """Casts to float32, or leaves float64."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

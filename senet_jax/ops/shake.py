@@ -1,8 +1,8 @@
 """The random mixture of two branches (Gastaldi, arXiv 1705.07485, section 1)."""
 
 import jax
-import jax.numpy as jnp
 
+from senet_jax.ops.precision import at_least_float32
 from senet_jax.typing import Array, Float
 
 
@@ -32,7 +32,7 @@ def _backward(backward_weight: Array, gradient: Array) -> tuple[Array, Array, No
 
 def _times(x: Array, weight: Array) -> Array:
     """Multiplies each example by its weight, in float32 at least."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32)) * weight[:, None, None, None]
+    return at_least_float32(x) * weight[:, None, None, None]
 
 
 shake.defvjp(_forward, _backward)

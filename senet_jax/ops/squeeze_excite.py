@@ -9,19 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from senet_jax.ops.precision import at_least_float32
 from senet_jax.typing import Array, Float
 from senet_jax.words import Activation, Gate, Squeeze
 
 
 def squeeze(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
     """Returns the mean of each channel over all positions (equation 2), in float32 at least."""
-    return jnp.mean(x, axis=(-3, -2), dtype=_float32(x))
+    return jnp.mean(x, axis=(-3, -2), dtype=at_least_float32(x).dtype)
 
 
 def squeeze_max(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
     """Returns the maximum of each channel over all positions (table 11), in float32 at least."""
     *leading, height, width, channels = x.shape  # A batch of no images has no -1.
-    return largest(x.reshape(*leading, height * width, channels), -2).astype(_float32(x))
+    return at_least_float32(largest(x.reshape(*leading, height * width, channels), -2))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -48,7 +49,7 @@ def squeeze_both(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
 
 def squeeze_none(x: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
     """Returns x in float32 at least: every position gets gates of its own (table 16, NoSqueeze)."""
-    return x.astype(_float32(x))
+    return at_least_float32(x)
 
 
 def gather(x: Float[Array, "*n h w c"], extent: int) -> Float[Array, "*n gh gw c"]:
@@ -56,7 +57,7 @@ def gather(x: Float[Array, "*n h w c"], extent: int) -> Float[Array, "*n gh gw c
 
     There are ceil(h / extent) x ceil(w / extent) windows. Those at the edge average the positions inside the map.
     """
-    x, leading = x.astype(_float32(x)), x.ndim - 3
+    x, leading = at_least_float32(x), x.ndim - 3
     window, strides = ((1,) * leading + (step, step, 1) for step in (2 * extent - 1, extent))
     padding = ((0, 0),) * leading + ((extent - 1, extent - 1),) * 2 + ((0, 0),)
     sums, sizes = (lax.reduce_window(y, 0.0, lax.add, window, strides, padding) for y in (x, jnp.ones_like(x)))
@@ -91,11 +92,6 @@ def scale(x: Float[Array, "*n h w c"], s: Float[Array, "*n c"] | Float[Array, "*
     """Multiplies each channel by its gate (equation 4), or each position by its own gates or gate, in x's dtype."""
     s = s.astype(x.dtype)
     return x * (s if s.ndim == x.ndim else s[..., None, None, :])
-
-
-def _float32(x: Array) -> jnp.dtype:
-    """Float32, or float64 if x has it."""
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _dense(x: Array, kernel: Array, bias: Array | None) -> Array:

@@ -1,4 +1,4 @@
-"""Sliding windows, shared by convolution and pooling."""
+"""Sliding windows, shared by convolution and pooling, and XLA's convolution over them."""
 
 from typing import NamedTuple
 

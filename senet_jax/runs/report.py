@@ -1,18 +1,19 @@
 """The report of a sweep: tables, pictures and a page."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from senet_jax import workdir as workdirs
 from senet_jax.analysis import comparison_pictures as pictures
 from senet_jax.analysis import excitation_runs, page
-from senet_jax.analysis.comparison import CONFIDENCE, Run, cells, latex, markdown, summarise, write_runs
+from senet_jax.analysis.comparison import CONFIDENCE, Run, Summary, cells, latex, markdown, summarise, write_runs
 from senet_jax.analysis.excitation_tables import COLUMNS
 from senet_jax.files import write_table
 from senet_jax.schema import flatten
 from senet_jax.terminal.tables import aligned
+from senet_jax.texts import written
 from senet_jax.training import logs
 
 _NOTE = (
@@ -62,7 +63,7 @@ def write_report(
     for name, directory in done.items():
         curves.setdefault(runs[name].variant, []).append(logs.read(directory))
     pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
-    (output / "report.html").write_text(_page(content, done, states, ended, runs, gates, output))
+    (output / "report.html").write_text(_page(content, done, states, ended, runs, summaries, gates, output))
     return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)]))
 
 
@@ -86,14 +87,14 @@ def _page(
     states: Mapping[str, str],
     ended: str,
     runs: Mapping[str, Run],
+    summaries: Sequence[Summary],
     gates: Mapping[str, excitation_runs.Rows],
     output: Path,
 ) -> str:
-    summaries = summarise(list(runs.values()))
     baselines = [number for number, each in enumerate(summaries) if each.is_baseline]
     configs = [flatten(workdirs.read_config(directory)) for directory in done.values()]
     shared = {name: value for name, value in configs[0].items() if all(value == other[name] for other in configs)}
-    fields = [{"field": name, "value": str(value)} for name, value in shared.items()]
+    fields = [{"field": name, "value": written(value)} for name, value in shared.items()]
     commit, hardware = (
         ", ".join(dict.fromkeys(str(run.results[name]) for run in runs.values())) for name in ("commit", "hardware")
     )

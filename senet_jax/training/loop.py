@@ -69,7 +69,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
         stop_on_signals(together=processes.several()) as stop,
         processes.none_outlives(),
     ):
-        _say_start(plan, start, log, workdir)
+        _begin(plan, start, log, workdir)
         batches = _batches(plan, start, mesh, bad)
         if evaluations.missed(start):
             evaluations.run(start, state, stop)
@@ -150,7 +150,7 @@ def _open_logs(plan: Plan, workdir: Path, start: int) -> Logs | NoLogs:
     return Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
 
 
-def _say_start(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path) -> None:
+def _begin(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path) -> None:
     if start:
         log.say(f"goes on after step {start} of {plan.total_steps}")
     elif plan.start is not None and processes.is_first():

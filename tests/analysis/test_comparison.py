@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from senet_jax.analysis import comparison_pictures as pictures
-from senet_jax.analysis.comparison import Run, cells, latex, markdown, mean_interval, read_runs, summarise, write_runs
+from senet_jax.analysis.comparison import Run, cells, latex, markdown, mean_interval, runs_of, summarise, write_runs
+from senet_jax.files import read_table
 
 
 def run(variant, seed, accuracy, *, changes=None, baseline="no SE", classes=10):
@@ -96,7 +97,7 @@ def test_latex_is_escaped():
 
 def test_runs_come_back_from_their_file(tmp_path):
     write_runs(tmp_path / "runs.csv", RUNS)
-    assert read_runs(tmp_path / "runs.csv") == RUNS
+    assert runs_of(read_table(tmp_path / "runs.csv")) == RUNS
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_training_and_inference():
 def test_invalid_fields_raise():
     with pytest.raises(ValueError, match="images are 75x74; Inception-ResNet-v2 takes at least 75x75 pixels"):
         evaluate(small(), (1, 75, 74, 3))
-    with pytest.raises(ValueError, match="placement is 'inner', which a block of several branches does not have"):
+    with pytest.raises(ValueError, match="placement is 'inner'; it must be one of standard, pre, post, identity"):
         evaluate(small(placement="inner"), (1, 75, 75, 3))
     with pytest.raises(ValueError, match="attention_stages has 4; the stages of this network are 5, 6, 7"):
         small(attention_stages=(4,))

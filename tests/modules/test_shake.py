@@ -84,5 +84,5 @@ def test_attention_stands_after_the_mean_and_has_no_inner_place():
     closed = variables["params"]["se"] | {"expand": {"kernel": jnp.zeros((2, 8)), "bias": jnp.full(8, -100.0)}}
     variables |= {"params": variables["params"] | {"se": closed}}
     np.testing.assert_allclose(jax.jit(partial(block.apply, train=False))(variables, X), X, atol=1e-6)
-    with pytest.raises(ValueError, match="placement is 'inner', which a block of two branches does not have"):
+    with pytest.raises(ValueError, match="placement is 'inner'; it must be one of standard, pre, post, identity"):
         ShakeBottleneck(8, placement="inner")

@@ -225,7 +225,7 @@ def test_a_convolution_that_is_divided_by_examples_equals_the_whole(examples):
         return y, divide(backward, by_platform.INPUT_GRADIENT)(x, kernel, y)
 
     program = jax.jit(
-        partial(both, by_platform.divided), in_shardings=(parts, everywhere), out_shardings=(parts, parts)
+        partial(both, by_platform.partitioned), in_shardings=(parts, everywhere), out_shardings=(parts, parts)
     )
     text = program.lower(x, kernel).compile().as_text() or ""
     assert f"f32[{1 if examples == 4 else 3},8,7,96]" in text
