@@ -4,14 +4,13 @@ import re
 import statistics
 from pathlib import Path
 
-from senet_jax.analysis import readme
-from senet_jax.commands.command_line import main
+from benchmarks import readme
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_every_table_is_on_a_page_and_up_to_date():
-    main(["readme", "--check"])
+    readme.main(["--check"])
     text = "".join(page.read_text() for page in readme.pages())
     assert [name for name in readme.tables() if f"<!-- {name} -->" not in text] == []
 

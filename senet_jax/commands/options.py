@@ -23,7 +23,6 @@ _NAMES = (
     "convert",
     "prepare",
     "bench",
-    "readme",
 )
 COMMANDS: dict[str, type[CommandOptions]] = {
     name: importlib.import_module(f"senet_jax.commands.{name}").Options for name in _NAMES

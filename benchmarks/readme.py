@@ -1,11 +1,16 @@
-"""The tables of README.md and docs/, made from the CSV files in experiments/results/.
+"""Writes the tables of README.md and docs/ from the CSV files in experiments/results/.
 
-A page shows a table between `<!-- NAME -->` and `<!-- end -->`.
+    python -m benchmarks.readme [--check]
+
+A page shows a table between `<!-- NAME -->` and `<!-- end -->`. With --check nothing is written, and the exit status is 1
+if a table differs.
 """
 
+import argparse
 import itertools
 import re
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +20,7 @@ from senet_jax.analysis import comparison, excitation_runs
 from senet_jax.analysis.published import networks_table
 from senet_jax.files import read_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments/results"
 Rows = Sequence[dict[str, str]]
 
@@ -216,3 +221,22 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "mean_gates": _gates,
     "claims": _claims,
 }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes the tables that differ, or names their pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    check, made = parser.parse_args(argv).check, tables()
+    texts = {page: page.read_text() for page in pages()}
+    stale = {page: new for page, text in texts.items() if (new := filled(text, made)) != text}
+    if check and stale:
+        names = ", ".join(str(page.relative_to(ROOT)) for page in stale)
+        sys.exit(f"tables differ from experiments/results in {names}; run python -m benchmarks.readme")
+    for page, text in stale.items():
+        page.write_text(text)
+        print(f"written: {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
