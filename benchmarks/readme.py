@@ -2,8 +2,8 @@
 
     python -m benchmarks.readme [--check]
 
-A page shows a table between `<!-- NAME -->` and `<!-- end -->`. With --check nothing is written, and the exit status is 1
-if a table differs.
+A page shows a table between `<!-- NAME -->` and `<!-- end -->`. With --check nothing is written, and the exit status
+is 1 if a table differs.
 """
 
 import argparse

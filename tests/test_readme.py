@@ -19,9 +19,7 @@ def page(tmp_path, monkeypatch):
 
 def test_check_refuses_a_table_that_differs_and_changes_nothing(page):
     before = page.read_text()
-    with pytest.raises(
-        SystemExit, match=r"tables differ from experiments/results in README.md; run python -m"
-    ):
+    with pytest.raises(SystemExit, match=r"tables differ from experiments/results in README.md; run python -m"):
         readme.main(["--check"])
     assert page.read_text() == before
 
