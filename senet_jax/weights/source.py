@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,22 +112,21 @@ def read_source(source: str | Path) -> Source:
     """
     workdir = Path(source).expanduser()
     if (workdir / NETWORK).is_file():
-        file, described, said = _read_run(workdir, "newest")
-        return Source(file, described.class_names, said, lambda _: described.preprocessing)
-    file, said = _read_file(source)
-    return Source(file, _class_names(file), said, lambda name: preprocessing_of(name, file))
+        return _read_run(workdir, "newest")[0]
+    return _read_file(source)
 
 
-def _read_run(workdir: Path, step: str | int) -> tuple[Weights, runs.Description, str]:
+def _read_run(workdir: Path, step: str | int) -> tuple[Source, runs.Description]:
     described = runs.read_description(workdir)
     variables, found = runs.read_variables(workdir, step)
-    file = from_variables(workdir, variables, described.config.name)
-    return file, described, f"{runs.called(workdir)}, step {found}"
+    file, said = from_variables(workdir, variables, described.config.name), f"{runs.called(workdir)}, step {found}"
+    return Source(file, described.class_names, said, lambda _: described.preprocessing), described
 
 
-def _read_file(source: str | Path, *, average: bool = True) -> tuple[Weights, str]:
+def _read_file(source: str | Path, *, average: bool = True) -> Source:
     path, called = located(source)
-    return read(path, average=average), f"{called}, SHA-256 {digest(path)}"
+    file, said = read(path, average=average), f"{called}, SHA-256 {digest(path)}"
+    return Source(file, _class_names(file), said, lambda name: preprocessing_of(name, file))
 
 
 def _opened(image: Any) -> Any:
@@ -175,37 +174,32 @@ def load(
     if is_run and model is not None and model != (own := runs.read_description(workdir).config.name):
         raise ValueError(f"model is {model!r}, but the run in {workdir} is of {own}; leave model out")
     if is_run and step != "best":
-        return _run(workdir, step, num_classes, channels, key)
+        taken, described = _read_run(workdir, step)
+        own_channels = described.preprocessing.channels
+        return _fitted(taken, described.config, own_channels, num_classes=num_classes, channels=channels, key=key)
     if is_run:
         source = runs.best(workdir)
     elif (workdir / CHECKPOINTS).is_dir():
         raise ValueError(f"{workdir} has no {NETWORK}; `train --workdir={workdir}` of this version writes it")
-    file, said = _read_file(source, average=average)
-    config = _config(str(source), file, model)
-    own = channels_of(config.name, file)
-    names, images = _class_names(file), partial(preprocessing_of, config.name, file)
-    return _fitted(file, config, images, names, file.header.get("source") or said, num_classes, channels, own, key)
-
-
-def _run(workdir: Path, step: str | int, num_classes: int | None, channels: int | None, key: Any) -> Loaded:
-    file, said, source = _read_run(workdir, step)
-    own, names = said.preprocessing.channels, said.class_names
-    return _fitted(file, said.config, lambda: said.preprocessing, names, source, num_classes, channels, own, key)
+    taken = _read_file(source, average=average)
+    if written := taken.file.header.get("source"):
+        taken = taken._replace(name=written)
+    config = _config(str(source), taken.file, model)
+    own_channels = channels_of(config.name, taken.file)
+    return _fitted(taken, config, own_channels, num_classes=num_classes, channels=channels, key=key)
 
 
 def _fitted(
-    file: Weights,
+    source: Source,
     config: ModelConfig,
-    preprocessing: Callable[[], Preprocessing],
-    class_names: tuple[str, ...],
-    source: str,
+    own_channels: int,
+    *,
     num_classes: int | None,
     channels: int | None,
-    own_channels: int,
     key: jax.Array | None,
 ) -> Loaded:
-    network = build_model(config, num_classes=1)
-    trained = classes(network, file)
+    network, class_names = build_model(config, num_classes=1), source.class_names
+    trained = classes(network, source.file)
     network = network.clone(num_classes=trained if num_classes is None else num_classes)
     whole = network.num_classes == trained
     if not class_names and trained == 1000:
@@ -213,9 +207,9 @@ def _fitted(
     kernels = own_channels if channels is None else channels
     if kernels not in (1, own_channels):
         raise ValueError(f"channels is {channels}; these weights take images of {own_channels}, or of 1")
-    variables = to_variables(network, file, head=whole, key=key, channels=kernels)
-    images = preprocessing().of_channels(kernels)  # A warning comes after errors.
-    return Loaded(network, variables, images, class_names if whole else (), config, source)
+    variables = to_variables(network, source.file, head=whole, key=key, channels=kernels)
+    images = source.preprocessing(config.name).of_channels(kernels)  # A warning comes after errors.
+    return Loaded(network, variables, images, class_names if whole else (), config, source.name)
 
 
 def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
