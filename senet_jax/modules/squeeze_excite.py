@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, overload
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -134,6 +134,12 @@ class SqueezeExcite(ReducingAttention):
     """Function that describes the channels, or its name in `ops.SQUEEZES`: from (..., h, w, c) to (..., c), or to
     (..., h, w, c) for gates at every position ("none"), which costs h w times the multiply-adds."""
     choices = ReducingAttention.choices | {"squeeze": ops.SQUEEZES}
+
+    @overload
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]: ...
+
+    @overload
+    def __call__(self, x: ops.Normalised) -> ops.Normalised: ...
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."] | ops.Normalised) -> Float[Array, "..."] | ops.Normalised:
