@@ -15,7 +15,7 @@ import pytest
 from senet_jax.bench import jax_worker, stock_flax
 from senet_jax.commands import bench
 from senet_jax.commands.command_line import main
-from senet_jax.models import create_model, network
+from senet_jax.models import create_model
 
 WORKER = """
 import json, sys
@@ -163,7 +163,6 @@ SETTINGS = {"network": "se_resnet20_cifar", "batch_size": 2, "image_size": 8, "d
 def small(monkeypatch):
     """Networks have one block."""
     monkeypatch.setattr(jax_worker, "create_model", partial(create_model, stage_sizes=(1,), widths=(16,)))
-    monkeypatch.setattr(network, "conv", network.conv)
 
 
 @pytest.mark.slow
