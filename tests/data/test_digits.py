@@ -1,6 +1,10 @@
+import tempfile
+
 import numpy as np
 from processes import run_python
 from sklearn.datasets import load_digits
+
+from senet_jax.data.digits import Digits
 
 
 def pairs(images, labels):
@@ -18,6 +22,12 @@ def test_has_every_digit_once_and_every_fifth_in_the_test_split(digits):
         )
         assert sorted((label, image.tobytes()) for image, label in zip(images, labels, strict=True)) == expected
     assert (len(digits.train), len(digits.test)) == (1438, 359)
+
+
+def test_an_unprepared_dataset_leaves_no_temporary_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert not Digits(data_dir=str(tmp_path / "data")).is_prepared()
+    assert not list(tmp_path.iterdir())
 
 
 def test_describes_itself(digits):
