@@ -36,12 +36,10 @@ def check_overrides(config: Experiment, overrides: Collection[str]) -> None:
         return
     for name in PREPROCESSING.get(config.init.preprocessing, ()):
         if f"data.{name}" in overrides:
-            shape = (
-                "" if name in PREPROCESSING["normalisation"] else "normalisation, which takes mean and std alone, or "
-            )
+            others = "" if name in PREPROCESSING["normalisation"] else "normalisation, for mean and std alone, or "
             raise ValueError(
                 f"config.data.{name} is given, but config.init.preprocessing={config.init.preprocessing!r} takes it "
-                f"from the weights; give --config.init.preprocessing={shape}config"
+                f"from the weights; give --config.init.preprocessing={others}config"
             )
 
 

@@ -23,7 +23,7 @@ from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.conv import with_xla_convolutions
 from senet_jax.modules.squeeze_excite import Attention
-from senet_jax.modules.with_se import takes_train
+from senet_jax.modules.with_se import with_train
 
 _MOVES_DATA = {
     "bitcast_convert_type", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "device_put",
@@ -115,8 +115,7 @@ def cost(model: nn.Module, image_size: int | tuple[int, int], *, channels: int =
             "1 or more, and 1 channel or more"
         )
     height, width = map(int, sides)
-    if takes_train(model):
-        arguments = {"train": False} | arguments
+    arguments = with_train(model, arguments)
     images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
     variables = abstract_variables(model, images, **arguments)
     own: dict[str, Cost] = {}

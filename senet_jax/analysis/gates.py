@@ -11,7 +11,7 @@ from flax.linen.module import InterceptorContext
 from senet_jax import ops
 from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.squeeze_excite import Attention
-from senet_jax.modules.with_se import takes_train
+from senet_jax.modules.with_se import with_train
 from senet_jax.typing import Array
 
 _COLLECTION = "excitations"
@@ -30,10 +30,8 @@ class ObservedNetwork:
 
     def __init__(self, model: nn.Module, arguments: dict[str, Any]):
         """Wraps a network; `arguments`: those of its call besides images. train=False is added if it takes `train`."""
-        if takes_train(model):
-            arguments = {"train": False} | arguments
         self._network = type(model).__name__
-        self._apply = partial(model.apply, mutable=[_COLLECTION], **arguments)
+        self._apply = partial(model.apply, mutable=[_COLLECTION], **with_train(model, arguments))
         self._places: dict[str, tuple[str, ...]] = {}
 
     @property

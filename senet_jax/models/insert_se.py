@@ -27,7 +27,7 @@ from senet_jax.modules.conv import Convolution, with_xla_convolutions
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBlock, PreActivationBottleneck
 from senet_jax.modules.residual import BasicBlock, Bottleneck, ResidualBlock
 from senet_jax.modules.shake import ShakeBasicBlock, ShakeBottleneck
-from senet_jax.modules.with_se import takes_train
+from senet_jax.modules.with_se import with_train
 from senet_jax.typing import Array, ModuleDef
 
 Path = tuple[str, ...]
@@ -93,7 +93,6 @@ def insert_se(
         attention = attention or SqueezeExcite
         attention = attention if ratio is None else partial(attention, ratio=ratio)
         target = network.clone(attention=attention)
-        arguments = {"train": False} | arguments
     elif isinstance(network, WithSE):
         if ratio is not None or attention is not None:
             raise ValueError(
@@ -101,7 +100,6 @@ def insert_se(
                 "WithSE(network, where, partial(SqueezeExcite, ratio=8))"
             )
         target, attention = network, network.attention
-        arguments = {"train": False} | arguments if takes_train(network) else arguments
     else:
         raise ValueError(
             f"{type(network).__name__} is not a network of this package; give WithSE(network, where=...) instead"
@@ -113,7 +111,7 @@ def insert_se(
         )
     if "params" not in variables:
         raise ValueError(f"variables has {', '.join(variables)}; give those of the network, with 'params'")
-    variables = nn.unbox(variables)
+    variables, arguments = nn.unbox(variables), with_train(network, arguments)
     is_default = images is None
     if images is None:
         images = jax.ShapeDtypeStruct((1, 224, 224, _channels(variables)), jnp.float32)

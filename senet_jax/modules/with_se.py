@@ -80,11 +80,12 @@ class WithSE(nn.Module):
         return outputs
 
 
-def takes_train(network: nn.Module) -> bool:
-    """Returns whether calls of the network, or of the network in a `WithSE`, take the argument `train`."""
+def with_train(network: nn.Module, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a call of the network, with train=False if it takes `train`, also in a `WithSE`."""
     while isinstance(network, WithSE):
         network = network.inner
-    return "train" in inspect.signature(network.__call__).parameters
+    takes_train = "train" in inspect.signature(network.__call__).parameters
+    return {"train": False} | arguments if takes_train else arguments
 
 
 class _Recalibrate:

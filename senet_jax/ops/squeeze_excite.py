@@ -16,7 +16,7 @@ from senet_jax.words import Activation, Gate, Squeeze
 
 def squeeze(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
     """Returns the mean of each channel over all positions (equation 2), in float32 at least."""
-    return jnp.mean(x, axis=(-3, -2), dtype=at_least_float32(x).dtype)
+    return jnp.mean(at_least_float32(x), axis=(-3, -2))
 
 
 def squeeze_max(x: Float[Array, "*n h w c"]) -> Float[Array, "*n c"]:
