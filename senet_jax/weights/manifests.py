@@ -6,6 +6,7 @@ Arrays have XXH3's digests of 128 bits, a twelfth of the time of SHA-256, which 
 import errno
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,9 @@ def said(array: list[Any] | None) -> str:
 
 
 def first_line(error: Exception, *, end: bool = False) -> str:
-    """Returns the type of an error and the beginning, or the end, of its first line; the first cause is at the end."""
-    line = str(error).partition("\n")[0]
+    """Returns the type of an error and the beginning, or the end, of its first line; the first cause is at the end.
+
+    TensorStore's annotations are left out: they follow the cause, and a specification of an array is long.
+    """
+    line = re.sub(r" \[\w+='.*?'\]", "", str(error).partition("\n")[0])
     return f"{type(error).__name__}: {line[-300:] if end else line[:300]}"

@@ -140,6 +140,12 @@ def test_a_checkpoint_that_cannot_be_written_is_named_and_older_ones_stay(fault,
         verify(tmp_path / f"run/checkpoints/{step}")
 
 
+def test_the_cause_of_an_error_is_named_whatever_tensorstore_adds():
+    spec = """{"driver":"zarr3","metadata":{"shape":[256,1024]},"kvstore":{"driver":"ocdbt"}}""" + " " * 300
+    error = ValueError(f"Writing: File too large [tensorstore_spec='{spec}'] [os_error_code='27']\nmore")
+    assert manifests.first_line(error, end=True) == "ValueError: Writing: File too large"
+
+
 def test_a_disk_without_room_is_found_before_the_first_step(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with closing(Checkpoints(tmp_path, keep=2)) as checkpoints:
