@@ -93,10 +93,11 @@ def _random_state(model: nn.Module, image_shape: tuple[int, ...]) -> TrainState:
 _SHORT = {"stage_sizes": (1, 2), "widths": (8, 16)}
 _IMAGENET = _SHORT | {"stem_width": 8}
 _GROUPED = {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}
+_WITHOUT_IDENTITY = {"stage_sizes": (1, 1)}
+"""For networks whose blocks with an identity shortcut are those of another one."""
 _INCEPTION = {
     "3a": (8, 8, 8, 8, 8, 8),
     "3c": (0, 8, 8, 8, 8, 0),
-    "5a": (8, 8, 8, 8, 8, 8),
     "5b": (8, 8, 8, 8, 8, 8),
 }
 _CASES = (
@@ -105,9 +106,9 @@ _CASES = (
     Case("se_resnet18", 32, _IMAGENET),
     Case("se_resnet50", 32, _IMAGENET),
     Case("se_resnext50_32x4d", 32, _GROUPED),
-    Case("senet154", 32, _GROUPED),
+    Case("senet154", 32, _GROUPED | _WITHOUT_IDENTITY),
     Case("se_bn_inception", 32, {"widths": _INCEPTION}),
-    Case("se_inception_resnet_v2", 75, {"stage_sizes": (1, 1, 1)}),
+    Case("se_inception_resnet_v2", 75, {"stage_sizes": (1, 0, 0)}),
     Case("se_vgg11", 28, {"stage_sizes": (1, 2), "widths": (8, 16), "dense_width": 16}),
     Case("se_shufflenet", 32, {"stage_sizes": (2, 1)}),
     Case("se_preact_resnet110_cifar", 8, _SHORT),
@@ -115,7 +116,7 @@ _CASES = (
     Case("se_wrn16_8_cifar", 8, {"stage_sizes": (1, 1), "widths": (16, 32)}),
     Case("se_shake26_2x96d_cifar", 8, _SHORT),
     Case("se_shake29_2x4x64d_cifar", 8, _SHORT),
-    Case("timm/seresnetaa50d", 32, _IMAGENET),
+    Case("timm/seresnetaa50d", 32, _IMAGENET | _WITHOUT_IDENTITY),
     Case("timm/seresnext26ts", 32, _GROUPED),
 )
 CASES = {case.name: case for case in _CASES}

@@ -76,7 +76,7 @@ def short_networks(monkeypatch):
 
 @pytest.fixture
 def unchecked_types():
-    """Leaves annotations unchecked, as users have it, for tests of messages about wrong types."""
+    """Leaves annotations unchecked, as users have it: for messages about wrong types, or to trace in two thirds."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

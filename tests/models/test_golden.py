@@ -13,6 +13,9 @@ from models.trees import GOLDEN, count, tree
 from senet_jax import list_models
 from senet_jax.modules.conv import Convolution
 
+pytestmark = pytest.mark.usefixtures("unchecked_types")
+"""All networks are traced here; those whose numbers other tests compute have their types checked there."""
+
 OTHERS = GOLDEN / "others.csv"
 """The networks of other projects, which have our trees in other shapes: name, parameters, statistics, checksum."""
 
