@@ -51,6 +51,8 @@ class WithSE(nn.Module):
                 f"WithSE's where is {self.where!r}; it must be one pattern or several, such as "
                 "'ResNetBlock_*/BatchNorm_1'"
             )
+        if not isinstance(self.where, str):
+            self.where = tuple(self.where)  # A list has no hash, and a static argument needs one.
         check_maker(self.attention)
         super().__post_init__()
 

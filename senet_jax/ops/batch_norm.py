@@ -88,8 +88,11 @@ def normalise(
     bias: Float[Array, " c"],
     epsilon: float,
 ) -> Float[Array, "n h w c"]:
-    """Returns gain (x - mean) / sqrt(variance + epsilon) + bias, with the statistics of each group, in x's dtype."""
-    factor = gain * lax.rsqrt(variance + epsilon)
-    grouped = x.astype(factor.dtype).reshape(mean.shape[0], -1, *x.shape[1:])
+    """Returns gain (x - mean) / sqrt(variance + epsilon) + bias, with the statistics of each group, in x's dtype.
+
+    It is computed in float32 at least, whatever the dtypes.
+    """
+    factor = gain * lax.rsqrt(at_least_float32(variance) + epsilon)
+    grouped = at_least_float32(x).reshape(mean.shape[0], -1, *x.shape[1:])
     result = (grouped - mean[:, None, None, None]) * factor[:, None, None, None] + bias
     return result.reshape(x.shape).astype(x.dtype)

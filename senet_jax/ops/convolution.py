@@ -5,7 +5,7 @@ from functools import partial
 import jax
 from jax import lax
 
-from senet_jax.ops import by_platform
+from senet_jax.ops import by_platform, divided
 from senet_jax.ops.plain import is_explicit, is_plain
 from senet_jax.ops.windows import Window, xla_convolution
 from senet_jax.typing import Array, Float
@@ -59,14 +59,7 @@ def convolution(
     window = Window(strides, (rows, columns), dilations, groups)
     if lowering == "xla" or is_plain() or is_explicit(x):
         return xla_convolution(x, kernel, window)
-    return _convolution(*_varying_alike(x, kernel), window, lowering == "platform")
-
-
-def _varying_alike(*arrays: Array) -> list[Array]:
-    """Returns arrays that vary over the same axes of `jax.shard_map`, as the gradients of all of them do there."""
-    axes = [getattr(getattr(jax.typeof(x), "manual_axis_type", None), "varying", frozenset()) for x in arrays]
-    missing = [tuple(frozenset().union(*axes) - own) for own in axes]
-    return [lax.pcast(x, more, to="varying") if more else x for x, more in zip(arrays, missing, strict=True)]
+    return _convolution(*divided.varying_alike((x, kernel)), window, lowering == "platform")
 
 
 def _pair(size: Pair) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -55,6 +56,15 @@ def total(tree: Any) -> Any:
     """Returns the sum over the parts of each array in a tree."""
     axis = _axis.get()
     return tree if axis is None else lax.psum(tree, axis)
+
+
+def varying_alike(tree: Any) -> Any:
+    """Returns arrays that vary over the same axes of `jax.shard_map`, as the gradients of all of them do there."""
+    arrays, structure = jax.tree.flatten(tree)
+    axes = [getattr(getattr(jax.typeof(x), "manual_axis_type", None), "varying", frozenset()) for x in arrays]
+    missing = [tuple(frozenset().union(*axes) - own) for own in axes]
+    alike = [lax.pcast(x, more, to="varying") if more else x for x, more in zip(arrays, missing, strict=True)]
+    return jax.tree.unflatten(structure, alike)
 
 
 def previous(x: Shaped[Array, "n ..."], distance: int = 1) -> Shaped[Array, "n ..."]:

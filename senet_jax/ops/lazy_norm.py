@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from senet_jax.ops import divided
 from senet_jax.ops.batch_norm import combined, group_size, over_pieces, split
 from senet_jax.ops.no_cse import no_cse
 from senet_jax.ops.precision import at_least_float32
@@ -98,6 +99,7 @@ def normalise_lazily(
     epsilon: float,
 ) -> Normalised:
     """Returns gain (y - mean) / sqrt(variance + epsilon) + bias; `y_mean` is the mean of y over its positions."""
+    mean, variance, gain, bias = map(at_least_float32, (mean, variance, gain, bias))
     factor = gain * lax.rsqrt(variance + epsilon)
     squeeze = factor * (y_mean - mean) + bias
     origin, factor, value = (jnp.broadcast_to(x, squeeze.shape) for x in (mean, factor, bias))
@@ -139,7 +141,8 @@ def activate(activation: Callable[[Array], Array], *terms: Array | Normalised) -
     if not lazy:
         total = reduce(operator.add, maps)
         return rectified(total) if activation is jax.nn.relu else activation(total)
-    total: Any = _combine(activation is jax.nn.relu, lazy, reduce(operator.add, maps) if maps else None)
+    terms, shortcut = divided.varying_alike((lazy, reduce(operator.add, maps) if maps else None))
+    total: Any = _combine(activation is jax.nn.relu, terms, shortcut)
     return total if activation is jax.nn.relu else activation(total)
 
 

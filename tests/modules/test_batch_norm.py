@@ -75,6 +75,23 @@ def test_bfloat16_data_have_float32_statistics():
     assert updated["batch_stats"]["mean"].dtype == jnp.float32
 
 
+@pytest.mark.parametrize(("narrow", "wide"), [(jnp.bfloat16, jnp.float32), (jnp.float32, jnp.float64)])
+def test_outside_of_training_variables_of_fewer_digits_do_not_round_the_maps(narrow, wide, x64):
+    running = RUNNING | {"mean": jnp.full(3, 100.0)}
+    variables = jax.tree.map(lambda x: x.astype(narrow), VARIABLES | {"batch_stats": running})
+    scale, bias, mean, var = (
+        np.asarray(variables[kind][name], np.float64)
+        for kind, name in (("params", "scale"), ("params", "bias"), ("batch_stats", "mean"), ("batch_stats", "var"))
+    )
+    x = jnp.asarray(100 + np.random.default_rng(0).normal(size=X.shape), wide)
+    expected = (np.asarray(x, np.float64) - mean) * (scale / np.sqrt(var + 1e-5)) + bias
+    norm = BatchNorm(param_dtype=narrow)
+    lazily = norm.apply(variables, x, train=False, method="normalise_lazily").compute()
+    for y in (norm.apply(variables, x, train=False), lazily):
+        assert y.dtype == wide
+        np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_initialising_in_training_leaves_the_running_statistics():
     stats = BatchNorm().init(KEY, X, train=True)["batch_stats"]
     np.testing.assert_array_equal(stats["mean"], 0)

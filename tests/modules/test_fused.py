@@ -15,6 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from senet_jax import create_model
 from senet_jax.analysis.cost import cost
 from senet_jax.modules import BatchNorm, Bottleneck, SqueezeExcite, WithSE, all_derivatives, unfused
+from senet_jax.modules.conv import Convolution
 from senet_jax.training import parallel
 
 pytestmark = pytest.mark.optimised
@@ -27,9 +28,9 @@ def network(name, fused, group=None, **settings):
     return create_model(name, 10, norm=partial(BatchNorm, fused=fused, group=group), **SIZES | settings)
 
 
-def variables_of(model):
+def variables_of(model, images=IMAGES):
     """Drawn at random, all of them."""
-    tree = jax.eval_shape(partial(model.init, jax.random.key(0), jnp.asarray(IMAGES), train=False))
+    tree = jax.eval_shape(partial(model.init, jax.random.key(0), jnp.asarray(images), train=False))
     uniform = np.random.default_rng(1).uniform
     return jax.tree.map(lambda x: jnp.asarray(uniform(0.2, 1, x.shape) - 0.6 * (x.ndim != 1), x.dtype), tree)
 
@@ -108,6 +109,47 @@ def test_groups_within_a_device_need_no_exchange():
     shapes = re.findall(r"\w+\[([\d,]*)\]", " ".join(results))
     reduced = sum(int(np.prod([int(size) for size in shape.split(",") if size])) for shape in shapes)
     assert reduced == sum(leaf.size for leaf in jax.tree.leaves(variables))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [True, False])
+def test_gradients_inside_of_shard_map_are_those_of_each_part(train, x64):
+    """The parameters are the same on both devices, and the examples are divided."""
+    model = network("se_resnet50", True, stage_sizes=(1,), dtype=jnp.float64, param_dtype=jnp.float64)
+    variables, images = variables_of(model), jnp.asarray(IMAGES)
+    mesh, replicated, parts = parallel.data_mesh(jax.devices()[:2]), PartitionSpec(), PartitionSpec("data")
+
+    def gradient(params, images):
+        def loss(params):
+            logits, _ = model.apply(variables | {"params": params}, images, train=train, mutable=["batch_stats"])
+            return jnp.sin(logits).sum()
+
+        return jax.grad(loss)(params)
+
+    with quickly():
+        divided = jax.jit(jax.shard_map(gradient, mesh=mesh, in_specs=(replicated, parts), out_specs=replicated))
+        given = divided(variables["params"], images)
+        halves = [jax.jit(gradient)(variables["params"], half) for half in jnp.split(images, 2)]
+    expected = jax.tree.map(jnp.add, *halves)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11), given, expected)
+
+
+class Binary(Convolution):
+    """Is not linear, so that it does not commute with the mean."""
+
+    def __call__(self, x):
+        return super().__call__(jnp.sign(x - 0.5))
+
+
+def test_in_inference_a_convolution_of_ones_own_is_called_once_on_the_map():
+    block = Bottleneck(4, attention=SqueezeExcite, conv=Binary)
+    x = jnp.asarray(IMAGES[..., :1] * np.linspace(0.5, 1, 16), jnp.float32)
+    variables = variables_of(block, x)
+    with quickly():
+        given = block.apply(variables, x, train=False)
+        with unfused():
+            expected = block.apply(variables, x, train=False)
+    np.testing.assert_allclose(given, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_in_inference_the_squeeze_is_taken_before_the_last_convolution():
