@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -137,7 +138,7 @@ def prepare(request: Request) -> Callable[[], None]:
     if platform.libc_ver()[0] != "glibc":
         raise ValueError("bench runs on Linux with glibc only, whose allocator and memory counts it uses")
     if any(VARIANTS[name].worker == _TIMM_WORKER for name in variants):
-        _check_peer(peer)
+        peer = _peer(peer)
     output = options.output or Path("runs/bench") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     check_output_directory(output)
     settings = {
@@ -157,7 +158,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 
 def _entry(mode: str, variant: Variant, network: str, settings: dict[str, Any], peer: Path | None) -> Entry:
-    python = sys.executable if peer is None or variant.worker != _TIMM_WORKER else str(peer.absolute())
+    python = sys.executable if peer is None or variant.worker != _TIMM_WORKER else str(peer)
     given = json.dumps(settings | variant.settings | {"mode": mode, "network": network})
     return Entry(variant.label, network, network in NETWORKS, mode, [python, *variant.worker, given])
 
@@ -189,15 +190,17 @@ def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any]
     print(f"\nwritten: measurements.csv, ratios.csv and speed.png in {output}")
 
 
-def _check_peer(python: Path | None) -> None:
-    """Raises ValueError if a Python with timm is needed and not given."""
+def _peer(python: Path | None) -> Path:
+    """Returns the absolute path of a Python with timm, which may be found by its name; ValueError if it is none."""
     if python is None:
         raise ValueError("the timm variants need --peer_python=FILE, a Python that has timm and PyTorch")
     code = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, ('timm', 'torch'))))"
     try:
-        subprocess.run([python, "-c", code], check=True, capture_output=True)
+        found = Path(shutil.which(python) or python).absolute()
+        subprocess.run([found, "-c", code], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         raise ValueError(f"--peer_python is {str(python)!r}; it must be a Python that has timm and PyTorch") from None
+    return found
 
 
 def _environment(settings: dict[str, Any]) -> dict[str, str]:

@@ -138,7 +138,8 @@ def parse(argv: Sequence[str]) -> Request:
         raise ValueError(f"{command} takes {taken}; {others} are for {', '.join(CONFIGURED)}")
     if (kind.of_run or kind.of_workdir) and workdir is None and weights is None:
         whose = "a training run" if kind.of_run else "a sweep or of a training run"
-        raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {whose}")
+        other = ", or --weights=SOURCE" if hasattr(options, "weights") else ""
+        raise ValueError(f"{command} needs --workdir=DIRECTORY, the directory of {whose}{other}")
     if not kind.configured:
         return Request(command, workdir=workdir, options=options, words=rest)
     resumes = command == "train" and workdir is not None and (workdir / workdirs.CONFIG).exists()

@@ -38,7 +38,7 @@ def prepare(request: Request) -> Callable[[], None]:
     kind, output, normalise = options.format, options.output, options.normalise
     for package in _FORMATS[kind]:
         if importlib.util.find_spec(package) is None:
-            where = ", into an environment without orbax-checkpoint, and give a weight file" if kind == "onnx" else ""
+            where = ", into an environment without its [train]" if kind == "onnx" else ""
             raise ValueError(
                 f"--format={kind} needs {package}, which is not installed: pip install '.[{kind}]' in the "
                 f"checkout{where}"

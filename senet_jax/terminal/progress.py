@@ -1,4 +1,7 @@
-"""Progress of work that takes more than two seconds: a bar on a terminal, elsewhere plain lines on stderr."""
+"""Progress of work that takes more than two seconds: a bar on a terminal, elsewhere plain lines on stderr.
+
+tqdm is imported when it is needed: `--help` and `list` work without it, if the modules alone are installed.
+"""
 
 import sys
 import threading
@@ -6,8 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
-
-from senet_jax.terminal.bars import tqdm
 
 Item = TypeVar("Item")
 
@@ -30,6 +31,8 @@ def progress(
       done: number of units that were done before.
       size: function of an item that returns its units.
     """
+    from senet_jax.terminal.bars import tqdm
+
     if sys.stderr.isatty():
         bar = tqdm(
             total=total, initial=done, leave=False, dynamic_ncols=True,
@@ -85,11 +88,15 @@ def _printed(line: Callable[[], str]) -> Iterator[None]:
 
 
 def _write(text: str) -> None:
+    from senet_jax.terminal.bars import tqdm
+
     tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
 
 
 def say(text: str) -> None:
     """Prints a line on stdout, above the bar if there is one."""
+    from senet_jax.terminal.bars import tqdm
+
     tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()

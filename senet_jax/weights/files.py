@@ -49,7 +49,7 @@ def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], metadata: di
 
     Raises ModuleNotFoundError if safetensors is not installed.
     """
-    with _installed("safetensors"):
+    with installed("safetensors"):
         from safetensors.numpy import save
 
         # safetensors writes the memory of an array and ignores its strides.
@@ -70,7 +70,7 @@ def _read(path: Path, average: bool) -> tuple[dict[str, np.ndarray], dict[str, s
         return _read_safetensors(path)
     if start.startswith(b"\x80"):
         return pytorch_files.read_legacy(path, average=average), {}
-    with _installed("protobuf"):
+    with installed("protobuf"):
         from senet_jax.weights import caffe_files
 
         tensors = caffe_files.read(path)
@@ -80,7 +80,7 @@ def _read(path: Path, average: bool) -> tuple[dict[str, np.ndarray], dict[str, s
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    with _installed("safetensors"):
+    with installed("safetensors"):
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -104,7 +104,8 @@ def _digest(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
 
 
 @contextmanager
-def _installed(package: str) -> Iterator[None]:
+def installed(package: str) -> Iterator[None]:
+    """Names the package to install if the import in the body does not find it."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -13,9 +13,9 @@ from typing import Any
 
 import jax
 import numpy as np
-import xxhash
 
 from senet_jax.texts import some
+from senet_jax.weights.files import installed
 from senet_jax.workdir import RunError
 
 _MAY_PASS = {
@@ -82,11 +82,14 @@ def described(array: Any) -> list[Any]:
     return [str(array.dtype), list(array.shape)]
 
 
-def digests(tree: Any, algorithm: Callable[..., Any] = xxhash.xxh3_128) -> dict[str, list[Any]]:
-    """Returns dtype, shape and digest of every array by its name."""
+def digests(tree: Any, algorithm: Callable[..., Any] | None = None) -> dict[str, list[Any]]:
+    """Returns dtype, shape and digest of every array by its name; the algorithm is XXH3 of 128 bits unless given."""
+    with installed("xxhash"):
+        import xxhash
+    chosen: Callable[..., Any] = algorithm or xxhash.xxh3_128
 
     def digest(array: np.ndarray) -> str:
-        return algorithm(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
+        return chosen(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
 
     arrays = {name: np.asarray(leaf) for name, leaf in leaves(jax.device_get(tree))}
     return {name: [*described(array), digest(array)] for name, array in arrays.items()}

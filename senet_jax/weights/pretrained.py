@@ -130,7 +130,8 @@ def _fetched(repository: str) -> Path:
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{repository!r} is no file here, and to fetch it needs huggingface_hub: pip install huggingface_hub"
+            f"there is no {Path(repository).absolute()}, and to fetch {repository!r} from Hugging Face needs "
+            "huggingface_hub: pip install huggingface_hub"
         ) from error
 
     def download(name: str) -> Path | None:
@@ -157,9 +158,9 @@ def _fetched(repository: str) -> Path:
     finally:
         logger.setLevel(level)
     raise OSError(
-        f"{repository!r} is no file here, and could not be fetched from Hugging Face ({reason}); if this machine "
-        f"cannot reach it, download {_FILES[0]} and config.json from https://huggingface.co/{repository} elsewhere, "
-        "put them in one directory and give the path of the first"
+        f"there is no {Path(repository).absolute()}, and {repository!r} could not be fetched from Hugging Face "
+        f"({reason}); if this machine cannot reach it, download {_FILES[0]} and config.json from "
+        f"https://huggingface.co/{repository} elsewhere, put them in one directory and give the path of the first"
     )
 
 

@@ -142,13 +142,8 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
 
     The state of the optimizer is not read. Raises ValueError if the checkpoint does not exist.
     """
-    try:
-        import orbax.checkpoint as ocp
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the checkpoints of a workdir need orbax-checkpoint: pip install orbax-checkpoint; or give a file that "
-            "`convert` has written from the workdir"
-        ) from error
+    import orbax.checkpoint as ocp  # Slow to import.
+
     directory = (workdir / CHECKPOINTS).absolute()
     if not directory.is_dir():
         raise no_checkpoint(workdir)

@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,3 +157,23 @@ def test_a_closed_pipe_is_not_an_error():
     done = subprocess.run(program, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+ALONE = """
+import sys
+
+for name in ("PIL", "cv2", "grain", "matplotlib", "safetensors", "simplejpeg", "tensorflow_datasets", "tqdm", "xxhash"):
+    sys.modules[name] = None  # An import of it fails.
+from senet_jax import *
+from senet_jax.commands.command_line import main
+
+SqueezeExcite(), load
+main(["list"])
+main(["cost", "--model=se_resnet20_cifar"])
+"""
+
+
+def test_the_modules_alone_have_all_names_help_and_list():
+    run = run_python(ALONE)
+    assert "se_resnet50" in run.stdout
+    assert re.search(r"error: cost needs \w+, which is not installed; pip install '.\[train\]'", run.stderr), run.stderr
