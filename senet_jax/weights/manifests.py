@@ -86,10 +86,10 @@ def digests(tree: Any, algorithm: Callable[..., Any] | None = None) -> dict[str,
     """Returns dtype, shape and digest of every array by its name; the algorithm is XXH3 of 128 bits unless given."""
     with installed("xxhash"):
         import xxhash
-    chosen: Callable[..., Any] = algorithm or xxhash.xxh3_128
 
     def digest(array: np.ndarray) -> str:
-        return chosen(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
+        content: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        return (algorithm or xxhash.xxh3_128)(content).hexdigest()
 
     arrays = {name: np.asarray(leaf) for name, leaf in leaves(jax.device_get(tree))}
     return {name: [*described(array), digest(array)] for name, array in arrays.items()}
