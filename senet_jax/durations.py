@@ -11,11 +11,21 @@ def to_steps(duration: str, steps_per_epoch: float) -> int:
 
     Raises ValueError if the duration is not a number and a unit.
     """
+    return round(in_steps(duration, steps_per_epoch))
+
+
+def in_steps(duration: str, steps_per_epoch: float) -> float:
+    """Returns the steps in a duration, which need not be whole. Raises ValueError as `to_steps` does."""
     parsed = parse(duration)
     if parsed is None:
         raise ValueError(f"the duration is {duration!r}; it must be {_A_DURATION}")
     number, unit = parsed
-    return round(number * steps_per_epoch) if unit == "epochs" else round(number)
+    return number * steps_per_epoch if unit == "epochs" else number
+
+
+def is_due(step: int, period: float) -> bool:
+    """Whether a step is the nearest one to a multiple of a period of one step or more, which need not be whole."""
+    return step == round(round(step / period) * period)
 
 
 def parse(duration: str) -> tuple[float, str] | None:

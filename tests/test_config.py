@@ -9,7 +9,7 @@ import pytest
 
 from senet_jax import modules, ops, schema, words
 from senet_jax.config import Experiment, OptimizerConfig
-from senet_jax.durations import to_steps
+from senet_jax.durations import is_due, to_steps
 from senet_jax.schema import validate
 
 
@@ -28,6 +28,13 @@ def changed(**values) -> Experiment:
 )
 def test_to_steps(duration, steps):
     assert to_steps(duration, steps_per_epoch=10) == steps
+
+
+@pytest.mark.parametrize("period", [1.0, 1.49, 1.5, 2.5, 3.0, 22.46875, 781.25])
+def test_multiples_of_a_period_are_due_at_the_nearest_step_and_do_not_drift(period):
+    due = [step for step in range(1, 10_001) if is_due(step, period)]
+    expected = [round(number * period) for number in range(1, 10_001) if round(number * period) <= 10_000]
+    assert due == expected
 
 
 @pytest.mark.parametrize(

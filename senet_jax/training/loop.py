@@ -1,6 +1,7 @@
 """The loop: steps, log lines, evaluations and checkpoints, in an order that a restart repeats exactly."""
 
 import dataclasses
+import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -16,6 +17,7 @@ from senet_jax import allocator
 from senet_jax.config import Experiment
 from senet_jax.data import train_batches
 from senet_jax.data.bad_images import BadImages
+from senet_jax.durations import is_due
 from senet_jax.terminal.progress import working
 from senet_jax.training import bad_steps, logs, memory, metrics, parallel, processes
 from senet_jax.training.checkpoints import Checkpoints
@@ -53,7 +55,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     with working("making the initial state"), processes.none_outlives():
         state, start = initial_state(plan, checkpoints, mesh)
     _check_numbers(plan, state, checkpoints)
-    checkpoints.check_space(state, saves=-(-(plan.total_steps - start) // plan.checkpoint_every))
+    checkpoints.check_space(state, saves=math.ceil((plan.total_steps - start) / plan.checkpoint_every))
     train_step, last_step = (
         parallel.STEPS[parallelism](plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True)
     )
@@ -77,7 +79,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
                 raise StoppedError(stop.signum, start)
         for step in range(start + 1, plan.total_steps + 1):
             last = step == plan.total_steps
-            record, save = (last or step % every == 0 for every in (plan.log_every, plan.checkpoint_every))
+            record, save = (last or is_due(step, every) for every in (plan.log_every, plan.checkpoint_every))
             tests, first = evaluations.due(step), step == start + 1
             if step > plan.freeze_statistics_at:
                 train_step = last_step

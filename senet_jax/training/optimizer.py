@@ -19,7 +19,7 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
 
     A linear warm-up comes first, then a constant, a cosine or a power to zero, or steps.
 
-    Raises ValueError if the warm-up is not shorter than the training, or if a decay is not before its end.
+    Raises ValueError if the warm-up is not shorter than the training, or if a decay is in it or not before the end.
     """
     warmup = to_steps(config.warmup, steps_per_epoch)
     if warmup >= total_steps:
@@ -39,6 +39,11 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
                     f"config.optimizer.decay_at has {late[0]!r}, {to_steps(late[0], steps_per_epoch):,} steps at "
                     f"{steps_per_epoch:,.4g} an epoch, which is not before the end of training, after {total_steps:,} "
                     "steps; give earlier times, or config.optimizer.schedule='cosine' without any"
+                )
+            if early := [time for time in config.decay_at if to_steps(time, steps_per_epoch) < warmup]:
+                raise ValueError(
+                    f"config.optimizer.decay_at has {early[0]!r}, {to_steps(early[0], steps_per_epoch):,} steps, which "
+                    f"is in the warm-up of {warmup:,} steps; give later times, or a shorter config.optimizer.warmup"
                 )
             times = [to_steps(time, steps_per_epoch) - warmup for time in config.decay_at]
             factors = {time: config.decay_factor ** times.count(time) for time in times}

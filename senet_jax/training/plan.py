@@ -12,7 +12,7 @@ import optax
 
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset, open_dataset, train_images
-from senet_jax.durations import to_steps
+from senet_jax.durations import in_steps, to_steps
 from senet_jax.models import Network
 from senet_jax.models.parameters import count_parameters
 from senet_jax.modules.conv import with_xla_convolutions
@@ -34,9 +34,10 @@ class Plan:
     dataset: Dataset
     steps_per_epoch: float
     total_steps: int
-    log_every: int
-    eval_every: int
-    checkpoint_every: int
+    log_every: float
+    """Steps from one record of the training loss to the next, on average: those of an epoch need not be whole."""
+    eval_every: float
+    checkpoint_every: float
     schedule: Callable[[int], Any]
     """Share of the peak learning rate at a step, counted from 0."""
     optimizer: optax.GradientTransformationExtraArgs
@@ -119,16 +120,17 @@ def make_plan(config: Experiment, dataset: Dataset) -> Plan:
     )
 
 
-def _in_steps(config: Experiment, images: int) -> tuple[dict[str, int], optax.Schedule]:
+def _in_steps(config: Experiment, images: int) -> tuple[dict[str, Any], optax.Schedule]:
     """Returns durations in steps by the names of their fields, and the schedule, for so many training images.
 
     Raises ValueError if a duration is less than a step, or does not end before the training.
     """
     steps_per_epoch = images / config.batch_size
-    steps = {}
+    steps: dict[str, Any] = {}
     for name in ("duration", "log_every", "eval_every", "checkpoint_every"):
-        steps[name] = to_steps(getattr(config, name), steps_per_epoch)
-        if steps[name] < 1:
+        number = in_steps(getattr(config, name), steps_per_epoch)
+        steps[name] = round(number) if name == "duration" else max(1.0, number)
+        if round(number) < 1:
             raise ValueError(
                 f"config.{name} is {getattr(config, name)!r}, less than one step of {config.batch_size} images out of "
                 f"{images}; it must be at least '1 steps'"

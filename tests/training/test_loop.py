@@ -42,7 +42,7 @@ def test_durations_become_steps(dataset):
     assert plan.steps_per_epoch == 1438 / 64
     assert plan.total_steps == round(1.5 * 1438 / 64)
     assert plan.eval_every == 3
-    assert plan.checkpoint_every == round(1438 / 64)
+    assert plan.checkpoint_every == 1438 / 64
 
 
 def test_a_duration_of_less_than_a_step_is_an_error(dataset):

@@ -40,7 +40,10 @@ def test_decays_that_round_to_one_step_are_all_made():
     np.testing.assert_allclose(rates(config, [29, 31, 51]), [1.0, 0.01, 0.001], rtol=1e-6)
 
 
-def test_a_decay_that_is_not_before_the_end_of_training_is_an_error():
+def test_a_decay_in_the_warm_up_or_not_before_the_end_of_training_is_an_error():
+    config = OptimizerConfig(schedule="step", warmup="20 steps", decay_at=("19 steps", "5 epochs"))
+    with pytest.raises(ValueError, match=r"decay_at has '19 steps', 19 steps, which is in the warm-up of 20 steps"):
+        make_schedule(config, total_steps=100, steps_per_epoch=10)
     config = OptimizerConfig(schedule="step", decay_at=("5 epochs", "10 epochs"))
     with pytest.raises(
         ValueError, match=r"decay_at has '10 epochs', 100 steps at 10 an epoch, which is not before .* after 100 steps"
