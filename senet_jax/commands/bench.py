@@ -165,8 +165,9 @@ def _entry(mode: str, variant: Variant, network: str, settings: dict[str, Any], 
 
 def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any], output: Path) -> None:
     from senet_jax.bench import report  # Matplotlib is slow to import, and errors must be quick.
-    from senet_jax.training.provenance import provenance
+    from senet_jax.training.provenance import commit, provenance
 
+    commit()  # The checkout may change meanwhile.
     output.mkdir(parents=True, exist_ok=True)
     images, size = settings["batch_size"], settings["image_size"]
     title = f"{images} images of {size} x {size} pixels, {settings['dtype']}"

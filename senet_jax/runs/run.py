@@ -13,7 +13,7 @@ from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training import logs, processes
 from senet_jax.training.loop import train
 from senet_jax.training.plan import Plan
-from senet_jax.training.provenance import provenance
+from senet_jax.training.provenance import commit, provenance
 from senet_jax.weights import runs
 from senet_jax.weights.manifests import UnusableError
 
@@ -37,6 +37,7 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
     """
     from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and errors must be quick.
 
+    commit()  # The checkout may change while the run goes on.
     config, dataset = plan.config, plan.dataset
     images = len(dataset.train)
     runs.check_data(workdir, dataset.class_names, images, dataset.fingerprint)

@@ -1,6 +1,7 @@
 """Provenance of a result: commit, command, hardware, versions, time."""
 
 import datetime
+import functools
 import os
 import platform
 import re
@@ -24,7 +25,7 @@ def provenance(command: str | None = None) -> dict[str, Any]:
     """Returns commit, command, hardware, versions and time of a result; by default the command of this process."""
     versions = {"python": platform.python_version(), "senet_jax": __version__}
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "command": command or program.invocation(),
         "hardware": _hardware(),
         "versions": versions | {name: metadata.version(name) for name in _LIBRARIES},
@@ -32,17 +33,25 @@ def provenance(command: str | None = None) -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
-    """Returns the commit of the code, with "+" if files have changed since; "unknown" if git does not track it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+def commit() -> str:
+    """Returns the commit of the code, with "+" if files have changed since; "unknown" if git does not track it.
+
+    The first call of a process decides, so that one at its start names the code that it runs.
+    """
+    return _commit(Path(__file__))
+
+
+@functools.cache
+def _commit(file: Path) -> str:
+    git = ["git", "-C", str(file.parent)]
     try:
         # An installed package can lie within the checkout of another project.
-        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, check=True)
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True)
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit + ("+" if changed else "")
+    return head + ("+" if changed else "")
 
 
 def _hardware() -> str:

@@ -7,10 +7,33 @@ import pytest
 from senet_jax.training import provenance
 
 
-def test_a_package_in_the_checkout_of_another_project_does_not_name_its_commit(tmp_path, monkeypatch):
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=b"]
-    for words in (["init"], ["commit", "--allow-empty", "--message=first"]):
-        subprocess.run([*git, *words], check=True, capture_output=True)
+@pytest.fixture
+def git(tmp_path):
+    """Calls git in a new repository with one commit."""
+
+    def git(*words):
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=b", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    git("commit", "--allow-empty", "--message=first")
+    return git
+
+
+def test_the_commit_is_that_of_the_start(git, tmp_path, monkeypatch):
+    file = tmp_path / "provenance.py"
+    file.touch()
+    git("add", ".")
+    git("commit", "--message=second")
+    monkeypatch.setattr(provenance, "__file__", str(file))
+    second = git("rev-parse", "HEAD")
+    assert provenance.commit() == second
+    file.write_text("changed")
+    git("commit", "--all", "--message=third")
+    assert provenance.provenance()["commit"] == second
+
+
+def test_a_package_in_the_checkout_of_another_project_does_not_name_its_commit(git, tmp_path, monkeypatch):
     package = tmp_path / "site-packages" / "provenance.py"
     package.parent.mkdir()
     package.touch()
