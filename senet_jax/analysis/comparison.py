@@ -164,11 +164,17 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in table)
 
 
+_LATEX = str.maketrans(
+    {character: rf"\{character}" for character in "%_&#${}"}
+    | {"±": r"$\pm$", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
+)
+
+
 def latex(rows: Sequence[Mapping[str, str]]) -> str:
     """Returns a LaTeX tabular of rows of cells, with the rules of booktabs."""
 
     def line(texts: Iterable[str]) -> str:
-        escaped = (re.sub("([%_&#$])", r"\\\1", text).replace("±", r"$\pm$") for text in texts)
+        escaped = (text.translate(_LATEX) for text in texts)
         escaped = (re.sub(r"(?<!\w)-(?=\d)", "$-$", text) for text in escaped)
         return f"{' & '.join(escaped)} \\\\"
 

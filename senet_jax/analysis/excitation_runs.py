@@ -27,21 +27,25 @@ _FORMS = {
 """Columns that `cells` shows, and their formats."""
 
 
-def tables(runs: Mapping[Path, Run]) -> dict[str, list[dict[str, str]]]:
+def tables(runs: Mapping[Path, Run]) -> tuple[dict[str, list[dict[str, str]]], list[Path]]:
     """Returns the tables "gates" and "mean_gates" of the runs, given by workdir, that `analyze` has been called for.
 
-    They are its "blocks" and "replaced" with variant and seed; a table without rows is left out.
+    They are its "blocks" and "replaced" with variant and seed; a table without rows is left out, and so are the gates
+    of runs of which another checkpoint than the last was analyzed, or other images than the run's: they are the second
+    value.
     """
-    found = {}
-    for name, source in (("gates", "blocks"), ("mean_gates", "replaced")):
-        rows = []
-        for directory, run in runs.items():
+    found: dict[str, list[dict[str, str]]] = {}
+    others = []
+    for directory, run in runs.items():
+        split = str(workdirs.read_config(directory).data.test_split)
+        for name, source in (("gates", "blocks"), ("mean_gates", "replaced")):
             path = directory / workdirs.EXCITATIONS / f"{source}.csv"
-            own = read_table(path) if path.is_file() else []
-            rows += [{"variant": run.variant, "seed": str(run.seed)} | row for row in own]
-        if rows:
-            found[name] = rows
-    return found
+            rows = read_table(path) if path.is_file() else []
+            if all((row.get("step"), row.get("split")) == (str(run.results["steps"]), split) for row in rows):
+                found.setdefault(name, []).extend({"variant": run.variant, "seed": str(run.seed)} | row for row in rows)
+            elif directory not in others:
+                others.append(directory)
+    return {name: rows for name, rows in found.items() if rows}, others
 
 
 def cells(rows: Rows) -> list[dict[str, str]]:

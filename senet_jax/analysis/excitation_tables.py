@@ -14,7 +14,8 @@ from senet_jax.terminal.tables import aligned
 COLUMNS = (
     "The std is over images, the class std over those of one class, both averaged over channels. Near 0 and near 1 is "
     f"the share of gates closer than {NEAR}, constant the share of channels with a std below {CONSTANT}, between "
-    "classes the share of the gates' variance that is between the means of classes."
+    "classes the share of the gates' variance that is between the means of classes; constant gates have none. The "
+    "class std over n images is too small by 3 / (4 n) of itself, as the std of any small sample is."
 )
 """Explanation of the table of blocks."""
 _FORMATS = {"mean": ".3f", "std": ".3f", "class_std": ".3f", "channels": "d", "accuracy": ".2%", "difference": "+.2%"}
@@ -26,7 +27,8 @@ def printed(found: Excitations, left: Mapping[str, float]) -> str:
     chance = (np.count_nonzero(found.images) - 1) / (found.images.sum() - 1)
     explanation = textwrap.fill(f"{COLUMNS} If classes do not matter, the last is {chance:.1%} by chance.", 120)
     heading = "Test accuracy if all gates of some blocks are replaced by their means over images:"
-    return "\n".join([*_lines(_blocks(found)), "", explanation, "", heading, "", *_lines(_replaced(found, left))])
+    blocks, replaced = map(_lines, _tables(found, left).values())
+    return "\n".join([*blocks, "", explanation, "", heading, "", *replaced])
 
 
 def save(
@@ -36,8 +38,9 @@ def save(
     classes: Mapping[str, int],
     found: Excitations,
     left: Mapping[str, float],
+    origin: Mapping[str, Any],
 ) -> None:
-    """Writes pictures, tables and an array file.
+    """Writes pictures, tables and an array file; the tables of blocks and of replaced gates have `origin` in each row.
 
     In that are "classes", their names, "images" of each, and for each block "<block>/mean" and "<block>/std" over
     the images of each class, (classes, c).
@@ -48,7 +51,8 @@ def save(
     pictures.plot_means(found, classes, output / "classes.png", f"Mean gates: {title}")
     two = dict(list(classes.items())[:2])
     pictures.plot_stds(found, two, output / "instances.png", f"Mean gates ± std: {title}")
-    tables = {"blocks": _blocks(found), "replaced": _replaced(found, left), "gates": _gates(found, classes)}
+    tables = {name: [row | dict(origin) for row in rows] for name, rows in _tables(found, left).items()}
+    tables["gates"] = _gates(found, classes)
     for name, rows in tables.items():
         write_table(output / f"{name}.csv", rows)
     arrays: dict[str, Any] = {
@@ -59,9 +63,9 @@ def save(
     np.savez_compressed(output / "excitations.npz", classes=np.array(class_names), images=found.images, **arrays)
 
 
-def _blocks(found: Excitations) -> list[dict[str, Any]]:
-    """Returns a row for each block."""
-    return [
+def _tables(found: Excitations, left: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
+    """Returns a row for each block; and one for the network as it is, and for each group of replaced gates."""
+    blocks = [
         {
             "block": path,
             "channels": gates.channels,
@@ -75,14 +79,11 @@ def _blocks(found: Excitations) -> list[dict[str, Any]]:
         }
         for path, gates in found.blocks.items()
     ]
-
-
-def _replaced(found: Excitations, left: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Returns a row for the network as it is, and for each group of blocks whose gates are replaced."""
-    return [
+    replaced = [
         {"replaced": name, "accuracy": _rounded(accuracy), "difference": _rounded(accuracy - found.accuracy)}
         for name, accuracy in ({"none": found.accuracy} | dict(left)).items()
     ]
+    return {"blocks": blocks, "replaced": replaced}
 
 
 def _gates(found: Excitations, classes: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -109,9 +110,12 @@ def _lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Returns the rows as lines under their titles, the first column flush left."""
     cells = [
         [name.replace("_", " ") for name in rows[0]],
-        *(
-            [format(value, "" if isinstance(value, str) else _FORMATS.get(name, ".1%")) for name, value in row.items()]
-            for row in rows
-        ),
+        *([_cell(name, value) for name, value in row.items()] for row in rows),
     ]
     return aligned(cells)
+
+
+def _cell(column: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return format(value, _FORMATS.get(column, ".1%")) if np.isfinite(value) else "-"

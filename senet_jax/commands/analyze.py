@@ -55,6 +55,7 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.training.compilation import keep_programs
     from senet_jax.training.loop import initial_state
     from senet_jax.training.plan import open_plan
+    from senet_jax.training.provenance import commit
     from senet_jax.weights import runs
 
     checkpoints = _checkpoints(workdir, request.config.model)
@@ -83,7 +84,8 @@ def prepare(request: Request) -> Callable[[], None]:
             groups = found.stages | {"all blocks": list(found.blocks)}
             left = accuracy_without(plan.model, state.evaluated, batches("replacing gates"), found, groups)
         with working("drawing the figures"):
-            excitation_tables.save(output, title, dataset.class_names, classes, found, left)
+            origin = {"step": step, "split": data.test_split, "images": len(dataset.test), "commit": commit()}
+            excitation_tables.save(output, title, dataset.class_names, classes, found, left, origin)
         print(excitation_tables.printed(found, left))
         print(f"\npictures, tables and arrays are in {output}")
 

@@ -13,7 +13,7 @@ from senet_jax.analysis.excitation_tables import COLUMNS
 from senet_jax.files import write_table
 from senet_jax.schema import flatten
 from senet_jax.terminal.tables import aligned
-from senet_jax.texts import written
+from senet_jax.texts import some, written
 from senet_jax.training import logs
 
 _NOTE = (
@@ -25,9 +25,8 @@ _DIFFERENCE = (
     f"{CONFIDENCE:.0%} confidence interval (paired t-test). It is not significant if the interval contains zero. "
     "Every interval is for itself: of comparisons without an effect, one in twenty is significant by chance."
 )
-_GATES = (
-    f"Mean and std over the seeds whose gates were analyzed. {COLUMNS} Constant gates have no share between classes."
-)
+_GATES = f"Mean and std over the seeds whose gates were analyzed after the last step. {COLUMNS}"
+_LEFT = "are not of the last step and the run's test split, and are left out; analyze it again for them"
 _PICTURES = {
     "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
     "parameters.png": "Test accuracy over the number of parameters.",
@@ -49,7 +48,7 @@ def write_report(
     rows = cells(summaries)
     output.mkdir(parents=True, exist_ok=True)
     write_runs(output / "runs.csv", runs.values())
-    gates = excitation_runs.tables({done[name]: run for name, run in runs.items()})
+    gates, others = excitation_runs.tables({done[name]: run for name, run in runs.items()})
     for name, table in gates.items():
         write_table(output / f"{name}.csv", table)
     write_table(output / "table.csv", rows)
@@ -64,7 +63,8 @@ def write_report(
         curves.setdefault(runs[name].variant, []).append(logs.read(directory))
     pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
     (output / "report.html").write_text(_page(content, done, states, ended, runs, summaries, gates, output))
-    return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)]))
+    left = f"\nthe gates of {some(list(map(str, others)), 3)} {_LEFT}" if others else ""
+    return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)])) + left
 
 
 def _topic(name: str) -> str:

@@ -83,6 +83,7 @@ def test_latex_is_escaped():
         [
             {"variant": "a_b & c#1", "x, %": "1.0 ± 0.1", "y": "-2.5 to -1.5"},
             {"variant": "SE-PRE-110", "x, %": "", "y": ""},
+            {"variant": r"10^-4 {~\SE}", "x, %": "", "y": ""},
         ]
     )
     assert text.splitlines()[2:] == [
@@ -90,6 +91,7 @@ def test_latex_is_escaped():
         r"\midrule",
         r"a\_b \& c\#1 & 1.0 $\pm$ 0.1 & $-$2.5 to $-$1.5 \\",
         r"SE-PRE-110 &  &  \\",
+        r"10\textasciicircum{}$-$4 \{\textasciitilde{}\textbackslash{}SE\} &  &  \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]

@@ -77,6 +77,8 @@ def test_pictures_tables_and_arrays_of_a_checkpoint(workdir, tmp_path, capsys):
         "stage4",
         "all blocks",
     ]
+    origins = {(row["step"], row["split"], row["images"]) for row in rows(output / "replaced.csv")}
+    assert origins == {("7", "test", "359")}
     shown = rows(output / "gates.csv")
     assert list(dict.fromkeys(row["block"] for row in shown)) == blocks
     assert {row["class"] for row in shown} == {"all classes", "7", "1"}
