@@ -183,8 +183,8 @@ class OptimizerConfig:
             lambda times, config: all(is_before(time, config.duration) for time in times),
         ),
     ] = ()
-    """Times of the decays of schedule "step", from the start of training. Whether steps are before epochs depends on
-    the number of training images, and is checked once that is known."""
+    """Times of the decays of schedule "step", from the start of training, after the warm-up. Whether steps are before
+    epochs depends on the number of training images, and is checked once that is known."""
     decay_factor: Share = 0.1
     """Factor of the learning rate at each decay of schedule "step"."""
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"

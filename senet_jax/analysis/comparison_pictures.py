@@ -1,6 +1,5 @@
 """Figures of a sweep: accuracy over the varied field, parameters and seconds, and training curves."""
 
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
 from senet_jax.analysis.comparison import Summary
 from senet_jax.analysis.figures import GREY, add_legend, colours, save
 
-Curves = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
+Records = Sequence[Mapping[str, Any]]
+Curves = Mapping[str, Sequence[Records]]
 """Records of `metrics.jsonl` of each run, by variant."""
 
 
@@ -100,18 +100,13 @@ def plot_training(curves: Curves, path: Path, title: str) -> None:
     )
     for axis, split, name, label, time in panels:
         for (variant, runs), colour in zip(curves.items(), colours(len(curves)), strict=True):
-            values: dict[float, list[float]] = defaultdict(list)
-            seconds: dict[float, list[float]] = defaultdict(list)
-            for records in runs:
-                shown = [record for record in records if record["split"] == split]
-                for record, second in zip(shown, _seconds(records, shown), strict=True):
-                    values[record["epoch"]].append(record[name])
-                    seconds[record["epoch"]].append(second)
-            epochs = sorted(values)
-            times = epochs if time == "epoch" else [statistics.fmean(seconds[x]) for x in epochs]
-            axis.plot(times, [statistics.fmean(values[x]) for x in epochs], ".-", color=colour, label=variant)
-            lowest, highest = ([extreme(values[x]) for x in epochs] for extreme in (min, max))
-            axis.fill_between(times, lowest, highest, color=colour, alpha=0.15, linewidth=0)
+            shown = [[record for record in records if record["split"] == split] for records in runs]
+            epochs = sorted({record["epoch"] for records in shown for record in records})
+            seconds = [_seconds(*records) for records in zip(runs, shown, strict=True)]
+            times = epochs if time == "epoch" else _at(epochs, shown, seconds).mean(0)
+            values = _at(epochs, shown, [[record[name] for record in records] for records in shown])
+            axis.plot(times, values.mean(0), ".-", color=colour, label=variant)
+            axis.fill_between(times, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
         axis.set_xlabel(time)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
@@ -122,7 +117,14 @@ def plot_training(curves: Curves, path: Path, title: str) -> None:
     save(figure, path)
 
 
-def _seconds(records: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[float]:
+def _at(epochs: Sequence[float], shown: Sequence[Records], values: Sequence[Sequence[float]]) -> np.ma.MaskedArray:
+    """Returns the values of each run at these epochs, (runs, epochs), interpolated, since runs may have others."""
+    own = [[record["epoch"] for record in records] for records in shown]
+    lines = [np.interp(epochs, *line, left=np.nan, right=np.nan) for line in zip(own, values, strict=True) if line[0]]
+    return np.ma.masked_invalid(lines)
+
+
+def _seconds(records: Records, shown: Records) -> list[float]:
     """Returns the seconds of training before each of the shown records, interpolated between those of training."""
     train = [record for record in records if record["split"] == "train"]
     steps = [0, *(record["step"] for record in train)]

@@ -30,9 +30,8 @@ _FORMS = {
 def tables(runs: Mapping[Path, Run]) -> tuple[dict[str, list[dict[str, str]]], list[Path]]:
     """Returns the tables "gates" and "mean_gates" of the runs, given by workdir, that `analyze` has been called for.
 
-    They are its "blocks" and "replaced" with variant and seed; a table without rows is left out, and so are the gates
-    of runs of which another checkpoint than the last was analyzed, or other images than the run's: they are the second
-    value.
+    They are its "blocks" and "replaced" with variant and seed; a table without rows is left out. So are tables that do
+    not say that they are of the last step and of the run's test split: the second value has the workdirs of these.
     """
     found: dict[str, list[dict[str, str]]] = {}
     others = []

@@ -77,6 +77,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
     def run() -> None:
         keep_programs()
+        commit()  # The checkout may change meanwhile.
         title = f"{plan.config.model.name} on {dataset.name}, step {step}"
         print(f"{title}, {len(dataset.test):,} test images\n", flush=True)
         with memory.explained(plan.config, None, (), evaluates=True):

@@ -19,7 +19,7 @@ from senet_jax import allocator, bench
 from senet_jax.bench.contest import Entry, Result, contest, ratios
 from senet_jax.bounds import Count, NotNegative
 from senet_jax.commands.places import check_output_directory
-from senet_jax.commands.request import CommandOptions, Directory, File, Request
+from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.cores import usable
 from senet_jax.schema import Placeholder, Rule, one_of
 from senet_jax.terminal import program
@@ -119,8 +119,8 @@ class Options(CommandOptions):
     """Measurements of each contestant."""
     seconds: NotNegative = 4.0
     """About how long a measurement takes, in seconds; one step at least."""
-    peer_python: File | None = None
-    """A Python that has timm and PyTorch; none: timm is left out."""
+    peer_python: Annotated[str, Placeholder("FILE")] | None = None
+    """A Python that has timm and PyTorch, as a shell takes it; none: timm is left out."""
     allocator: bool = True
     """Whether the C library keeps freed memory, for all contestants."""
     output: Directory | None = None
@@ -157,8 +157,8 @@ def prepare(request: Request) -> Callable[[], None]:
     return lambda: _run(contests, options.rounds, settings, output)
 
 
-def _entry(mode: str, variant: Variant, network: str, settings: dict[str, Any], peer: Path | None) -> Entry:
-    python = sys.executable if peer is None or variant.worker != _TIMM_WORKER else str(peer)
+def _entry(mode: str, variant: Variant, network: str, settings: dict[str, Any], peer: str | None) -> Entry:
+    python = sys.executable if peer is None or variant.worker != _TIMM_WORKER else peer
     given = json.dumps(settings | variant.settings | {"mode": mode, "network": network})
     return Entry(variant.label, network, network in NETWORKS, mode, [python, *variant.worker, given])
 
@@ -191,16 +191,16 @@ def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any]
     print(f"\nwritten: measurements.csv, ratios.csv and speed.png in {output}")
 
 
-def _peer(python: Path | None) -> Path:
+def _peer(python: str | None) -> str:
     """Returns the absolute path of a Python with timm, which may be found by its name; ValueError if it is none."""
     if python is None:
         raise ValueError("the timm variants need --peer_python=FILE, a Python that has timm and PyTorch")
     code = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, ('timm', 'torch'))))"
     try:
-        found = Path(shutil.which(python) or python).absolute()
+        found = os.path.abspath(shutil.which(python) or python)
         subprocess.run([found, "-c", code], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        raise ValueError(f"--peer_python is {str(python)!r}; it must be a Python that has timm and PyTorch") from None
+        raise ValueError(f"--peer_python is {python!r}; it must be a Python that has timm and PyTorch") from None
     return found
 
 

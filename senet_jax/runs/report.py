@@ -26,7 +26,7 @@ _DIFFERENCE = (
     "Every interval is for itself: of comparisons without an effect, one in twenty is significant by chance."
 )
 _GATES = f"Mean and std over the seeds whose gates were analyzed after the last step. {COLUMNS}"
-_LEFT = "are not of the last step and the run's test split, and are left out; analyze it again for them"
+_LEFT = "do not say that they are of the last step and of the run's test split; they are left out, analyze it again"
 _PICTURES = {
     "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
     "parameters.png": "Test accuracy over the number of parameters.",

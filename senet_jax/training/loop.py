@@ -1,7 +1,6 @@
 """The loop: steps, log lines, evaluations and checkpoints, in an order that a restart repeats exactly."""
 
 import dataclasses
-import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -55,7 +54,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     with working("making the initial state"), processes.none_outlives():
         state, start = initial_state(plan, checkpoints, mesh)
     _check_numbers(plan, state, checkpoints)
-    checkpoints.check_space(state, saves=math.ceil((plan.total_steps - start) / plan.checkpoint_every))
+    checkpoints.check_space(state, saves=sum(_saves(plan, step) for step in range(start + 1, plan.total_steps + 1)))
     train_step, last_step = (
         parallel.STEPS[parallelism](plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True)
     )
@@ -79,7 +78,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
                 raise StoppedError(stop.signum, start)
         for step in range(start + 1, plan.total_steps + 1):
             last = step == plan.total_steps
-            record, save = (last or is_due(step, every) for every in (plan.log_every, plan.checkpoint_every))
+            record, save = last or is_due(step, plan.log_every), _saves(plan, step)
             tests, first = evaluations.due(step), step == start + 1
             if step > plan.freeze_statistics_at:
                 train_step = last_step
@@ -108,6 +107,11 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
                 raise StoppedError(stop.signum or signal.SIGTERM, step)
         results = evaluations.last(state)
     return results | logs.speed(workdir) | {"compile_seconds": speed.compile_seconds}
+
+
+def _saves(plan: Plan, step: int) -> bool:
+    """Whether the configuration asks for a checkpoint of a step."""
+    return step == plan.total_steps or is_due(step, plan.checkpoint_every)
 
 
 def _advance(

@@ -171,6 +171,8 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
             read = manager.restore(chosen, args=ocp.args.Composite(state=state))["state"]
             saved = {key: array for key, array in manifest["arrays"].items() if key.startswith(f"{name}/")}
             manifests.compare(saved, {name: read[name]})
+        except ModuleNotFoundError:
+            raise
         except Exception as error:  # Damage raises errors of many types.
             others = [str(each) for each in found if each != chosen]
             fault = "could not be read" if manifests.may_pass(error) else "is damaged"

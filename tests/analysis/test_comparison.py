@@ -135,3 +135,9 @@ def test_curves(tmp_path):
     pictures.plot_training({"a": [records, records[:2]], "b": [records]}, tmp_path / "curves.png", "curves")
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size[0] > 1000
+
+
+def test_runs_with_records_at_other_epochs_are_compared_between_them():
+    shown = [[{"epoch": epoch} for epoch in epochs] for epochs in ((1.0, 2.0), (0.9, 1.9, 2.0), ())]
+    values = pictures._at([0.9, 1.0, 1.9, 2.0], shown, [[1.0, 2.0], [9.0, 19.0, 20.0], []])
+    np.testing.assert_allclose(values.filled(-1), [[-1, 1, 1.9, 2], [9, 10, 19, 20]])

@@ -1,9 +1,11 @@
 import shlex
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from senet_jax.runs import run
 from senet_jax.training import provenance
 
 
@@ -31,6 +33,15 @@ def test_the_commit_is_that_of_the_start(git, tmp_path, monkeypatch):
     file.write_text("changed")
     git("commit", "--all", "--message=third")
     assert provenance.provenance()["commit"] == second
+
+
+def test_a_run_takes_the_commit_before_it_trains(monkeypatch, tmp_path, unchecked_types):
+    taken = []
+    monkeypatch.setattr(run, "commit", lambda: taken.append(True))
+    monkeypatch.setattr(run.runs, "check_data", lambda *_: pytest.fail("not yet") if not taken else sys.exit("enough"))
+    dataset = SimpleNamespace(train=(), class_names=(), fingerprint="")
+    with pytest.raises(SystemExit, match="enough"):
+        run.run(SimpleNamespace(config=None, dataset=dataset), tmp_path)
 
 
 def test_a_package_in_the_checkout_of_another_project_does_not_name_its_commit(git, tmp_path, monkeypatch):

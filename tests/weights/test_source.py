@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -106,6 +107,12 @@ def test_a_damaged_checkpoint_is_named_with_the_others(damage, workdir):
     with pytest.raises(
         ValueError, match=r"the checkpoint of step 7 in .* is damaged: .*; there are also those of step 2"
     ):
+        senet_jax.load(workdir[0])
+
+
+def test_a_missing_package_is_no_damage(workdir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "xxhash", None)
+    with pytest.raises(ModuleNotFoundError, match="this needs xxhash, which is not installed: pip install xxhash"):
         senet_jax.load(workdir[0])
 
 
