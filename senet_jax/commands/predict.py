@@ -74,8 +74,8 @@ def _files(word: str) -> list[Path]:
     if path.is_dir():
         from senet_jax.data.images import has_image_name
 
-        named = (file for file in path.rglob("*") if has_image_name(file.name) and file.is_file())
-        found = sorted(file for file in named if not any(part[0] == "." for part in file.relative_to(path).parts))
+        names = glob.iglob("**", root_dir=path, recursive=True)  # Of folders that are links too, and not hidden.
+        found = sorted(path / name for name in names if has_image_name(name) and (path / name).is_file())
     else:
         found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
     if not found:

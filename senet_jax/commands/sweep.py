@@ -84,10 +84,11 @@ def prepare(request: Request) -> Callable[[], None]:
     for name, config in configs.items():
         check_overrides(config, {*request.overrides, *changes[name]})
         workdirs.check(workdir / name, adopted(config, workdir / name))
+        workdirs.describe(workdir / name)  # A damaged result is refused before anything is trained.
     sources = sweep.sources()
     if not options.dry_run:
         _check_sources(workdir, names, sources)
-    rows = _rows(sweep, _settled(configs, workdir, sources), options.dry_run)
+    rows = _rows(sweep, _settled(configs, workdir, sources), workdir, options.dry_run)
 
     def run() -> None:
         _print_table(workdir, rows, names, options.teraflops)
@@ -140,12 +141,16 @@ def _settled(configs: dict[str, Experiment], workdir: Path, sources: Mapping[str
     return found
 
 
-def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[str, _Row]:
-    """Returns the rows; opens each dataset and counts each network once. A dry run opens prepared datasets only."""
+def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, dry_run: bool) -> dict[str, _Row]:
+    """Returns the rows; opens each dataset and counts each network once. A dry run opens prepared datasets only.
+
+    Raises ValueError if a run of the sweep, which may be done, was on other data.
+    """
     from senet_jax.analysis.cost import cost
     from senet_jax.data import open_dataset, preview, train_images
     from senet_jax.training.plan import check_durations, make_plan
     from senet_jax.weights.configured import build_model
+    from senet_jax.weights.runs import check_data
 
     data = {repr(config.data): config.data for config in configs.values()}
     datasets: dict[str, Dataset] = {}
@@ -173,6 +178,8 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], dry_run: bool) -> dict[s
             model = build_model(config.model, classes)
             if dataset := datasets.get(repr(config.data)):
                 steps = make_plan(config, dataset).total_steps
+                if not dry_run:
+                    check_data(workdir / variant.name, dataset.class_names, len(dataset.train), dataset.fingerprint)
                 duration = f"{steps:,} steps"
             key = repr((config.model, config.data.image_size, classes, channels))
             if key not in counted:

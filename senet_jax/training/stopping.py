@@ -1,5 +1,6 @@
 """Saves the state of a run when SIGTERM or SIGINT ends it. A second signal ends it at once."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -56,7 +57,7 @@ def handled_by(handler: Any, signals: Iterable[int] = _SIGNALS) -> Iterator[None
 
 @contextmanager
 def stop_on_signals(*, together: bool = False) -> Iterator[Stop]:
-    """Notes the first signal in the yielded `Stop`, and lets a second one end the process.
+    """Notes the first signal in the yielded `Stop`, and lets a second one end the process, if no other one began it.
 
     A signal that the process ignores stays ignored. Outside the main thread nothing is noted, because Python takes
     no signals there. With `together` jax.distributed handles SIGTERM and tells all processes; SIGINT becomes SIGTERM.
@@ -68,8 +69,10 @@ def stop_on_signals(*, together: bool = False) -> Iterator[Stop]:
 
     def note(signum: int, frame: FrameType | None) -> None:
         stop.signum = signum
+        # A run of a sweep can have SIGTERM from the system and from the sweep, which kills it if it takes too long.
+        further = signal.SIG_DFL if multiprocessing.parent_process() is None else signal.SIG_IGN
         for other in heard:
-            signal.signal(other, signal.SIG_DFL)
+            signal.signal(other, further)
         if together:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 import senet_jax
 from senet_jax.commands.command_line import main
+from senet_jax.commands.predict import _files
 from senet_jax.weights import Preprocessing, save_weights
 
 CLASSES = ("dark", "middle", "bright")
@@ -55,6 +56,14 @@ def test_a_name_that_is_not_text(folder, capsys, tmp_path):
         predict(folder, os.fsdecode(file) + output)
     assert "caf\N{REPLACEMENT CHARACTER}.png" in capsys.readouterr().out
     assert (tmp_path / "o.csv").read_bytes().splitlines()[1].startswith(file)
+
+
+def test_folders_that_are_links_are_searched_and_hidden_ones_are_not(tmp_path):
+    for name in ("one/a.png", "top/.hidden/b.png", "top/.c.png", "top/two/d.png", "top/two/e.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "top/link").symlink_to(tmp_path / "one")
+    assert _files(str(tmp_path / "top")) == [tmp_path / "top/link/a.png", tmp_path / "top/two/d.png"]
 
 
 def test_files_and_a_bad_one(folder, capsys, tmp_path):

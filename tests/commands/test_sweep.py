@@ -21,6 +21,7 @@ from senet_jax.schema import to_dict
 from senet_jax.sweep import resolve
 from senet_jax.training.plan import make_plan
 from senet_jax.training.state import init_state
+from senet_jax.weights import runs
 from senet_jax.weights.configured import build_model
 
 TINY = tiny_network()
@@ -62,6 +63,17 @@ def finish(name, accuracy):
     (workdir / "config.json").write_text(json.dumps(to_dict(config)))
     if accuracy:
         (workdir / "result.json").write_text(json.dumps({"accuracy": accuracy}))
+
+
+@pytest.mark.slow
+def test_a_sweep_does_not_go_on_with_other_data(capsys):
+    finish("ratio=4/seed=0", 0.95)
+    described = runs.describe(parse(["sweep", "--config=ratios.py"]).config, tuple("0123456789"), 1, 1438, {"sha": "a"})
+    Path("runs/ratios/ratio=4/seed=0/network.json").write_text(described)
+    with pytest.raises(SystemExit):
+        main(["sweep", "--config=ratios.py", "--only=ratio=16/seed=0"])
+    said = "variant 'ratio=4/seed=0': runs/ratios/ratio=4/seed=0 is of a run on other data"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -22,6 +22,14 @@ def test_the_first_signal_is_noted_and_the_second_is_not_caught(signum, before):
         assert signal.getsignal(signum) is before
 
 
+def test_a_run_of_a_sweep_saves_after_a_second_signal(monkeypatch):
+    monkeypatch.setattr(stopping.multiprocessing, "parent_process", lambda: "the sweep")
+    with handled_by(signal.SIG_DFL, [signal.SIGTERM]), stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signum == signal.SIGTERM
+
+
 def test_an_ignored_signal_stays_ignored():
     with handled_by(signal.SIG_IGN, [signal.SIGINT]), stop_on_signals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
