@@ -245,11 +245,12 @@ def _train(
     try:
         print(f"each prints into its {workdirs.LOG}", flush=True)
         with handled_by(_interrupt, [signal.SIGTERM]):
-            train_all(pending, workdir / ".programs" / platform.node(), request.options.jobs, say, sources)
+            programs = workdir / ".programs" / platform.node()
+            unwritten = train_all(pending, programs, request.options.jobs, say, sources)
     except KeyboardInterrupt as stopped:
         print("\nstopped; the same command goes on")
         sys.exit(128 + (*stopped.args, signal.SIGINT)[0])
     _print_table(workdir, rows, [str(directory.relative_to(workdir)) for directory in runs])
-    failed = [directory for directory in runs if workdirs.state(directory) is RunState.FAILED]
+    failed = [each for each in runs if each in unwritten or workdirs.state(each) is RunState.FAILED]
     if failed:
         sys.exit(f"{program.name()}: {len(failed)} of {len(runs)} runs failed; the same command tries them again")

@@ -42,14 +42,16 @@ def train_all(
     jobs: int,
     say: Callable[[Path, str], None],
     sources: Mapping[Path, Path] = MappingProxyType({}),
-) -> None:
+) -> list[Path]:
     """Trains each run in its directory, `jobs` at a time; `say` gets the directory and how its run starts and ends.
 
     Each of the `jobs` has an equal part of the cores: a step with fewer threads waits less for their slowest.
     Compiled programs are kept in `programs`, so that runs which differ in seed or learning rate alone share theirs.
     `sources` are the directories of the runs, each before it, from whose weights a run starts; it waits for their end.
+
+    Returns the directories that could not be written, so that their failure is not recorded there.
     """
-    waiting, idle = dict(runs), deque[_Worker]()
+    waiting, idle, unwritten = dict(runs), deque[_Worker](), list[Path]()
     busy: dict[Any, tuple[_Worker, Path]] = {}
     try:
         while waiting or busy:
@@ -75,10 +77,15 @@ def train_all(
                     trained = worker.connection.recv()
                     idle.append(worker)
                 except (EOFError, ConnectionError):
-                    trained = True
                     worker.process.join()
-                    workdirs.write_failure(directory, f"its process ended with exit code {worker.process.exitcode}")
-                say(directory, workdirs.describe(directory) if trained else "skipped: another process is training it")
+                    trained = _record(directory, f"its process ended with exit code {worker.process.exitcode}")
+                if isinstance(trained, OSError):
+                    unwritten.append(directory)
+                    say(directory, f"failed: {trained}")
+                else:
+                    said = workdirs.describe(directory) if trained else "skipped: another process is training it"
+                    say(directory, said)
+        return unwritten
     finally:
         with handled_by(signal.SIG_DFL):  # A second signal ends the process at once.
             for worker, _ in busy.values():
@@ -125,13 +132,27 @@ def _serve(connection: Connection, programs: Path, part: int, jobs: int, command
             return
 
 
-def _train(directory: Path, config: Experiment, command: str) -> bool:
-    """Trains the run; returns False if another process is training it. The result records the command."""
+def _record(directory: Path, fault: str) -> bool | OSError:
+    """Records a failure; returns True, or the error if the directory cannot be written."""
+    try:
+        workdirs.write_failure(directory, fault)
+    except OSError as error:
+        return error
+    return True
+
+
+def _train(directory: Path, config: Experiment, command: str) -> bool | OSError:
+    """Trains the run; the result records the command.
+
+    Returns False if another process is training it, and an error if the directory cannot be written.
+    """
     try:
         with workdirs.locked(directory):
             _train_alone(directory, config, command)
     except workdirs.BusyError:
         return False
+    except OSError as error:
+        return error
     return True
 
 

@@ -260,10 +260,15 @@ def test_a_run_that_fails_and_a_process_that_dies_are_recorded_and_end_no_other(
         if said == [("first", "starts")]:
             multiprocessing.active_children()[0].kill()
 
-    train_all(runs, tmp_path / "programs", 1, say)
+    (tmp_path / "file").touch()
+    runs[tmp_path / "file"] = impossible  # Not even root can write into it.
+    assert train_all(runs, tmp_path / "programs", 1, say) == [tmp_path / "file"]
     died = "failed: its process ended with exit code -9"
     failed = workdirs.describe(tmp_path / "second")
     assert failed.startswith("failed: ValueError: there is no network 'se_resnet21_cifar'")
-    assert said == [("first", "starts"), ("first", died), ("second", "starts"), ("second", failed)]
+    *expected, lost = said
+    assert lost == ("file", f"failed: [Errno 17] File exists: '{tmp_path / 'file'}'")
+    ends = {"first": died, "second": failed}
+    assert expected == [(name, text) for name, end in ends.items() for text in ("starts", end)] + [("file", "starts")]
     assert "Traceback" in (tmp_path / "second" / workdirs.LOG).read_text()
     assert not multiprocessing.active_children()
