@@ -20,6 +20,7 @@ from senet_jax.data import cifar, folder, standard_sets
 from senet_jax.data.digits import Digits
 from senet_jax.data.records import Records
 from senet_jax.data.split import Source, Split
+from senet_jax.files import check_writable
 from senet_jax.schema import did_you_mean
 
 
@@ -117,6 +118,8 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     """Returns a builder of the dataset, and prepares it if need be."""
     builder = _builder(config)
     if config.name in ("digits", "folder"):
+        if not builder.is_prepared():
+            _check_writable(config, builder)
         return _prepared(builder)
     try:
         return _prepared(builder)
@@ -127,6 +130,16 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
             f"({type(error).__name__}: {cause}); on a machine that has network and "
             f"TensorFlow run `tfds build {config.name} --file_format=array_record --data_dir=DIR`, then give "
             "--config.data.data_dir=DIR here"
+        ) from error
+
+
+def _check_writable(config: DataConfig, builder: tfds.core.DatasetBuilder) -> None:
+    try:
+        check_writable(Path(builder.data_dir))
+    except OSError as error:
+        raise ValueError(
+            f"dataset {config.name!r} cannot be prepared in {builder.data_dir} ({error.strerror}); give another "
+            "--config.data.data_dir"
         ) from error
 
 

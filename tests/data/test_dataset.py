@@ -201,3 +201,10 @@ def test_preparing_prints_one_line_and_then_nothing(tmp_path, capfd):
     assert capfd.readouterr() == ("", f"preparing dataset digits/1.0.0 in {tmp_path}/digits/1.0.0\n")
     data.open_dataset(config)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_data_dir_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    message = r"'digits' cannot be prepared in .*/file/data/.* \(Not a directory\); give another --config.data.data_dir"
+    with pytest.raises(ValueError, match=message):
+        data.open_dataset(DataConfig(name="digits", data_dir=str(tmp_path / "file/data")))
