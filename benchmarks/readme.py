@@ -182,7 +182,7 @@ def _gates(rows: Rows) -> str:
 def _claims(gates: Rows) -> str:
     """Returns a row for each claim of the paper about gates."""
     claims = excitation_runs.claims(gates, read("mean_gates"), _pairs())
-    return comparison.markdown(excitation_runs.decide(claims))
+    return comparison.markdown(excitation_runs.decide(claims, planned=5))
 
 
 _FAULTS = ("fault", "tries", "survived", "lost", "seconds_to_recover", "seen")

@@ -85,13 +85,16 @@ class Claim(NamedTuple):
     """Whether the statement holds above the bound; else it holds below."""
 
 
-def decide(claims: Sequence[Claim]) -> list[dict[str, str]]:
-    """Returns the cells of each claim: it is seen if the 95 % interval of the mean is on its side of the bound."""
+def decide(claims: Sequence[Claim], planned: int) -> list[dict[str, str]]:
+    """Returns the cells of each claim: it is seen if the 95 % interval of the mean is on its side of the bound.
+
+    Fewer runs than were planned decide nothing: of many looks at an unfinished sweep, one shows a difference by chance.
+    """
     table = []
     for claim in claims:
         values = claim.values
-        if len(values) < 2:
-            shown, seen = "", f"not decidable: {'one run' if values else 'no runs'}"
+        if len(values) < planned:
+            shown, seen = "", f"not decidable: {len(values)} of {planned} runs"
         else:
             low, high = mean_interval(values) or (values[0], values[0])
             shown = f"{statistics.fmean(values):{claim.form}} ({low:{claim.form}} to {high:{claim.form}})"
