@@ -53,6 +53,14 @@ def train_all(
     """
     waiting, idle, unwritten = dict(runs), deque[_Worker](), list[Path]()
     busy: dict[Any, tuple[_Worker, Path]] = {}
+
+    def ended(directory: Path, outcome: bool | OSError) -> None:
+        if isinstance(outcome, OSError):
+            unwritten.append(directory)
+            say(directory, f"failed: {outcome}")
+        else:
+            say(directory, workdirs.describe(directory) if outcome else "skipped: another process is training it")
+
     try:
         while waiting or busy:
             while len(busy) < jobs and (directory := _next(waiting, [path for _, path in busy.values()], sources)):
@@ -62,8 +70,7 @@ def train_all(
                     continue
                 if source and workdirs.state(source) is not workdirs.RunState.DONE:
                     fault = f"it starts from {source}, which is {workdirs.describe(source)}"
-                    workdirs.write_failure(directory, fault)
-                    say(directory, workdirs.describe(directory))
+                    ended(directory, _record(directory, fault))
                     continue
                 free = set(range(jobs)) - {worker.part for worker, _ in busy.values()}
                 worker = idle.popleft() if idle else _Worker(programs, min(free), jobs)
@@ -74,17 +81,12 @@ def train_all(
             for ready in wait(list(busy)) if busy else ():
                 worker, directory = busy.pop(ready)
                 try:
-                    trained = worker.connection.recv()
+                    outcome = worker.connection.recv()
                     idle.append(worker)
                 except (EOFError, ConnectionError):
                     worker.process.join()
-                    trained = _record(directory, f"its process ended with exit code {worker.process.exitcode}")
-                if isinstance(trained, OSError):
-                    unwritten.append(directory)
-                    say(directory, f"failed: {trained}")
-                else:
-                    said = workdirs.describe(directory) if trained else "skipped: another process is training it"
-                    say(directory, said)
+                    outcome = _record(directory, f"its process ended with exit code {worker.process.exitcode}")
+                ended(directory, outcome)
         return unwritten
     finally:
         with handled_by(signal.SIG_DFL):  # A second signal ends the process at once.

@@ -13,7 +13,6 @@ from senet_jax import allocator
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset
 from senet_jax.data.bad_images import BadImages
-from senet_jax.durations import is_due
 from senet_jax.training import logs, memory, metrics, parallel, processes
 from senet_jax.training.logs import Logs, NoLogs
 from senet_jax.training.plan import Plan
@@ -39,7 +38,7 @@ class Evaluations:
 
     def due(self, step: int) -> bool:
         """Whether the configuration asks for an evaluation after a step."""
-        return step == self._plan.total_steps or is_due(step, self._plan.eval_every)
+        return self._plan.is_due(step, self._plan.eval_every)
 
     def missed(self, step: int) -> bool:
         """Whether the run was stopped in the evaluation after a step; of several processes, the first one says it."""

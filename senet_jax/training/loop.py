@@ -16,7 +16,6 @@ from senet_jax import allocator
 from senet_jax.config import Experiment
 from senet_jax.data import train_batches
 from senet_jax.data.bad_images import BadImages
-from senet_jax.durations import is_due
 from senet_jax.terminal.progress import working
 from senet_jax.training import bad_steps, logs, memory, metrics, parallel, processes
 from senet_jax.training.checkpoints import Checkpoints
@@ -54,7 +53,8 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     with working("making the initial state"), processes.none_outlives():
         state, start = initial_state(plan, checkpoints, mesh)
     _check_numbers(plan, state, checkpoints)
-    checkpoints.check_space(state, saves=sum(_saves(plan, step) for step in range(start + 1, plan.total_steps + 1)))
+    steps = range(start + 1, plan.total_steps + 1)
+    checkpoints.check_space(state, saves=sum(plan.is_due(step, plan.checkpoint_every) for step in steps))
     train_step, last_step = (
         parallel.STEPS[parallelism](plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True)
     )
@@ -76,9 +76,8 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
             evaluations.run(start, state, stop)
             if stop.signum is not None and not stop.together:  # The next process makes up for it.
                 raise StoppedError(stop.signum, start)
-        for step in range(start + 1, plan.total_steps + 1):
-            last = step == plan.total_steps
-            record, save = last or is_due(step, plan.log_every), _saves(plan, step)
+        for step in steps:
+            record, save = (plan.is_due(step, every) for every in (plan.log_every, plan.checkpoint_every))
             tests, first = evaluations.due(step), step == start + 1
             if step > plan.freeze_statistics_at:
                 train_step = last_step
@@ -107,11 +106,6 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
                 raise StoppedError(stop.signum or signal.SIGTERM, step)
         results = evaluations.last(state)
     return results | logs.speed(workdir) | {"compile_seconds": speed.compile_seconds}
-
-
-def _saves(plan: Plan, step: int) -> bool:
-    """Whether the configuration asks for a checkpoint of a step."""
-    return step == plan.total_steps or is_due(step, plan.checkpoint_every)
 
 
 def _advance(

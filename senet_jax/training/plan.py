@@ -12,7 +12,7 @@ import optax
 
 from senet_jax.config import Experiment
 from senet_jax.data import Dataset, open_dataset, train_images
-from senet_jax.durations import in_steps, to_steps
+from senet_jax.durations import in_steps, is_due, to_steps
 from senet_jax.models import Network
 from senet_jax.models.parameters import count_parameters
 from senet_jax.modules.conv import with_xla_convolutions
@@ -60,6 +60,10 @@ class Plan:
     def learning_rate(self, step: int) -> float:
         """Returns the learning rate of a step, counted from 0."""
         return self.config.optimizer.learning_rate * float(self.schedule(step))
+
+    def is_due(self, step: int, period: float) -> bool:
+        """Whether that which comes after each period, in steps, comes after this step; it comes after the last too."""
+        return step == self.total_steps or is_due(step, period)
 
     def train_step(self, *, frozen_statistics: bool = False) -> Callable[..., TrainState]:
         """Makes (state, batch, seed, learning_rate) -> state, as `make_train_step` does.

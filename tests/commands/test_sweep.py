@@ -247,6 +247,10 @@ def test_a_run_waits_for_the_run_of_its_weights_and_is_refused_if_that_has_not_e
     skipped = f"skipped: another process is training {first}, from whose weights it starts"
     assert said[1:] == [(second, skipped)]
     assert workdirs.state(second) is workdirs.RunState.NEW
+    (tmp_path / "file").touch()
+    assert train_all({tmp_path / "file": Experiment()}, tmp_path, 1, lambda *_: None, {tmp_path / "file": first}) == [
+        tmp_path / "file"
+    ]
 
 
 @pytest.mark.slow
