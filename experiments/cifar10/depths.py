@@ -2,10 +2,11 @@
 
 Command:  python launch.py sweep --config=experiments/cifar10/depths.py --jobs=3 on one GPU; the same command goes on
           ...depths.py:0.01 to try it with a hundredth of the steps
-Paper:    ResNet-110 has 6.37 % error, SE-ResNet-110 5.21 % (table 4); ResNet-20 and 56 have 8.75 and 6.97 %
-          (arXiv 1512.03385, table 6)
+Paper:    ResNet-20, 56 and 110 have 8.75, 6.97 and 6.43 % error (arXiv 1512.03385, table 6, the last with a warm-up);
+          pre-activation networks of 110 layers 6.37 %, with SE 5.21 % (table 4; trained by experiments/paper/table4.py)
 Measured: not trained; after a hundredth of the steps 58.63 and 60.27 % accuracy for 20 layers without and with SE,
-          39.36 and 57.70 % for 56, 22.02 and 48.20 % for 110 (experiments/results/depths_trial.csv), on two CPU cores
+          39.36 and 57.70 % for 56, 22.02 and 48.20 % for 110 (experiments/results/depths_trial.csv), on two CPU
+          cores, from JPEG files of the images
 """
 
 from senet_jax.config import Experiment

@@ -5,7 +5,8 @@ Command:  python launch.py sweep --config=experiments/cifar10/insert_se.py
           python launch.py report --workdir=runs/insert_se
 Paper:    has no SE in trained networks. ResNet-110 has 6.37 % error, SE-ResNet-110 5.21 % (table 4)
 Measured: 82.96 % accuracy plain, 83.29 % with SE put in, 83.52 % with SE from the start, three seeds; no
-          difference is significant. A half took 17 to 44 minutes, median 24, on one core of a busy AMD EPYC
+          difference is significant. A half took 17 to 44 minutes, median 24, on one core of a busy AMD EPYC. The images
+          were JPEG files
 """
 
 from senet_jax.config import Experiment

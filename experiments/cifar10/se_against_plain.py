@@ -7,7 +7,8 @@ Measured: 84.34 % accuracy without SE, 84.54 % with it, five seeds; the differen
           +0.59), is not significant; nor is that of ratio 4, 84.77 %, +0.43 (-0.08 to +0.94), or of SE
           without the squeeze, 84.29 %, -0.05 (-0.69 to +0.59). SE after the sum (POST) has 83.73 %, and is worse than
           SE by 0.82 points (0.41 to 1.22). 38 minutes a run of the pair on one core of an AMD EPYC. Five other
-          variants have one or two seeds
+          variants have one or two seeds. The images were JPEG files, so that accuracies compare only roughly with
+          published ones
 """
 
 from senet_jax.config import Experiment

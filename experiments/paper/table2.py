@@ -1,7 +1,7 @@
 """Table 2: networks on ImageNet, plain and with SE, by the recipe of se_resnet50.py.
 
 Command:  python launch.py sweep --config=experiments/paper/table2.py --dry_run lists the runs
-Hardware: the paper's 32 GPUs; all runs 68 hours of 8 A100 at the 409 TFLOP/s with which NVIDIA trains ResNet-50
+Hardware: the paper's 32 GPUs; all runs 69 hours of 8 A100 at the 408 TFLOP/s with which NVIDIA trains ResNet-50
 Paper:    top-1 / top-5 error, plain and with SE: ResNet-50 24.80 / 7.48, 23.29 / 6.62; ResNet-101 23.17 / 6.52,
           22.38 / 6.07; ResNet-152 22.42 / 6.34, 21.57 / 5.73; ResNeXt-50 22.11 / 5.90, 21.10 / 5.49; ResNeXt-101
           21.18 / 5.57, 20.70 / 5.01; VGG-16 27.02 / 8.81, 25.22 / 7.70; BN-Inception 25.38 / 7.89, 24.23 / 7.14;

@@ -1,7 +1,7 @@
 """Table 3: MobileNet and ShuffleNet on ImageNet, plain and with SE.
 
 Command:  python launch.py sweep --config=experiments/paper/table3.py --dry_run lists the runs
-Hardware: the paper's 8 GPUs; all runs 3 hours of 8 A100 at 409 TFLOP/s, which depthwise convolutions do not reach
+Hardware: the paper's 8 GPUs; all runs 3 hours of 8 A100 at 408 TFLOP/s, which depthwise convolutions do not reach
 Paper:    top-1 / top-5 error, plain and with SE: MobileNet 28.4 / 9.4, 25.3 / 7.7; ShuffleNet 32.6 / 12.5, 31.0 / 11.1
 Measured: not trained here
 """

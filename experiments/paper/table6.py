@@ -2,7 +2,7 @@
 
 Command:  python launch.py sweep --config=experiments/paper/table6.py
           with --config.data.name=places365 --config.data.data_dir=DIRECTORY for one that `launch.py prepare` made
-Hardware: 8 GPUs or more; both runs 17 hours of 8 A100 at 409 TFLOP/s
+Hardware: 8 GPUs or more; both runs 17 hours of 8 A100 at 408 TFLOP/s
 Paper:    top-1 / top-5 error 41.15 / 11.61, with SE 40.37 / 11.01, on Places365-Challenge, which has 8 million training
           images; `places365_small` of TFDS has the 1.8 million of Places365-Standard at 256x256 pixels
 Measured: not trained here

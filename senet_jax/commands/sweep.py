@@ -5,7 +5,7 @@ import platform
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
@@ -26,7 +26,6 @@ from senet_jax.workdir import RunState
 
 if TYPE_CHECKING:
     from senet_jax.analysis.cost import Cost
-    from senet_jax.data import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ def prepare(request: Request) -> Callable[[], None]:
     sources = sweep.sources()
     if not options.dry_run:
         _check_sources(workdir, names, sources)
-    rows = _rows(sweep, _settled(configs, workdir, sources), workdir, options.dry_run)
+    rows = _rows(sweep, _settled(configs, workdir, sources), workdir, () if options.dry_run else names)
 
     def run() -> None:
         _print_table(workdir, rows, names, options.teraflops)
@@ -141,9 +140,10 @@ def _settled(configs: dict[str, Experiment], workdir: Path, sources: Mapping[str
     return found
 
 
-def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, dry_run: bool) -> dict[str, _Row]:
-    """Returns the rows; opens each dataset and counts each network once. A dry run opens prepared datasets only.
+def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: Collection[str]) -> dict[str, _Row]:
+    """Returns the rows; opens each dataset and counts each network once.
 
+    Datasets that are not prepared are opened, and so prepared, for the variants to be trained only.
     Raises ValueError if a run of the sweep, which may be done, was on other data.
     """
     from senet_jax.analysis.cost import cost
@@ -153,7 +153,6 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, dry_run: 
     from senet_jax.weights.runs import check_data
 
     data = {repr(config.data): config.data for config in configs.values()}
-    datasets: dict[str, Dataset] = {}
     counted: dict[str, Cost] = {}
     rows: dict[str, _Row] = {}
     numbers = {key: train_images(config) for key, config in data.items()}
@@ -164,10 +163,9 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, dry_run: 
                 check_durations(config, numbers[repr(config.data)])
         except ValueError as error:
             raise ValueError(f"variant {name!r}: {error}") from error
-    if not dry_run:
-        datasets = {key: open_dataset(config) for key, config in data.items()}
     previews = {key: preview(config) for key, config in data.items()}
-    datasets |= {key: open_dataset(data[key]) for key, (_, _, there) in previews.items() if there and dry_run}
+    needed = {repr(configs[name].data) for name in trained}
+    datasets = {key: open_dataset(data[key]) for key, (_, _, prepared) in previews.items() if prepared or key in needed}
     for variant in sweep.variants:
         config = configs[variant.name]
         classes, channels, _ = previews[repr(config.data)]
@@ -178,7 +176,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, dry_run: 
             model = build_model(config.model, classes)
             if dataset := datasets.get(repr(config.data)):
                 steps = make_plan(config, dataset).total_steps
-                if not dry_run:
+                if trained:
                     check_data(workdir / variant.name, dataset.class_names, len(dataset.train), dataset.fingerprint)
                 duration = f"{steps:,} steps"
             key = repr((config.model, config.data.image_size, classes, channels))

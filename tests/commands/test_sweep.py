@@ -14,6 +14,7 @@ from networks import tiny_network
 from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.config_files import EXPERIMENTS
+from senet_jax.commands.sweep import prepare
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
 from senet_jax.runs.workers import _next, train_all
@@ -142,6 +143,13 @@ def test_the_workdir_of_a_run_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["sweep", "--config=ratios.py", "--workdir=runs/ratios/ratio=4/seed=0"])
     assert "holds a training run; give another directory for the sweep" in capsys.readouterr().err
+
+
+def test_only_the_datasets_of_chosen_variants_are_prepared():
+    write("chain(variant('digits', {}), variant('manual', {'data.name': 'imagenet2012'}))")
+    prepare(parse(["sweep", "--config=ratios.py", "--only=digits"]))
+    with pytest.raises(ValueError, match=r"'imagenet2012' is not in data/.* and could not be prepared"):
+        prepare(parse(["sweep", "--config=ratios.py"]))
 
 
 def test_variants_are_counted_at_the_size_of_their_weights(capsys, monkeypatch):
