@@ -61,7 +61,7 @@ class SqueezeExcite(nnx.Module):
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Recalibrates the channels of x, (..., h, w, c). The output has the shape and the dtype of x.
 
-        Raises ValueError if x has fewer than three dimensions or another number of channels.
+        Raises ValueError if x has fewer than three dimensions, another number of channels, or holds no floats.
         """
         block = self.fields
         dtype = block.gates_dtype(x)

@@ -35,10 +35,10 @@ def read_numbers(texts: Iterable[str]) -> dict[str, float] | None:
     for text in texts:
         name, _, number = text.rpartition("=")
         try:
-            value = {"true": 1.0, "false": 0.0}.get(number) if number in ("true", "false") else float(number)
+            value = float({"true": "1", "false": "0"}.get(number, number))
         except ValueError:
             return None
-        if not name or name in found or value is None:
+        if not name or name in found:
             return None
         found[name] = value
     return found

@@ -124,8 +124,9 @@ class InceptionResNetV2(ResidualNetwork, kw_only=True):
     def layers(self) -> dict[str, Any]:
         """Returns the fields of every block; a normalisation with another or no epsilon keeps it."""
         layers = super().layers()
-        if hasattr(getattr(self.norm, "func", self.norm), "epsilon"):
-            layers["norm"] = partial(layers["norm"], **{"epsilon": self.epsilon} | getattr(self.norm, "keywords", {}))
+        norm = layers["norm"]
+        if hasattr(norm.func, "epsilon"):
+            layers["norm"] = partial(norm, **{"epsilon": self.epsilon} | norm.keywords)
         return layers
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:

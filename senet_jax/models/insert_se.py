@@ -171,7 +171,7 @@ class _Calls:
 def _doubled(calls: _Calls, index: int, parameters: dict[Path, Any]) -> Iterable[Path]:
     """Returns the paths of the parameters that make up for the half of the SE block of call number `index`."""
     path, se = calls.found[index]
-    if getattr(se, "gate", "sigmoid") != "sigmoid":
+    if se.gate != "sigmoid":
         raise ValueError(f"{'/'.join(path)} has the gate {se.gate!r}; insert_se takes blocks with 'sigmoid'")
     owner, block = path[:-1], se.parent
     later = [call for call in calls.found[index + 1 :] if call[0][: len(owner)] != owner]

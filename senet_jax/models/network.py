@@ -94,20 +94,20 @@ class Network(nn.Module, kw_only=True):
         if images.ndim != 4:
             raise ValueError(f"images must be (n, height, width, channels); given shape {images.shape}")
         strides, maps = zip(*self.maps(images.astype(self.dtype), train=train), strict=True)
-        if features is None and self.features_only:
-            for index in self.out_indices or ():
-                if not -len(maps) <= index < len(maps):
-                    raise ValueError(
-                        f"out_indices has {index}; the network has {len(maps)} maps, at strides {[*strides]}"
-                    )
-            return [maps[index] for index in (range(len(maps)) if self.out_indices is None else self.out_indices)]
-        if features is None:
+        if features is not None:
+            found = dict(zip(strides, maps, strict=True))
+            for stride in features:
+                if stride not in found:
+                    known = ", ".join(map(str, found))
+                    raise ValueError(f"there is no map at stride {stride!r}; the strides are {known}")
+            return {stride: found[stride] for stride in features}
+        if not self.features_only:
             return self.classify(maps[-1], train=train)
-        found = dict(zip(strides, maps, strict=True))
-        for stride in features:
-            if stride not in found:
-                raise ValueError(f"there is no map at stride {stride!r}; the strides are {', '.join(map(str, found))}")
-        return {stride: found[stride] for stride in features}
+        indices = range(len(maps)) if self.out_indices is None else self.out_indices
+        for index in indices:
+            if not -len(maps) <= index < len(maps):
+                raise ValueError(f"out_indices has {index}; the network has {len(maps)} maps, at strides {[*strides]}")
+        return [maps[index] for index in indices]
 
     def classify(self, x: Array, *, train: bool) -> Array:
         """Returns the logits from the last map, or its mean over positions."""

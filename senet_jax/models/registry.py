@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import fnmatch
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ _NETWORKS: dict[str, partial] = {
 }
 _NETWORKS |= {
     "senet154": partial(senet.SENET154, attention=SqueezeExcite),
-    "nvidia/resnet50": partial(timm.NETWORKS["resnet50"]),
-    "nvidia/resnext101_32x4d": partial(timm.NETWORKS["resnext101_32x4d"]),
+    "nvidia/resnet50": timm.NETWORKS["resnet50"],
+    "nvidia/resnext101_32x4d": timm.NETWORKS["resnext101_32x4d"],
     "nvidia/se_resnext101_32x4d": partial(
         timm.NETWORKS["resnext101_32x4d"], attention=partial(SqueezeExcite, hidden=16)
     ),
@@ -59,7 +59,7 @@ _NETWORKS |= {
     "timm/mobilenetv1_100": _NETWORKS["mobilenet"],
     "timm/mobilenetv1_125": partial(_NETWORKS["mobilenet"], width_multiplier=1.25),
     **{f"timm/vgg{depth}_bn": _NETWORKS[f"vgg{depth}"] for depth in (11, 13, 16, 19)},
-    **{f"timm/{name}": partial(network) for name, network in timm.NETWORKS.items()},
+    **{f"timm/{name}": network for name, network in timm.NETWORKS.items()},
 }
 
 
@@ -100,7 +100,7 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
 
     Raises ValueError for an impossible name, override or value, with the possible ones.
     """
-    network = _NETWORKS[_checked("network", name, _NETWORKS)]
+    network = _named("network", name, _NETWORKS)
     overrides = {_NAMES_IN_TIMM.get(field, field): _understood(field, value) for field, value in overrides.items()}
     if overrides.get("features_only"):
         num_classes = 0
@@ -152,15 +152,15 @@ def _check_norm(norm: Any) -> None:
 def _understood(field: str, value: Any) -> Any:
     """Returns the function of a name, and a tuple of a list or set, which could not be hashed."""
     if isinstance(value, str) and field in _NAMED:
-        return _NAMED[field][_checked(field, value, _NAMED[field])]
+        return _named(field, value, _NAMED[field])
     return tuple(value) if isinstance(value, list | set) else value
 
 
-def _checked(kind: str, name: str, names: Collection[str]) -> Any:
-    if name not in names:
-        nearest = difflib.get_close_matches(name, names, n=4, cutoff=0.0)
+def _named(kind: str, name: str, known: Mapping[Any, Any]) -> Any:
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=4, cutoff=0.0)
         raise ValueError(f"there is no {kind} {name!r}; the nearest are {', '.join(nearest)}")
-    return name
+    return known[name]
 
 
 def _class(definition: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from math import inf
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -47,6 +47,11 @@ class ShuffleUnit(ResidualBlock):
         x = shuffle_channels(x, self.groups)
         x = self.conv_norm(x, 2, inner, 3, stride=self.stride, groups=inner, train=train)
         return self.conv_norm(self.recalibrate(x, "inner"), 3, features, 1, groups=self.groups, train=train)
+
+    def conv_norm(self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any) -> Array:
+        """Returns the convolution `index` of x, normalised."""
+        x = self.conv(features, size, **settings, name=f"conv{index}")(x)
+        return self.norm(name=f"norm{index}")(x, train=train)
 
 
 class ShuffleNet(ResidualNetwork, kw_only=True):

@@ -51,7 +51,7 @@ _ATTENTIONS = {
 _padded_max_pool = partial(max_pool, padding=(1, 1))
 
 
-def _resnet(name: str) -> ModuleDef:
+def _resnet(name: str) -> partial:
     """Makes the network of a name, which spells attention, anti-aliasing, depth, stem, groups and widths."""
     spelt = re.fullmatch(r"(se|eca|)res(?:net|next)(aa|)(\d+)([cdst]|)(?:_(\d+)x(\d+)d)?", name)
     if spelt is None:
@@ -82,14 +82,14 @@ def _resnet(name: str) -> ModuleDef:
     )
 
 
-def _wide_resnet(*stage_sizes: int) -> ModuleDef:
+def _wide_resnet(*stage_sizes: int) -> partial:
     """Makes a ResNet with blocks twice as wide inside (Zagoruyko and Komodakis, arXiv 1605.07146)."""
     block = partial(modules.Bottleneck, inner_widths=(2, 2), stride_on_3x3=True)
     stem = partial(modules.ImageNetStem, pool=_padded_max_pool)
     return partial(ResNet, stage_sizes=stage_sizes, block=block, stem=stem)
 
 
-def _tiered_silu(attention: ModuleDef | None = None, **settings: Any) -> ModuleDef:
+def _tiered_silu(attention: ModuleDef | None = None, **settings: Any) -> partial:
     """Makes a `ts` network: SiLU, a tiered stem, attention after the 3x3 convolution."""
     return partial(ResNet, attention=attention, placement="inner", activation=nn.silu, stem_width=32, **settings)
 
@@ -116,12 +116,12 @@ class LegacyBasicBlock(modules.BasicBlock):
         return ops.activate(self.activation, super().branch(x, train=train))
 
 
-def _legacy(network: ModuleDef, **settings: Any) -> ModuleDef:
+def _legacy(network: ModuleDef, **settings: Any) -> partial:
     """Makes the authors' network with dropout."""
     return partial(network, attention=modules.SqueezeExcite, dropout=0.2, **settings)
 
 
-NETWORKS: dict[str, ModuleDef] = {
+NETWORKS: dict[str, partial] = {
     **{name: _resnet(name) for name in _NAMES},
     "wide_resnet50_2": _wide_resnet(3, 4, 6, 3),
     "wide_resnet101_2": _wide_resnet(3, 4, 23, 3),

@@ -120,15 +120,10 @@ class ResidualBlock(nn.Module):
 
     def middle_conv(self, x: Array, index: int, features: int, stride: int, *, train: bool, groups: int = 1) -> Array:
         """Returns the 3x3 convolution of x, normalised and activated; it has the stride and the first dilation."""
-        pooled = self.anti_alias is not None and stride > 1
-        settings = {"stride": 1 if pooled else stride, "dilation": self.dilations[0], "groups": groups}
+        pool = self.anti_alias if stride > 1 else None
+        settings = {"stride": stride if pool is None else 1, "dilation": self.dilations[0], "groups": groups}
         x = self.conv_norm_activation(x, index, features, 3, train=train, **settings)
-        return self.recalibrate(self.anti_alias(x) if self.anti_alias is not None and pooled else x, "inner")
-
-    def conv_norm(self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any) -> Array:
-        """Returns the convolution `index` of x, normalised."""
-        x = self.conv(features, size, **settings, name=f"conv{index}")(x)
-        return self.norm(name=f"norm{index}")(x, train=train)
+        return self.recalibrate(x if pool is None else pool(x), "inner")
 
     def conv_norm_activation(
         self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any
@@ -142,12 +137,12 @@ class ResidualBlock(nn.Module):
         conv, norm = self.conv(features, size, **settings, name=f"conv{index}"), self.norm(name=f"norm{index}")
         y = conv(x)
         attends = self.attention is not None and self.placement == "standard"
-        is_known = type(conv) is Convolution and isinstance(norm, BatchNorm) and norm.fuses()
+        is_known = type(conv) is Convolution and isinstance(norm, BatchNorm) and norm.fuses(y)
         if train or size > 1 or not attends or not is_known:
             return normalised(norm, y, train=train)
         # A 1x1 convolution commutes with the mean, and there are fewer channels before it.
         means = jnp.squeeze(conv(ops.squeeze(x)[:, None, None]), (1, 2))  # An index gathers in a batch of any size.
-        return norm.normalise_lazily(y, train=False, x_mean=means)
+        return norm.normalise_by_running(y, means)
 
 
 class BasicBlock(ResidualBlock):

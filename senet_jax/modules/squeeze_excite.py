@@ -124,7 +124,7 @@ class ReducingAttention(Attention):
 
 
 class SqueezeExcite(ReducingAttention):
-    """Gives every channel a weight in (0, 1) that depends on all channels: pool, two dense layers, sigmoid, multiply.
+    """Gives every channel a weight that depends on all channels: pool, two dense layers, sigmoid, multiply.
 
     The gates are s = gate(W2 activation(W1 squeeze(x))) and the output is s x (equations 2 to 4). Parameters:
     `reduce/kernel` (c, hidden), `reduce/bias` (hidden,), `expand/kernel` (hidden, c), `expand/bias` (c,).
@@ -146,7 +146,7 @@ class SqueezeExcite(ReducingAttention):
         """Recalibrates the channels of x, (..., h, w, c). The output has the shape and the dtype of x.
 
         A normalised map that is not computed yet remains so, because its mean is known. Raises ValueError if x has
-        fewer than three dimensions.
+        fewer than three dimensions or holds no floats.
         """
         if isinstance(x, ops.Normalised) and self.chosen("squeeze") is ops.squeeze:
             return x.scale(self.excite(x.squeeze, self.gates_dtype(x.y), gate=self.gates))

@@ -40,8 +40,7 @@ def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], 
     if _depthwise(x, kernel, window):
         x, kernel = map(at_least_float32, (x, kernel))
         return _each_channel(x, kernel, window)
-    use_onednn = means.onednn and onednn.serves(x.dtype)
-    if use_onednn:
+    if means.onednn and onednn.serves(x.dtype):
         return onednn.convolution(x, kernel, window)
     x, kernel = map(at_least_float32, (x, kernel))
     if window.groups > 1:
@@ -57,8 +56,7 @@ def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, mea
         kernel, gradient = map(at_least_float32, (kernel, gradient))
         return _each_channel(_spread(x, kernel, gradient, window), kernel[::-1, ::-1], Window(dilation=window.dilation))
     by_phases = window.stride == (1, 1) or window.dilation == (1, 1)
-    use_onednn = means.onednn and onednn.serves(x.dtype) and by_phases
-    if use_onednn:
+    if by_phases and means.onednn and onednn.serves(x.dtype):
         return _input_gradient_by_phases(x, kernel, gradient, window)
     x, kernel, gradient = map(at_least_float32, (x, kernel, gradient))
     if window.groups > 1:
@@ -109,7 +107,7 @@ def _kernel_gradient_by_products(
     within a group are kept.
     """
     kh, kw, group_width, features = kernel.shape
-    together = _together(window.groups, group_width, _BLOCK)
+    together = _divisor(window.groups, _BLOCK // group_width)
     blocks = window.groups // together
 
     def part(x: Array, gradient: Array) -> Array:
@@ -257,18 +255,10 @@ def _multiply(x: Array, y: Array, use_onednn: bool) -> Array:
     return onednn.product(x, y) if use_onednn and x.size else lax.dot_general(x, y, (((0,), (0,)), ((1,), (1,))))
 
 
-def _together(groups: int, group_width: int, block: int) -> int:
-    """Returns the number of groups to compute as one, which have about this many channels."""
-    together = max(1, min(groups, block // group_width))
-    while groups % together:
-        together -= 1
-    return together
-
-
 def _by_blocks(x: Array, kernel: Array, window: Window) -> Array:
     """Convolves several groups at a time with one dense kernel that is zero between groups."""
     kh, kw, group_width, features = kernel.shape
-    together = _together(window.groups, group_width, _DENSE_BLOCK)
+    together = _divisor(window.groups, _DENSE_BLOCK // group_width)
     blocks = window.groups // together
     grouped = kernel.reshape(kh, kw, 1, group_width, blocks, together, -1)
     apart = jnp.eye(together, dtype=kernel.dtype)[:, None, None, :, None]

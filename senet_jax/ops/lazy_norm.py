@@ -34,8 +34,7 @@ class Normalised(NamedTuple):
 
     def scale(self, gates: Float[Array, "n c"]) -> "Normalised":
         """Returns the map with each channel multiplied by its gate (equation 4)."""
-        scaled = {name: getattr(self, name) * gates for name in ("factor", "value", "squeeze")}
-        return self._replace(**scaled)
+        return self._replace(factor=self.factor * gates, value=self.value * gates, squeeze=self.squeeze * gates)
 
     def compute(self) -> Float[Array, "n h w c"]:
         """Computes the map, in the dtype of y."""

@@ -28,7 +28,7 @@ def namings(network: Network) -> Sequence[Naming]:
         return _RESNET
     if isinstance(network, VGG):
         return [partial(_vgg, stage_sizes=network.stage_sizes)]
-    others = {BNInception: _CAFFE_INCEPTION, InceptionResNetV2: _inception_resnet, MobileNet: _mobilenet}
+    others = {BNInception: _CAFFE_INCEPTION, InceptionResNetV2: _INCEPTION_RESNET, MobileNet: _MOBILENET}
     if type(network) not in others:
         raise ValueError(f"no other project's weights are known for a {type(network).__name__}, only senet_jax's own")
     return [others[type(network)]]
@@ -38,12 +38,11 @@ def timm_naming(name: str, network: Network) -> Naming:
     """Returns the naming of timm's network of that name."""
     if not isinstance(network, ResNet):
         return namings(network)[0]
-    timm, average_shortcut, cadene, _, _, ts, _ = _RESNET
     if name.startswith("legacy_"):
-        return cadene
+        return _BY_CADENE
     if name.endswith("ts"):
-        return ts
-    return average_shortcut if re.match(r"(se|eca|)res(net|next)(aa|)\d+[dt]", name) else timm
+        return _BY_TIMM_TS
+    return _BY_TIMM_AVERAGE if getattr(network.block, "keywords", {}).get("average_shortcut") else _BY_TIMM
 
 
 def tensor_names(naming: Naming, paths: Iterable[str]) -> dict[str, str]:
@@ -66,11 +65,12 @@ def _naming(*rules: _Rules, separator: str = ".") -> Naming:
 
 def _numbered(template: str, first_stage: int) -> _Rules:
     """Returns rules for names in which stages count from `first_stage` and blocks from 0."""
+    return ((r"^stage(\d+)_block(\d+)", lambda match: template.format(int(match[1]) - first_stage, int(match[2]) - 1)),)
 
-    def name(match: re.Match) -> str:
-        return template.format(int(match[1]) - first_stage, int(match[2]) - 1)
 
-    return ((r"^stage(\d+)_block(\d+)", name),)
+def _from_zero(pattern: str, prefix: str) -> _Rules:
+    """Returns rules for a pattern with one number, from 1, which becomes the prefix and the number from 0."""
+    return ((pattern, lambda match: f"{prefix}{int(match[1]) - 1}"),)
 
 
 _TIMM: _Rules = (
@@ -144,39 +144,48 @@ _CAFFE_INCEPTION = _naming(
     separator="/",
 )
 """Rules for the authors' BN-Inception, such as "inception_3a/1x1/bn"."""
+_BY_TIMM = _naming(_TIMM)
+_BY_TIMM_AVERAGE = _naming(_AVERAGE_SHORTCUT, _TIMM)
+_BY_TIMM_TS = _naming(_TIMM_TS)
+_BY_CADENE = _naming(_CADENE, _TIMM)
 _RESNET = (
-    _naming(_TIMM),
-    _naming(_AVERAGE_SHORTCUT, _TIMM),
-    _naming(_CADENE, _TIMM),
+    _BY_TIMM,
+    _BY_TIMM_AVERAGE,
+    _BY_CADENE,
     _naming(_numbered("layers.{}.{}", first_stage=2), _NVIDIA, _TIMM),
     _naming(_NVIDIA, _TIMM),
-    _naming(_TIMM_TS),
+    _BY_TIMM_TS,
     _naming(_CAFFE, separator="/"),
 )
-
-
-def _mobilenet(path: str) -> str:
-    """Names layers of timm's MobileNet: "stage2_block1/depthwise/conv" is "blocks.1.0.conv_dw"."""
-    path = re.sub(r"stage(\d+)_block(\d+)", lambda match: f"blocks.{int(match[1]) - 1}.{int(match[2]) - 1}", path)
-    layers = {"stem/conv": "conv_stem", "stem/norm": "bn1", "depthwise/conv": "conv_dw", "depthwise/norm": "bn1"}
-    layers |= {"pointwise/conv": "conv_pw", "pointwise/norm": "bn2", "head": "classifier"}
-    for ours, name in layers.items():
-        path = path.replace(ours, name)
-    return path.replace("/", ".")
-
-
-def _inception_resnet(path: str) -> str:
-    """Names layers of timm's network: "block35_1/branch1_conv2" is "repeat.0.branch1.1", without the last number if
-    the branch has one convolution.
-    """
-    path = path.replace("mixed_5b/branch3_conv1", "mixed_5b/branch3.1").replace("block8_10", "block8")
-    path = re.sub("(?<!mixed_7a/)branch0_conv1", "branch0", path)
-    path = re.sub(r"_conv(\d)", lambda match: f".{int(match[1]) - 1}", path)
-    for block, name in (("block35", "repeat"), ("block17", "repeat_1"), ("block8", "repeat_2")):
-        path = re.sub(rf"^{block}_(\d+)", lambda match, name=name: f"{name}.{int(match[1]) - 1}", path)
-    for pattern, name in (("/norm", "/bn"), ("/linear", "/conv2d"), ("^head", "classif")):
-        path = re.sub(pattern, name, path)
-    return path.replace("/", ".")
+_MOBILENET = _naming(
+    _numbered("blocks.{}.{}", first_stage=1),
+    (
+        ("^stem/conv$", "conv_stem"),
+        ("^stem/norm$", "bn1"),
+        ("depthwise/conv", "conv_dw"),
+        ("depthwise/norm", "bn1"),
+        ("pointwise/conv", "conv_pw"),
+        ("pointwise/norm", "bn2"),
+        ("^head$", "classifier"),
+    ),
+)
+"""Names of timm's MobileNet, such as "blocks.1.0.conv_dw" for "stage2_block1/depthwise/conv"."""
+_INCEPTION_RESNET = _naming(
+    (
+        ("mixed_5b/branch3_conv1", "mixed_5b/branch3.1"),
+        ("block8_10", "block8"),
+        ("(?<!mixed_7a/)branch0_conv1", "branch0"),
+        ("/norm", "/bn"),
+        ("/linear", "/conv2d"),
+        ("^head", "classif"),
+    ),
+    _from_zero(r"_conv(\d)", "."),
+    _from_zero(r"^block35_(\d+)", "repeat."),
+    _from_zero(r"^block17_(\d+)", "repeat_1."),
+    _from_zero(r"^block8_(\d+)", "repeat_2."),
+)
+"""Names of timm's Inception-ResNet-v2, such as "repeat.0.branch1.1" for "block35_1/branch1_conv2"; the last number is
+missing if the branch has one convolution."""
 
 
 def _vgg(path: str, stage_sizes: Sequence[int]) -> str:

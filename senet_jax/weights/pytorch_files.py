@@ -51,7 +51,7 @@ class _Tensor(NamedTuple):
     stride: tuple[int, ...]
 
 
-def read_zip(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
+def read_zip(path: Path, *, average: bool) -> dict[str, np.ndarray]:
     """Reads the state dict in a file of PyTorch 1.6 or later; otherwise as `read_legacy`."""
     with _refuses_damage(), ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
@@ -71,7 +71,7 @@ def read_zip(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
         return _arrays(tensors, lambda storage: content(f"data/{storage.key}"))
 
 
-def read_legacy(path: Path, *, average: bool = True) -> dict[str, np.ndarray]:
+def read_legacy(path: Path, *, average: bool) -> dict[str, np.ndarray]:
     """Reads the state dict in a file of PyTorch before 1.6, as read-only arrays.
 
     In a checkpoint it is sought as timm does: if `average` is true, under "state_dict_ema" and "model_ema", the

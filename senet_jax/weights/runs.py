@@ -1,6 +1,7 @@
 """The network of a run's workdir: its description, written at the start, and its variables in checkpoints."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,9 +58,8 @@ def preprocessing(config: Experiment, channels: int) -> Preprocessing:
 
 def data_fields(images: Preprocessing) -> dict[str, Any]:
     """Returns the fields of a `DataConfig` whose evaluation has this preprocessing."""
-    names = {"image_size": "image_size", "center_crop": "crop", "interpolation": "interpolation"}
-    names |= {"mean": "mean", "std": "std"}
-    return {field: getattr(images, name) for field, name in names.items()}
+    fields = dataclasses.asdict(images)
+    return {"center_crop": fields.pop("crop"), **fields}
 
 
 def read_description(workdir: Path) -> Description:

@@ -175,31 +175,19 @@ def load(
         raise ValueError(f"model is {model!r}, but the run in {workdir} is of {own}; leave model out")
     if is_run and step != "best":
         taken, described = _read_run(workdir, step)
-        own_channels = described.preprocessing.channels
-        return _fitted(taken, described.config, own_channels, num_classes=num_classes, channels=channels, key=key)
-    if is_run:
-        source = runs.best(workdir)
-    elif (workdir / CHECKPOINTS).is_dir():
-        raise ValueError(f"{workdir} has no {NETWORK}; `train --workdir={workdir}` of this version writes it")
-    taken = _read_file(source, average=average)
-    if written := taken.file.header.get("source"):
-        taken = taken._replace(name=written)
-    config = _config(str(source), taken.file, model)
-    own_channels = channels_of(config.name, taken.file)
-    return _fitted(taken, config, own_channels, num_classes=num_classes, channels=channels, key=key)
-
-
-def _fitted(
-    source: Source,
-    config: ModelConfig,
-    own_channels: int,
-    *,
-    num_classes: int | None,
-    channels: int | None,
-    key: jax.Array | None,
-) -> Loaded:
-    network, class_names = build_model(config, num_classes=1), source.class_names
-    trained = classes(network, source.file)
+        config, own_channels = described.config, described.preprocessing.channels
+    else:
+        if is_run:
+            source = runs.best(workdir)
+        elif (workdir / CHECKPOINTS).is_dir():
+            raise ValueError(f"{workdir} has no {NETWORK}; `train --workdir={workdir}` of this version writes it")
+        taken = _read_file(source, average=average)
+        if written := taken.file.header.get("source"):
+            taken = taken._replace(name=written)
+        config = _config(str(source), taken.file, model)
+        own_channels = channels_of(config.name, taken.file)
+    network, class_names = build_model(config, num_classes=1), taken.class_names
+    trained = classes(network, taken.file)
     network = network.clone(num_classes=trained if num_classes is None else num_classes)
     whole = network.num_classes == trained
     if not class_names and trained == 1000:
@@ -207,9 +195,9 @@ def _fitted(
     kernels = own_channels if channels is None else channels
     if kernels not in (1, own_channels):
         raise ValueError(f"channels is {channels}; these weights take images of {own_channels}, or of 1")
-    variables = to_variables(network, source.file, head=whole, key=key, channels=kernels)
-    images = source.preprocessing(config.name).of_channels(kernels)  # A warning comes after errors.
-    return Loaded(network, variables, images, class_names if whole else (), config, source.name)
+    variables = to_variables(network, taken.file, head=whole, key=key, channels=kernels)
+    images = taken.preprocessing(config.name).of_channels(kernels)  # A warning comes after errors.
+    return Loaded(network, variables, images, class_names if whole else (), config, taken.name)
 
 
 def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
