@@ -16,6 +16,7 @@ from pathlib import Path
 
 from scipy import stats
 
+from benchmarks import claims
 from senet_jax.analysis import comparison, excitation_runs
 from senet_jax.analysis.published import networks_table
 from senet_jax.files import read_table
@@ -181,8 +182,8 @@ def _gates(rows: Rows) -> str:
 
 def _claims(gates: Rows) -> str:
     """Returns a row for each claim of the paper about gates."""
-    claims = excitation_runs.claims(gates, read("mean_gates"), _pairs())
-    return comparison.markdown(excitation_runs.decide(claims, planned=5))
+    found = claims.claims(gates, read("mean_gates"), _pairs())
+    return comparison.markdown(claims.decide(found, planned=5))
 
 
 _FAULTS = ("fault", "tries", "survived", "lost", "seconds_to_recover", "seen")

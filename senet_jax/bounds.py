@@ -29,7 +29,6 @@ Count = Annotated[int, Rule("a whole number of 1 or more", lambda value: value >
 CountOrZero = Annotated[int, Rule("a whole number of 0 or more", lambda value: value >= 0)]
 Intensity = Annotated[CountOrZero, Rule("a whole number from 0 to 255", lambda value: value <= 255)]
 Means = Annotated[tuple[Finite, ...], Rule("one or more finite numbers", bool)]
-Source = Annotated[str, Rule("the name of a source", bool)]
 Seed = Annotated[int, Rule("a whole number of 0 or more, and less than 2**31", lambda value: 0 <= value < 2**31)]
 Stages = Annotated[
     tuple[Count, ...],

@@ -12,7 +12,7 @@ from senet_jax import bounds, words
 from senet_jax.bounds import Count, CountOrZero, Name, NotNegative, Positive, Rate, Share
 from senet_jax.durations import Duration, DurationOrZero, is_before, parse
 from senet_jax.optimizers import Optimizer, described_arguments, read_arguments
-from senet_jax.schema import Adjustable, Formerly, Relation
+from senet_jax.schema import Adjustable, Relation
 
 
 @dataclass(slots=True)
@@ -85,7 +85,6 @@ class DataConfig:
             "positive numbers, one or as many as config.data.mean has",
             lambda std, config: len(std) in (1, len(config.data.mean)),
         ),
-        Formerly("deviation"),
     ] = (0.25,)
     """Std by which the difference is divided: one value, or one for each channel."""
     random_resized_crop: bool = False
@@ -235,7 +234,7 @@ class OptimizerConfig:
 class InitConfig:
     """The weights that training starts from."""
 
-    weights: bounds.Source | None = None
+    weights: Name | None = None
     """Trained weights: a workdir, a weight file, a folder in timm's format or a hub repository; none: random values."""
     head: Literal["auto", "keep", "new"] = "auto"
     """Last layer: "keep" that of the weights, which must have the dataset's classes; "new": random values; "auto":

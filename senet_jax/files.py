@@ -1,4 +1,4 @@
-"""Writing of files that are complete at every moment, even if the process is killed."""
+"""Files that are complete at every moment, even if the process is killed: JSON, records and CSV."""
 
 import contextlib
 import csv

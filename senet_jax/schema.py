@@ -48,13 +48,6 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Formerly:
-    """Names a field as it was called in older files, for the message that refuses them."""
-
-    name: str
-
-
-@dataclass(frozen=True)
 class Adjustable:
     """Marks a field that can change when a run goes on, because its result does not depend on it."""
 
@@ -151,12 +144,10 @@ def from_dict(kind: type[_T], values: Any) -> _T:
     known, within = hints(kind), sections(kind)
     if not isinstance(values, dict):
         raise ValueError(f"{kind.__name__} is {values!r}; it must be an object with the fields {', '.join(known)}")
-    former = {extra.name: name for name, hint in known.items() for extra in extras(hint, Formerly)}
     config = kind()
     for name, value in values.items():
         if name not in known:
-            near = f"; it is called {former[name]!r} now" if name in former else did_you_mean(name, known)
-            raise ValueError(f"{kind.__name__} has no field {name!r}{near}")
+            raise ValueError(f"{kind.__name__} has no field {name!r}{did_you_mean(name, known)}")
         if name in within:
             setattr(config, name, from_dict(within[name], value))
         else:

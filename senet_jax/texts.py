@@ -1,6 +1,7 @@
 """Values of a schema as texts of the command line, and lists of names in messages."""
 
 import math
+import os
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,9 +27,12 @@ def read(text: str, hint: Any) -> Any:
         if text.lower() not in _BOOLEANS:
             raise ValueError(f"{text!r} is neither true nor false")
         return _BOOLEANS[text.lower()]
-    if hint is Path and (not text or "://" in text):
-        raise ValueError(f"{text!r} is not a local path")
-    return Path(text).expanduser() if hint is Path else text if origin is Literal else hint(text)
+    if hint is Path:
+        path = os.path.expanduser(text)
+        if not text or "://" in text or path.startswith("~"):  # "~name" of no user stays as it is.
+            raise ValueError(f"{text!r} is not a local path")
+        return Path(path)
+    return text if origin is Literal else hint(text)
 
 
 def written(value: Any) -> str:

@@ -60,7 +60,6 @@ def test_dictionaries_and_json_keep_everything():
     [
         ({"sead": 1}, "Experiment has no field 'sead'; did you mean 'seed'?"),
         ({"model": {"ratoi": 8}}, "ModelConfig has no field 'ratoi'; did you mean 'ratio'?"),
-        ({"data": {"deviation": [1.0]}}, "DataConfig has no field 'deviation'; it is called 'std' now"),
         ({"model": 8}, "ModelConfig is 8; it must be an object with the fields name, ratio, attention, squeeze"),
         ([], "Experiment is []; it must be an object with the fields model, data, optimizer, duration"),
     ],

@@ -42,8 +42,8 @@ def save(
 ) -> None:
     """Writes pictures, tables and an array file; the tables of blocks and of replaced gates have `origin` in each row.
 
-    In that are "classes", their names, "images" of each, and for each block "<block>/mean" and "<block>/std" over
-    the images of each class, (classes, c).
+    In the array file are "classes", their names, "images" of each, and for each block "<block>/mean" and "<block>/std"
+    over the images of each class, (classes, c).
     """
     from senet_jax.analysis import excitation_pictures as pictures  # Matplotlib is slow to import.
 

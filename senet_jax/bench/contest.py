@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from senet_jax.terminal.progress import progress, say
+from senet_jax.workdir import RunError
 
 _ROOT = Path(__file__).resolve().parents[2]
 """Folder of senet_jax, in which contestants run, so that `-m` finds it in a checkout too."""
@@ -79,16 +80,16 @@ class _Process:
         self.process.communicate()
 
     def reply(self) -> dict[str, Any]:
-        """Returns its next reply. Raises RuntimeError if the process has ended."""
+        """Returns its next reply. Raises RunError if the process has ended."""
         line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
             self.messages.seek(0)
             said = self.messages.read().decode(errors="replace")[-_END:]
-            raise RuntimeError(f"{self.entry} ended with status {self.process.wait()}:\n{said}")
+            raise RunError(f"{self.entry} ended with status {self.process.wait()}:\n{said}")
         return json.loads(line)
 
     def measure(self) -> dict[str, Any]:
-        """Makes one measurement. Raises RuntimeError as `reply` does."""
+        """Makes one measurement. Raises RunError as `reply` does."""
         if self.process.stdin:
             with suppress(BrokenPipeError):  # `reply` says how the process ended.
                 self.process.stdin.write("\n")
@@ -99,7 +100,7 @@ class _Process:
 def contest(entries: Sequence[Entry], rounds: int, environment: Mapping[str, str]) -> list[Result]:
     """Starts all entries, one after another, then measures each once in every round.
 
-    Raises RuntimeError if one fails, or if they compute on different platforms.
+    Raises RunError if one fails, or if they compute on different platforms.
     """
     results: list[Result] = []
     with ExitStack() as stack:
@@ -112,7 +113,7 @@ def contest(entries: Sequence[Entry], rounds: int, environment: Mapping[str, str
             say(f"  ready: {entry}" + (f", convolutions by {by}" if by else ""))
         platforms = {str(result.entry): result.facts["platform"] for result in results}
         if len(set(platforms.values())) > 1:
-            raise RuntimeError(f"the contestants do not compute on the same platform: {platforms}")
+            raise RunError(f"the contestants do not compute on the same platform: {platforms}")
         turns = [turn for _ in range(rounds) for turn in zip(processes, results, strict=True)]
         for process, result in progress(turns, len(turns), "measuring", "turns"):
             result.add(process.measure())

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_output_directory
@@ -11,9 +11,6 @@ from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.config import ModelConfig
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.texts import some
-
-if TYPE_CHECKING:
-    from senet_jax.training.checkpoints import Checkpoints
 
 _IMAGENET = {"n01443537": "goldfish", "n02690373": "plane", "n02110958": "pug", "n09246464": "cliff"}
 """Classes of figure 6 by their WordNet numbers, first the two of figure 7."""
@@ -53,12 +50,11 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.training import memory, parallel
     from senet_jax.training.augmentation import normalise
     from senet_jax.training.compilation import keep_programs
-    from senet_jax.training.loop import initial_state
     from senet_jax.training.plan import open_plan
     from senet_jax.training.provenance import commit
     from senet_jax.weights import runs
 
-    checkpoints = _checkpoints(workdir, request.config.model)
+    _check_network(workdir, request.config.model)
     plan = open_plan(request.config)
     data, dataset = plan.config.data, plan.dataset
     runs.check_data(workdir, dataset.class_names)
@@ -68,7 +64,8 @@ def prepare(request: Request) -> Callable[[], None]:
 
     mesh = parallel.data_mesh()
     with working("restoring the checkpoint"):
-        state, step = initial_state(plan, checkpoints, mesh)
+        read, step = runs.read_variables(workdir, "newest")
+        variables = jax.device_put(read, parallel.replicated(mesh))
 
     def batches(task: str) -> Iterator[tuple[jax.Array, np.ndarray]]:
         """Yields normalised test images and their classes, -1 for padding; shows the task's progress."""
@@ -81,9 +78,9 @@ def prepare(request: Request) -> Callable[[], None]:
         title = f"{plan.config.model.name} on {dataset.name}, step {step}"
         print(f"{title}, {len(dataset.test):,} test images\n", flush=True)
         with memory.explained(plan.config, None, (), evaluates=True):
-            found = excitations(plan.model, state.evaluated, batches("observing gates"))
+            found = excitations(plan.model, variables, batches("observing gates"))
             groups = found.stages | {"all blocks": list(found.blocks)}
-            left = accuracy_without(plan.model, state.evaluated, batches("replacing gates"), found, groups)
+            left = accuracy_without(plan.model, variables, batches("replacing gates"), found, groups)
         with working("drawing the figures"):
             origin = {"step": step, "split": data.test_split, "images": len(dataset.test), "commit": commit()}
             excitation_tables.save(output, title, dataset.class_names, classes, found, left, origin)
@@ -93,18 +90,16 @@ def prepare(request: Request) -> Callable[[], None]:
     return run
 
 
-def _checkpoints(workdir: Path, model: ModelConfig) -> "Checkpoints":
-    from senet_jax.training.checkpoints import Checkpoints
+def _check_network(workdir: Path, model: ModelConfig) -> None:
+    """Raises ValueError if the run has no checkpoint, or is of another network."""
     from senet_jax.weights.configured import differing
 
-    checkpoints = Checkpoints(workdir, read_only=True)
-    if checkpoints.latest is None:
+    if not workdirs.has_checkpoints(workdir):
         raise workdirs.no_checkpoint(workdir)
     own = workdirs.read_config(workdir).model
     if others := differing(model, own):
         given, said = getattr(model, others[0]), getattr(own, others[0])
         raise ValueError(f"config.model.{others[0]} is {given!r}, and the run in {workdir} has {said!r}; give no other")
-    return checkpoints
 
 
 def _choose(names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:

@@ -22,7 +22,6 @@ from senet_jax.commands.places import check_output_directory
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.cores import usable
 from senet_jax.schema import Placeholder, Rule, one_of
-from senet_jax.terminal import program
 
 
 @dataclass(frozen=True)
@@ -174,10 +173,7 @@ def _run(contests: dict[str, list[Entry]], rounds: int, settings: dict[str, Any]
     results: list[Result] = []
     for mode, entries in contests.items():
         print(f"{mode}, {title}", flush=True)
-        try:
-            results += contest(entries, rounds, _environment(settings))
-        except RuntimeError as error:
-            sys.exit(f"{program.name()}: error: {error}")
+        results += contest(entries, rounds, _environment(settings))
     origin = settings | provenance()
     title = f"{title}, {origin['hardware']}"
     rows, compared = report.measurements(results, images), report.compared(ratios(results))

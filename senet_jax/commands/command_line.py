@@ -163,7 +163,7 @@ def _run_of(weights: str, workdir: Path | None, has_images: bool) -> Path | None
     """
     if workdir is not None:
         raise ValueError(f"--workdir={workdir} and --weights={weights} are both networks to evaluate; give one")
-    source = Path(weights).expanduser()
+    source = Path(os.path.expanduser(weights))
     if (source / workdirs.NETWORK).is_file():
         return source
     if not has_images:

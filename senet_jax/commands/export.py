@@ -9,8 +9,8 @@ from senet_jax import export
 from senet_jax.commands.places import check_new
 from senet_jax.commands.request import File, Request, SourceOptions
 from senet_jax.files import replaced
-from senet_jax.terminal import program
 from senet_jax.terminal.tables import print_table
+from senet_jax.workdir import RunError
 
 _FORMATS = {
     "stablehlo": ("flatbuffers",),
@@ -53,7 +53,7 @@ def prepare(request: Request) -> Callable[[], None]:
             with replaced(output) as temporary, working(f"writing {kind}"):
                 difference = export.writer(kind)(temporary, loaded, normalise=normalise)
         except ValueError as error:
-            raise SystemExit(f"{program.name()}: error: {error}") from error
+            raise RunError(str(error)) from error
         print_table(
             {
                 "network": f"{loaded.config.name}, {loaded.network.num_classes:,} classes",

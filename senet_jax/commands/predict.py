@@ -70,7 +70,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 def _files(word: str) -> list[Path]:
     """Returns the images of a word of the command line. Raises ValueError if there are none."""
-    path = Path(word).expanduser()
+    path = Path(os.path.expanduser(word))
     if path.is_dir():
         from senet_jax.data.images import has_image_name
 

@@ -1,7 +1,6 @@
 """`launch.py prepare`: writes image files as a dataset that TFDS and this project read."""
 
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -12,6 +11,7 @@ from senet_jax.cores import usable
 from senet_jax.schema import Placeholder, Rule
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import print_table
+from senet_jax.workdir import RunError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def prepare(request: Request) -> Callable[[], None]:
         try:
             unreadable = preparation.write(plan, given.jobs or usable())
         except (ValueError, OSError) as error:  # Of other options than the unfinished dataset has, or of the disk.
-            sys.exit(f"{program.name()}: error: {error}")
+            raise RunError(str(error)) from error
         for fault in unreadable[:5]:
             print(f"cannot be decoded: {fault}")
         named = {"unreadable": f"{len(unreadable):,} images, named in {plan.directory / preparation.UNREADABLE}"}

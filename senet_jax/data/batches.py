@@ -204,10 +204,11 @@ def _noted(
 ) -> _Batches:
     """Yields the batches of these numbers, and notes their bad images; those of a split in memory at once."""
     bad = BadImages(config.bad_images) if bad is None else bad
+    workers = config.workers
     if isinstance(load, _Gather):
         bad.note(split, np.flatnonzero(load.decoded.bad).tolist())
-    made = _generate(make, numbers.start, numbers.stop, None if isinstance(load, _Gather) else config.workers)
-    return _note_each(made, split, bad)
+        workers = None
+    return _note_each(_generate(make, numbers, workers), split, bad)
 
 
 def _note_each(batches: _Batches, split: Split, bad: BadImages) -> _Batches:
@@ -218,12 +219,12 @@ def _note_each(batches: _Batches, split: Split, bad: BadImages) -> _Batches:
             yield batch
 
 
-def _generate(make: Callable[[int], Batch], start: int, stop: int, workers: int | None) -> _Batches:
+def _generate(make: Callable[[int], Batch], numbers: range, workers: int | None) -> _Batches:
     """Makes the batches of these numbers: in this thread (None), ahead of time in threads (0) or in processes."""
     if workers is None:
-        yield from map(make, range(start, stop))
+        yield from map(make, numbers)
         return
-    batches = grain.MapDataset.range(start, stop).map(make)
+    batches = grain.MapDataset.range(numbers.start, numbers.stop).map(make)
     if workers:
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # Grain reads a flag of its own, which only absl.app.run parses

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from senet_jax.data import images
 from senet_jax.data.local_info import LocalInfo
-from senet_jax.data.members import check_class_folder, entries, tell_left_out
+from senet_jax.data.members import class_files, entries, tell_left_out
 from senet_jax.terminal.progress import progress
 from senet_jax.texts import some
 
@@ -69,7 +69,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
                 yield file_name, {"image": image, "label": name, "file_name": file_name, "fault": fault}
 
 
-def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_share: float = 0.0) -> Folder:
+def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_share: float) -> Folder:
     """Returns the builder of these splits of a directory, prepared or not.
 
     A preparation is known by the name of the directory and a fingerprint of its listing (relative paths, sizes and
@@ -82,7 +82,7 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
     class folders, if a class is empty, nested or not in all of the splits, and if a larger share of the files than
     `bad_share` cannot be used, as `images.read` decides.
     """
-    root = Path(path).expanduser().resolve()
+    root = Path(os.path.expanduser(path)).resolve()
     found = _list(root, sorted(set(splits)))
     name = re.sub(r"[^\w.-]", "_", root.name) + "-" + _fingerprint(found)
     builder = Folder(config=FolderConfig(name=name, splits=found), data_dir=data_dir)
@@ -94,7 +94,7 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
 def count(path: str, split: str) -> int | None:
     """Returns the number of files of a split of a directory; None if they cannot be listed, or for a slice."""
     try:
-        classes = [entry for entry in entries(Path(path).expanduser() / split) if entry.is_dir()]
+        classes = [entry for entry in entries(Path(os.path.expanduser(path)) / split) if entry.is_dir()]
         return sum(images.has_image_name(file.name) for entry in classes for file in entries(entry))
     except OSError:  # `folder_builder` says what is wrong with it.
         return None
@@ -143,13 +143,7 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
 def _list_classes(split: Path) -> Classes:
     classes: Classes = {}
     for folder in entries(split):
-        check_class_folder(folder)
-        files = entries(folder)
-        if nested := [file.path for file in files if file.is_dir()]:
-            raise ValueError(
-                f"{nested[0]} is a directory inside a class folder; put its images into {folder.path} itself"
-            )
-        classes[folder.name] = [file for file in files if images.has_image_name(file.name)]
+        classes[folder.name] = [file for file in class_files(folder) if images.has_image_name(file.name)]
         if not classes[folder.name]:
             raise ValueError(f"class folder {folder.path} has no image; put some into it or remove it from every split")
     if not classes:

@@ -22,7 +22,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """Transpositions that turn an image upright, by its orientation."""
-COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
+_COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}
 """Colour spaces of the JPEG decoder, by Pillow's modes."""
 _END_OF_JPEG = b"\xff\xd9"
 _NARROWEST = 100
@@ -50,12 +50,12 @@ def read(data: bytes) -> Image.Image:
     """
     try:
         image = Image.open(io.BytesIO(data))
-        is_jpeg = image.format in ("JPEG", "MPO") and image.mode in COLOURSPACES
+        is_jpeg = image.format in ("JPEG", "MPO") and image.mode in _COLOURSPACES
         if not is_jpeg:
             image.load()  # Pillow turns a TIFF in it.
         turned = orientation(image)
         if is_jpeg:
-            pixels = decode_jpeg(data, COLOURSPACES[image.mode])
+            pixels = decode_jpeg(data, _COLOURSPACES[image.mode])
             image = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
     except UnidentifiedImageError:
         raise BadImageError("not an image that Pillow can read") from None

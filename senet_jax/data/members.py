@@ -48,10 +48,7 @@ def in_class_folders(root: Path) -> list[Member]:
     """
     found, others = [], []
     for folder in entries(root):
-        check_class_folder(folder)
-        for file in entries(folder.path):
-            if file.is_dir():
-                raise ValueError(f"{file.path} is a directory inside a class folder; put its images into {folder.path}")
+        for file in class_files(folder):
             if has_image_name(file.name):
                 found.append(Member(file.path, 0, file.stat().st_size, file.name, folder.name))
             else:
@@ -66,8 +63,11 @@ def tell_left_out(files: list[str]) -> None:
         print(f"files that end like no image are left out: {some(files)}", file=sys.stderr, flush=True)
 
 
-def check_class_folder(folder: os.DirEntry[str]) -> None:
-    """Raises ValueError if it is no directory, or if its name cannot be that of a class."""
+def class_files(folder: os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """Lists every file of a class folder.
+
+    Raises ValueError if it is no directory, if its name cannot be that of a class, or if a directory lies in it.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder.path} is not a class folder; move it out of {os.path.dirname(folder.path)}")
     name, readable = folder.name, os.fsencode(folder.name).decode(errors="replace")
@@ -77,6 +77,10 @@ def check_class_folder(folder: os.DirEntry[str]) -> None:
         raise ValueError(
             f"the name of class folder {folder.path!r} begins or ends with a space, or has several lines; rename it"
         )
+    files = entries(folder)
+    if nested := [file.path for file in files if file.is_dir()]:
+        raise ValueError(f"{nested[0]} is a directory inside a class folder; put its images into {folder.path} itself")
+    return files
 
 
 def in_folder(root: Path, labels: dict[str, str]) -> list[Member]:

@@ -58,11 +58,6 @@ class Preparation:
         """Number of images of all splits."""
         return sum(map(len, self.splits.values()))
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of all files as they are."""
-        return sum(member.size for found in self.splits.values() for member in found)
-
 
 @dataclass(frozen=True)
 class _Shard:

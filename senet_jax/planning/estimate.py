@@ -1,6 +1,5 @@
 """Estimates of the memory and speed of an experiment on a topology, from its compiled training step."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -52,7 +51,7 @@ class Estimate:
         return self.batch_size // self.topology.size
 
 
-def estimate(config: Experiment, dataset: Dataset, topology: Topology, parallelism: str = "jit") -> Estimate:
+def estimate(config: Experiment, dataset: Dataset, topology: Topology, parallelism: str) -> Estimate:
     """Compiles the training step of an experiment for a topology, divided over the chips by "jit" or "pmap".
 
     Raises ValueError if the experiment or the topology is not possible, or if the chips do not divide a batch.
@@ -96,14 +95,13 @@ def possible_devices(topology: Topology, parallelism: str) -> list[Any]:
     return devices
 
 
-def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) -> Estimate | None:
+def largest(first: Estimate, tell: Callable[[Estimate], None]) -> Estimate | None:
     """Returns the estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
 
     `first` is the estimate for the batch of the configuration; `tell` is called with each further one. The images of a
     chip are 1 to 7, or 8 to 15 times a power of two; numbers that the configuration does not allow are skipped.
     """
     config, dataset, topology = first.plan.config, first.plan.dataset, first.topology
-    capacity = topology.chip.memory_bytes if topology.chip else math.inf
     sizes = [*range(1, 8), *(m << e for e in range(12) for m in range(8, 16))]
     sizes = [n for n in sizes if _possible(replace(config, batch_size=n * topology.size), dataset, topology)]
     tried: dict[int, Estimate] = {first.images_per_chip: first}
@@ -116,12 +114,9 @@ def largest(first: Estimate, tell: Callable[[Estimate], None] = lambda _: None) 
             tell(tried[number])
         return tried[number].program is not None
 
-    fixed = sum(first.state_bytes.values())
-    if first.needed_bytes is not None and capacity < math.inf:  # Memory is about linear in the images.
-        share = (capacity - fixed) / max(1, first.needed_bytes - fixed)
-        likely = first.images_per_chip * share
-    else:
-        likely = first.images_per_chip
+    likely, fixed = float(first.images_per_chip), sum(first.state_bytes.values())
+    if first.needed_bytes is not None and topology.chip is not None:  # Memory is about linear in the images.
+        likely *= (topology.chip.memory_bytes - fixed) / max(1, first.needed_bytes - fixed)
     place = max((i for i, n in enumerate(sizes) if n <= likely), default=0)
     if not sizes:
         return None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import re
 import warnings
 from pathlib import Path
@@ -101,7 +102,7 @@ def located(weights: str | Path) -> tuple[Path, str]:
     prefix, _, rest = str(weights).rpartition(":")
     if prefix in ("hf-hub", "hf_hub"):
         return _fetched(rest), rest
-    path = Path(rest if prefix == "local-dir" else weights).expanduser()
+    path = Path(os.path.expanduser(rest if prefix == "local-dir" else weights))
     if path.is_dir():
         for name in _FILES:
             if (path / name).is_file():

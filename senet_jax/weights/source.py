@@ -1,6 +1,7 @@
 """Trained networks from a run's workdir, a weight file, a folder in timm's format or the hub."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def read_source(source: str | Path) -> Source:
 
     Raises ValueError or OSError if the source cannot be read or fetched.
     """
-    workdir = Path(source).expanduser()
+    workdir = Path(os.path.expanduser(source))
     if (workdir / NETWORK).is_file():
         return _read_run(workdir, "newest")[0]
     return _read_file(source)
@@ -165,7 +166,7 @@ def load(
 
     Raises ValueError if the source does not fit or does not name its network, OSError if it cannot be fetched.
     """
-    workdir = Path(source).expanduser()
+    workdir = Path(os.path.expanduser(source))
     is_run = (workdir / NETWORK).is_file()
     if isinstance(step, str) and step not in ("newest", "best"):
         raise ValueError(f"step is {step!r}; it must be 'newest', 'best' or the number of a step")

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("directory")
         ("--config", "--config has no value; give one, as in --config=VALUE"),
         ("--config.seed", "--config.seed has no value; give one, as in --config.seed=VALUE"),
         ("--config=", "--config=: it must be a local path"),
+        ("--workdir=~nobody-has-this-name/run", "--workdir=~nobody-has-this-name/run: it must be a local path"),
         (
             "--workdir=gs://bucket/run",
             "--workdir=gs://bucket/run: it must be a local path, such as that of a mounted bucket",

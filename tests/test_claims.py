@@ -2,8 +2,8 @@
 
 import pytest
 
+from benchmarks.claims import Claim, claims, decide
 from senet_jax.analysis.comparison import Run
-from senet_jax.analysis.excitation_runs import Claim, claims, decide
 
 BLOCKS = [f"stage{stage}_block{block}" for stage in (2, 3, 4) for block in (1, 2, 3)]
 STDS = {"stage2_block3": 0.01, "stage4_block1": 0.09, "stage4_block3": 0.0}
