@@ -30,7 +30,7 @@ from senet_jax.modules.conv import Convolution
 from senet_jax.planning import hlo
 from senet_jax.terminal.tables import print_table
 from senet_jax.training import parallel
-from senet_jax.training.processes import Together, join
+from senet_jax.training.processes import join
 from senet_jax.training.state import init_state
 from senet_jax.training.step import make_train_step
 
@@ -79,7 +79,7 @@ def _run(processes: int, steps: int, file: Path, coordinator: str, number: int) 
     jax.config.update("jax_num_cpu_devices", 8 // processes)
     jax.config.update("jax_enable_x64", True)
     if processes > 1:
-        join(Together(coordinator, processes, number))
+        join(coordinator, processes, number)
     texts, arrays = {}, {}
     for parallelism in _MAKE:
         for devices in (1, 2, 4, 8):

@@ -172,15 +172,20 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
+def check_free(workdir: Path) -> None:
+    """Raises BusyError if another process is training in the workdir."""
+    if (workdir / LOCK).exists():
+        with locked(workdir):
+            pass
+
+
 def is_busy(workdir: Path) -> bool:
     """Returns whether another process is training in the workdir."""
-    if not (workdir / LOCK).exists():
-        return False
     try:
-        with locked(workdir):
-            return False
+        check_free(workdir)
     except BusyError:
         return True
+    return False
 
 
 def no_checkpoint(workdir: Path) -> ValueError:

@@ -1,10 +1,12 @@
 """Damages the files of a checkpoint: the damage is found and the older checkpoint restored, or it is harmless."""
 
+import io
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stderr
 from pathlib import Path
 from statistics import median
 
@@ -107,10 +109,11 @@ def campaign(directory: Path, network: str, flips: int) -> Iterator[Tally]:
 
 def _restored(workdir: Path, like: TrainState, config: Experiment, digests: Digests) -> tuple[int, list[str]]:
     """Returns the restored step, 0 if its arrays are not those that were saved, and the messages."""
-    said: list[str] = []
-    with closing(Checkpoints(workdir)) as checkpoints:
-        state, step = checkpoints.restore(like, config, say=said.append)
-    return step if manifests.digests(state) == digests.get(step) else 0, said
+    said = io.StringIO()
+    with closing(Checkpoints(workdir)) as checkpoints, redirect_stderr(said):
+        state, step = checkpoints.restore(like, config)
+    messages = re.findall("^the checkpoint of .*", said.getvalue(), re.M)  # Reads under way print errors too.
+    return step if manifests.digests(state) == digests.get(step) else 0, messages
 
 
 def saved(workdir: Path, network: str) -> tuple[TrainState, Experiment, Digests]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, CountOrZero, Name, Positive
@@ -17,9 +17,6 @@ from senet_jax.schema import Placeholder
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.workdir import RunState
-
-if TYPE_CHECKING:
-    from senet_jax.training.processes import Together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +56,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
     from senet_jax.training import logs, processes
 
-    processes.join(_together(options))
+    _join(options, workdir)
     _check_workdir(request, several=processes.several())
     _check_timeouts(options, joined=processes.joined())
 
@@ -69,14 +66,15 @@ def prepare(request: Request) -> Callable[[], None]:
     from senet_jax.training.stopping import StoppedError
     from senet_jax.weights import runs
 
-    if processes.is_first():
-        workdirs.check_writable(workdir)
-    plan = open_plan(config)
-    dataset = plan.dataset
-    runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
-    logs.read(workdir)  # A damaged log is refused before anything is compiled.
-    if not workdirs.has_checkpoints(workdir):
-        _ = plan.start  # Weights that do not fit are refused before anything is written.
+    with processes.agreed():
+        if processes.is_first():
+            workdirs.check_writable(workdir)
+        plan = open_plan(config)
+        dataset = plan.dataset
+        runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
+        logs.read(workdir)  # A damaged log is refused before anything is compiled.
+        if not workdirs.has_checkpoints(workdir):
+            _ = plan.start  # Weights that do not fit are refused before anything is written.
 
     def say_stopped(how: str) -> None:
         if processes.is_first():
@@ -95,10 +93,10 @@ def prepare(request: Request) -> Callable[[], None]:
             say_stopped(str(stopped))
             sys.exit(stopped.status)
         except FloatingPointError as error:
-            sys.exit(f"{program.name()}: error: {error}")
+            raise workdirs.RunError(str(error)) from error
         except OSError as error:
             where = "" if error.filename else f" in {workdir}, which {workdirs.space(workdir)}"
-            sys.exit(f"{program.name()}: error: {error}{where}; the existing checkpoints stay")
+            raise workdirs.RunError(f"{error}{where}; the existing checkpoints stay") from error
 
     return run
 
@@ -132,11 +130,19 @@ def _check_timeouts(options: Options, *, joined: bool) -> None:
             )
 
 
-def _together(options: Options) -> "Together":
-    from senet_jax.training.processes import Together
+def _join(options: Options, workdir: Path) -> None:
+    """Connects the processes. Raises BusyError if a run goes on, which joining would end."""
+    from senet_jax.training import processes
 
-    found = options.coordinator, options.num_processes, options.process_id
-    return Together(*found, options.start_timeout, options.heartbeat_timeout)
+    if not options.process_id:
+        workdirs.check_free(workdir)
+    processes.join(
+        options.coordinator,
+        options.num_processes,
+        options.process_id,
+        start_seconds=options.start_timeout,
+        heartbeat_seconds=options.heartbeat_timeout,
+    )
 
 
 def _say_finished(workdir: Path, result: dict[str, Any]) -> None:

@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from senet_jax import workdir as workdirs
 from senet_jax.files import replace_text
 from senet_jax.terminal import program
@@ -33,19 +31,20 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
 
     The result records the command, by default that of this process. `parallelism` is "jit" or "pmap".
 
-    Raises FloatingPointError if training diverges, and UnusableError if processes do not share the workdir.
+    Raises FloatingPointError if training diverges, and UnusableError if processes do not share the workdir, the
+    configuration or the data.
     """
     from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and errors must be quick.
 
     commit()  # The checkout may change while the run goes on.
     config, dataset = plan.config, plan.dataset
     images = len(dataset.train)
-    runs.check_data(workdir, dataset.class_names, images, dataset.fingerprint)
     if processes.is_first():
+        _check_data(plan, workdir)
         workdirs.write_config(workdir, config)
         described = runs.describe(config, dataset.class_names, dataset.channels, images, dataset.fingerprint)
         replace_text(workdir / workdirs.NETWORK, described + "\n")
-    _check_shared(workdir)
+    _check_shared(plan, workdir)
     if not processes.is_first():
         train(plan, workdir, parallelism)
         return
@@ -81,9 +80,22 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
     )
 
 
-def _check_shared(workdir: Path) -> None:
-    """Waits until the first process has written the configuration. Raises UnusableError if another does not see it."""
+def _check_shared(plan: Plan, workdir: Path) -> None:
+    """Waits until the first process has written the configuration and the description of the data.
+
+    Raises UnusableError in all processes if one does not see them, or has others.
+    """
     processes.told("written")
-    seen = (workdir / workdirs.CONFIG).is_file()
-    if unseen := processes.worst("" if seen else f"process {jax.process_index()} does not see {workdir}"):
-        raise UnusableError(f"{unseen}; --workdir must be on a file system that all hosts share")
+    try:
+        with processes.agreed():
+            if not (workdir / workdirs.CONFIG).is_file():
+                raise ValueError(f"{workdir} is not there; --workdir must be on a file system that all hosts share")
+            workdirs.check(workdir, plan.config)
+            _check_data(plan, workdir)
+    except (ValueError, OSError) as error:
+        raise UnusableError(str(error)) from error
+
+
+def _check_data(plan: Plan, workdir: Path) -> None:
+    dataset = plan.dataset
+    runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)

@@ -7,8 +7,6 @@ import logging
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +30,14 @@ class SaveError(workdirs.RunError):
 class Checkpoints:
     """The checkpoints of a workdir. They are saved in the background; `close` waits for it."""
 
-    def __init__(self, workdir: Path, keep: int | None = None, *, read_only: bool = False):
-        """Opens the checkpoints; with `read_only` nothing in the workdir changes, so that a run can go on meanwhile."""
-        self._workdir, self._keep, self._read_only = workdir, keep, read_only
+    def __init__(self, workdir: Path, keep: int | None = None):
+        """Opens the checkpoints, and removes what a killed process has left of others."""
+        self._workdir, self._keep = workdir, keep
         self._directory = (workdir / workdirs.CHECKPOINTS).absolute()
-        self._manager: Any = None
-        if read_only and not self._directory.is_dir():
-            return
         for logger in (absl_logging.get_absl_logger(), logging.getLogger("asyncio")):
             logger.addFilter(_is_not_of_orbax)
-        with runs.quiet() if read_only else nullcontext():
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=None if read_only else keep,
-                enable_async_checkpointing=not read_only,
-                cleanup_tmp_directories=not read_only,
-                create=not read_only,
-                read_only=read_only,
-            )
-            self._manager = ocp.CheckpointManager(self._directory, options=options)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        self._manager: Any = ocp.CheckpointManager(self._directory, options=options)
 
     @property
     def latest(self) -> int | None:
@@ -58,7 +46,7 @@ class Checkpoints:
 
     @property
     def _steps(self) -> list[int]:
-        return [] if self._manager is None else sorted(self._manager.all_steps())
+        return sorted(self._manager.all_steps())
 
     def save(self, step: int, state: TrainState, config: Experiment) -> None:
         """Saves the state after `step` steps, which is also its place in the data: batches come in the order of steps.
@@ -95,13 +83,11 @@ class Checkpoints:
             f"({manifests.first_line(error, end=True)}); {newest}"
         )
 
-    def restore(
-        self, like: TrainState, config: Experiment, say: Callable[[str], None] | None = None
-    ) -> tuple[TrainState, int]:
+    def restore(self, like: TrainState, config: Experiment) -> tuple[TrainState, int]:
         """Returns the state of the newest undamaged checkpoint, and the number of batches that it has seen.
 
-        Damaged ones that are newer are named by `say`, or on standard error if that is None, and moved to
-        `damaged_checkpoints` in the workdir. The state has the shapes, types and shardings of `like`.
+        Damaged ones that are newer are named on standard error, and moved to `damaged_checkpoints` in the workdir. The
+        state has the shapes, types and shardings of `like`.
 
         Raises UnusableError, a ValueError, if a checkpoint is of another configuration or of arrays of other shapes or
         types, if one cannot be read for a reason that may pass, or if all are damaged. Then all stay in their place.
@@ -120,7 +106,7 @@ class Checkpoints:
                 )
             fault = processes.worst(fault)  # All processes use the same checkpoint.
             if state is not None and not fault:
-                self._leave(faults, say or (lambda text: print(text, file=sys.stderr, flush=True)))
+                self._leave(faults)
                 return state, step
             faults[step] = fault
         listed = "; ".join(f"that of step {step}: {fault}" for step, fault in faults.items())
@@ -128,8 +114,6 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for the save under way. Raises SaveError if it fails."""
-        if self._manager is None:
-            return
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # As in `save`.
@@ -139,8 +123,7 @@ class Checkpoints:
 
     def _proven(self, step: int, like: TrainState, config: Experiment) -> TrainState:
         manifest = manifests.read(self._directory / str(step))
-        if not self._read_only:
-            _check_same(manifest["config"], config, f"the checkpoint of step {step} in {self._workdir}")
+        _check_same(manifest["config"], config, f"the checkpoint of step {step} in {self._workdir}")
         shapes = {name: manifests.described(leaf) for name, leaf in manifests.leaves(like)}
         saved = {name: array[:2] for name, array in manifest["arrays"].items()}
         if shapes != saved:
@@ -153,23 +136,30 @@ class Checkpoints:
             )
         abstract: Any = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
         try:
-            state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
+            with runs.quiet(), self._reader() as reader:
+                state = reader.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
         except Exception as error:  # Damage raises errors of many types.
             raise DamagedError(manifests.first_line(error)) from error
         manifests.compare(manifest["arrays"], state["state"])
         return state["state"]
 
-    def _leave(self, faults: dict[int, str], say: Callable[[str], None]) -> None:
+    def _reader(self) -> ocp.CheckpointManager:
+        """Returns a manager that waits for no other process, so that reading can fail in one alone."""
+        own = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+        options = ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=alone)
+        return ocp.CheckpointManager(self._directory, options=options)
+
+    def _leave(self, faults: dict[int, str]) -> None:
         """Names damaged checkpoints, and moves them aside."""
-        aside, moved = self._workdir / workdirs.DAMAGED, ""
+        aside = self._workdir / workdirs.DAMAGED
         for step, fault in faults.items() if processes.is_first() else ():
             path = self._directory / str(step)
-            if not self._read_only:
-                aside.mkdir(exist_ok=True)
-                path.rename(aside / f"{len(list(aside.iterdir()))}_step{step}")
-                moved = f"; it was moved to {aside}"
-            say(f"the checkpoint of step {step} in {path} is damaged: {fault}{moved}")
-        if faults and not self._read_only:
+            aside.mkdir(exist_ok=True)
+            path.rename(aside / f"{len(list(aside.iterdir()))}_step{step}")
+            said = f"the checkpoint of step {step} in {path} is damaged: {fault}; it was moved to {aside}"
+            print(said, file=sys.stderr, flush=True)
+        if faults:
             processes.told("moved")
             self._manager.reload()
 

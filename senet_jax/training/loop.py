@@ -33,7 +33,7 @@ from senet_jax.weights import manifests
 from senet_jax.weights.manifests import UnusableError
 from senet_jax.workdir import BAD_IMAGES, write_init
 
-_PATIENCE = 5.0
+_PATIENCE = 30.0
 """Seconds without progress before one of several processes prints its place."""
 
 

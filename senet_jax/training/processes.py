@@ -13,59 +13,53 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from senet_jax.weights.manifests import UnusableError
+from senet_jax.workdir import RunError
 
 _LONGEST = 2000
-"""Largest size, in bytes, of a text that the first process sends to the others."""
+"""Largest size, in bytes, of a text that a process sends to the others."""
 
 
-@dataclass(frozen=True)
-class Together:
-    """Settings by which the processes of a run find each other; None: those of the cluster."""
-
-    coordinator: str | None = None
-    """Host and port of process 0."""
-    num_processes: int | None = None
-    process_id: int | None = None
-    start_seconds: float = 300
-    """Seconds in which all processes must start."""
-    heartbeat_seconds: float = 100
-    """Seconds without a heartbeat, after which a process counts as dead and the others end."""
-
-
-def join(together: Together) -> None:
+def join(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    start_seconds: float = 300,
+    heartbeat_seconds: float = 100,
+) -> None:
     """Connects this process with the others of its run, if there are any; before jax is first used.
 
-    Processes of SLURM and Open MPI and the workers of a TPU pod are found without being told. Raises ValueError if they
-    do not all start in time.
+    Processes of SLURM and Open MPI and the workers of a TPU pod are found without being told. All must start in
+    `start_seconds`; after `heartbeat_seconds` without a heartbeat a process counts as dead, and the others end. Raises
+    ValueError if they do not all start in time.
     """
-    if together.coordinator is None and not _in_cluster():
+    if coordinator is None and not _in_cluster():
         return
-    known = f"--coordinator={together.coordinator}" if together.coordinator else "the cluster's coordinator"
-    if together.process_id is not None:
-        print(f"process {together.process_id} waits for all {together.num_processes} to start", flush=True)
+    known = f"--coordinator={coordinator}" if coordinator else "the cluster's coordinator"
+    if process_id is not None:
+        print(f"process {process_id} waits for all {num_processes} to start", flush=True)
     try:
         jax.distributed.initialize(
-            together.coordinator,
-            together.num_processes,
-            together.process_id,
-            cluster_detection_method="deactivate" if together.coordinator else None,
-            initialization_timeout=max(1, round(together.start_seconds)),
-            heartbeat_timeout_seconds=max(1, round(together.heartbeat_seconds)),
-            shutdown_timeout_seconds=max(1, round(together.heartbeat_seconds)),
+            coordinator,
+            num_processes,
+            process_id,
+            cluster_detection_method="deactivate" if coordinator else None,
+            initialization_timeout=max(1, round(start_seconds)),
+            heartbeat_timeout_seconds=max(1, round(heartbeat_seconds)),
+            shutdown_timeout_seconds=max(1, round(heartbeat_seconds)),
         )
     except (RuntimeError, ValueError) as error:  # jax raises RuntimeError if a process is missing.
-        if together.coordinator is None and "coordinator_address should be defined" in str(error):
+        if coordinator is None and "coordinator_address should be defined" in str(error):
             return  # A TPU that is no part of a pod.
         said = str(error).partition("\n")[0]
         raise ValueError(
-            f"the processes did not come together over {known} within {together.start_seconds:g} s: {said}"
+            f"the processes did not come together over {known} within {start_seconds:g} s: {said}"
         ) from error
 
 
@@ -92,25 +86,44 @@ def is_first() -> bool:
     return not several() or jax.process_index() == 0
 
 
-def told(text: str = "") -> str:
+def told(text: str) -> str:
     """Returns the text of the first process in all processes, which wait here for each other; at most 2,000 bytes."""
+    return _all_told(text)[0]
+
+
+def worst(fault: str) -> str:
+    """Returns this process's fault, else that of another with its number; all wait here for each other.
+
+    Returns "" if none has one.
+    """
+    others = (f"process {number}: {said}" for number, said in enumerate(_all_told(fault)) if said)
+    return fault or next(others, "")
+
+
+def _all_told(text: str) -> list[str]:
+    """Returns the texts of all processes, in all."""
     if not several():
-        return text
+        return [text]
     content = np.zeros(_LONGEST, np.uint8)
     encoded = np.frombuffer(text.encode()[:_LONGEST], np.uint8)
     content[: len(encoded)] = encoded
-    received = np.asarray(multihost_utils.broadcast_one_to_all(content))
-    return received.tobytes().rstrip(b"\0").decode(errors="ignore")
+    received = np.asarray(multihost_utils.process_allgather(content)).reshape(-1, _LONGEST)
+    return [each.tobytes().rstrip(b"\0").decode(errors="ignore") for each in received]
 
 
-def worst(fault: str = "") -> str:
-    """Returns a fault of any process in all processes, which wait here for each other; "" if none has one."""
-    if not several():
-        return fault
-    faulty = np.asarray(multihost_utils.process_allgather(np.array(bool(fault)))).reshape(-1)
-    if not faulty.any():
-        return ""
-    return fault or f"process {int(faulty.argmax())} found it"
+@contextlib.contextmanager
+def agreed() -> Iterator[None]:
+    """Raises in all processes if the body raises ValueError or OSError in one: that error there, ValueError elsewhere.
+
+    A process that ended alone would leave the others waiting for it.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        worst(str(error) or type(error).__name__)
+        raise
+    if said := worst(""):
+        raise ValueError(said)
 
 
 @contextlib.contextmanager
@@ -134,7 +147,7 @@ class Place:
     def __init__(self, seconds: float):
         """Prints the place after that many seconds, then after twice as many, and so on; nothing with one process."""
         self._seconds = seconds
-        self._said, self._since, self._ended = "", time.monotonic(), threading.Event()
+        self._said, self._since, self._ended = "the start", time.monotonic(), threading.Event()
         if several():
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -161,8 +174,8 @@ class Place:
                 )
 
 
-_GONE = ("gloo", "connection", "unavailable", "deadline", "heartbeat", "socket closed", "aborted", "cancelled", "peer")
-"""Words in the errors that this process gets when another one ends."""
+_GONE = ("gloo", "connection", "unavailable", "deadline", "heartbeat", "socket closed", "aborted", "cancelled")
+"""Words in jax's errors when another process ends."""
 
 
 @contextlib.contextmanager
@@ -179,7 +192,7 @@ def none_outlives() -> Iterator[None]:
         if not several():
             raise
         said, who = " ".join(str(error).split()), f"process {jax.process_index()} of {jax.process_count()} ends"
-        if any(word in said.lower() for word in _GONE):
+        if _is_of_another(error):
             who += ", because another one no longer answers; its own output says why"
         else:
             traceback.print_exception(error)
@@ -188,3 +201,11 @@ def none_outlives() -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
+
+
+def _is_of_another(error: BaseException) -> bool:
+    """Tells whether an error comes from the end of another process, by the first of its causes."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    own = isinstance(error, RunError | OSError)  # A path in their messages can have any word.
+    return not own and any(word in str(error).lower() for word in _GONE)

@@ -39,8 +39,8 @@ class Stop:
             if not multihost_utils.reached_preemption_sync_point(step):
                 return False
             self.signum = self.signum or signal.SIGTERM
-            for signum in _SIGNALS:
-                signal.signal(signum, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Each has its own in its time, and all have to save.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         return self.signum is not None
 
 
@@ -60,7 +60,8 @@ def stop_on_signals(*, together: bool = False) -> Iterator[Stop]:
     """Notes the first signal in the yielded `Stop`, and lets a second one end the process, if no other one began it.
 
     A signal that the process ignores stays ignored. Outside the main thread nothing is noted, because Python takes
-    no signals there. With `together` jax.distributed handles SIGTERM and tells all processes; SIGINT becomes SIGTERM.
+    no signals there. With `together` jax.distributed handles SIGTERM and tells all processes; SIGINT becomes SIGTERM. A
+    SIGTERM after the step on which they agree changes nothing.
     """
     stop = Stop(together=together)
     if threading.current_thread() is not threading.main_thread():

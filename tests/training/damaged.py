@@ -5,10 +5,12 @@
 A process of its own, because a read that fails leaves others under way, whose errors no test can catch.
 """
 
+import io
 import json
+import re
 import shutil
 import sys
-from contextlib import closing
+from contextlib import closing, redirect_stderr
 from pathlib import Path
 
 import jax
@@ -28,13 +30,13 @@ def state(step, width=4):
     return TrainState(jnp.int32(step), arrays, (jnp.zeros(3, jnp.bfloat16),), None, {"loss": jnp.float32(step)}, {})
 
 
-def restore(workdir, config=CONFIG, like=None, **settings):
+def restore(workdir, config=CONFIG, like=None):
     """Returns the restored step, whose arrays must be right, and the message."""
-    said = []
-    with closing(Checkpoints(workdir, **settings)) as checkpoints:
-        given, step = checkpoints.restore(state(0) if like is None else like, config, said.append)
+    said = io.StringIO()
+    with closing(Checkpoints(workdir)) as checkpoints, redirect_stderr(said):
+        given, step = checkpoints.restore(state(0) if like is None else like, config)
     jax.tree.map(np.testing.assert_array_equal, given, state(step))
-    return step, said
+    return step, re.findall("^the checkpoint of .*", said.getvalue(), re.M)  # Reads under way print errors too.
 
 
 def tries(workdir, copies, damage):

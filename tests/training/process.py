@@ -11,7 +11,7 @@ from senet_jax.modules import BatchNorm
 from senet_jax.training import plan
 
 
-def _small(config, num_classes):
+def small(config, num_classes):
     """Computes in float64 if JAX_ENABLE_X64 is set."""
     sizes = {"stage_sizes": (1,), "widths": (4,), "stem_width": 4}
     norm = partial(BatchNorm, group=config.statistics_group)
@@ -19,5 +19,5 @@ def _small(config, num_classes):
 
 
 if __name__ == "__main__":
-    plan.build_model = _small
+    plan.build_model = small
     main(sys.argv[1:])

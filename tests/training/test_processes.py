@@ -1,5 +1,6 @@
 """Several processes train as one, and none outlives another."""
 
+import errno
 import os
 import re
 import signal
@@ -14,9 +15,12 @@ import numpy as np
 import pytest
 
 from benchmarks.faults.runs import free_address, records
+from senet_jax import workdir as workdirs
 from senet_jax.checkpoints import verify
 from senet_jax.commands.command_line import main
 from senet_jax.training import logs, processes
+from senet_jax.training.checkpoints import SaveError
+from senet_jax.workdir import RunError
 
 STEPS = 20
 FLAGS = [
@@ -33,35 +37,45 @@ GONE = re.compile(
 
 
 @pytest.fixture
-def start(tmp_path):
-    """Starts a run in a workdir, of one process with two devices or of two processes with one each."""
+def begin():
+    """Starts processes that run files of this folder, with two devices in all."""
     started = []
 
-    def start(workdir, number):
-        several = [f"--coordinator={free_address()}", f"--num_processes={number}", f"--heartbeat_timeout={HEARTBEAT}"]
+    def begin(*commands):
         settings = {
-            "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // number), "JAX_ENABLE_X64": "true",
+            "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // len(commands)), "JAX_ENABLE_X64": "true",
             "PYTHONPATH": str(Path(__file__).parents[2]), "GLIBC_TUNABLES": "",
         }  # fmt: skip
-        command = [sys.executable, str(Path(__file__).with_name("process.py")), "train", f"--workdir={workdir}"]
-        command += [*FLAGS, f"--config.data.data_dir={tmp_path / 'data'}"]
         begun = [
             subprocess.Popen(
-                [*command, *([*several, f"--process_id={number_of_it}"] if number > 1 else [])],
+                [sys.executable, str(Path(__file__).with_name(file)), *map(str, words)],
                 env=os.environ | compilation.environment() | settings,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-            for number_of_it in range(number)
+            for file, *words in commands
         ]
         started.extend(begun)
         return begun
 
-    yield start
+    yield begin
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start(begin, tmp_path):
+    """Starts a run in a workdir, of one process with two devices or of two processes with one each."""
+
+    def start(workdir, number):
+        several = [f"--coordinator={free_address()}", f"--num_processes={number}", f"--heartbeat_timeout={HEARTBEAT}"]
+        command = ["process.py", "train", f"--workdir={workdir}", *FLAGS, f"--config.data.data_dir={tmp_path / 'data'}"]
+        each = [[*several, f"--process_id={process}"] if number > 1 else [] for process in range(number)]
+        return begin(*([*command, *words] for words in each))
+
+    return start
 
 
 def finish(run):
@@ -112,6 +126,34 @@ def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill_and_a_freeze(sta
     assert records(harmed) == records(one)
 
 
+@pytest.mark.slow
+def test_all_end_or_go_on_together_if_only_one_finds_a_fault_or_has_a_signal(begin, tmp_path):
+    address = free_address()
+    finish(begin(*(["pair.py", address, number, tmp_path / "run", tmp_path / "data"] for number in (0, 1))))
+
+
+def test_a_run_is_not_joined_by_a_second_first_process(tmp_path):
+    command = ["train", f"--workdir={tmp_path}", "--coordinator=localhost:1", "--num_processes=2", "--process_id=0"]
+    with workdirs.locked(tmp_path), pytest.raises(SystemExit, match=f"another process is training in {tmp_path}; wait"):
+        main(command)
+
+
+@pytest.mark.parametrize(
+    ("error", "another"),
+    [
+        (OSError(errno.ETIMEDOUT, "Connection timed out", "/nfs/data"), False),
+        (RunError("no space left in /runs/connection"), False),
+        (ValueError("UNKNOWN: Gloo all-reduce failed: Connection closed by peer"), True),
+    ],
+)
+def test_an_own_fault_is_not_said_to_be_of_another_process(error, another, monkeypatch, capsys):
+    monkeypatch.setattr(processes, "several", lambda: True)
+    monkeypatch.setattr(processes.os, "_exit", sys.exit)
+    with pytest.raises(SystemExit), processes.none_outlives():
+        raise SaveError("a checkpoint could not be saved") from error
+    assert ("another one no longer answers" in capsys.readouterr().err) == another
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -132,7 +174,7 @@ def test_invalid_flags_are_refused(flags, message, capsys):
 
 
 def test_a_single_process_is_the_first_and_does_not_wait(tmp_path):
-    processes.join(processes.Together())
+    processes.join()
     assert not jax.distributed.is_initialized()
     assert not processes.several()
     assert processes.is_first()

@@ -86,3 +86,4 @@ def test_several_processes_stop_after_the_step_that_they_agree_on(signum, monkey
         assert taken == [signal.SIGTERM]
         assert [stop.after(step) for step in (5, 6, 7)] == [False, False, True]
         assert stop.signum == signum
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
