@@ -96,7 +96,6 @@ _GROUPED = {"stage_sizes": (1, 2), "widths": (32, 64), "stem_width": 8}
 _WITHOUT_IDENTITY = {"stage_sizes": (1, 1)}
 """For networks whose blocks with an identity shortcut are those of another one."""
 _INCEPTION = {
-    "3a": (8, 8, 8, 8, 8, 8),
     "3c": (0, 8, 8, 8, 8, 0),
     "5b": (8, 8, 8, 8, 8, 8),
 }
@@ -110,11 +109,11 @@ _CASES = (
     Case("se_bn_inception", 32, {"widths": _INCEPTION}),
     Case("se_inception_resnet_v2", 75, {"stage_sizes": (1, 0, 0)}),
     Case("se_vgg11", 28, {"stage_sizes": (1, 2), "widths": (8, 16), "dense_width": 16}),
-    Case("se_shufflenet", 32, {"stage_sizes": (2, 1)}),
-    Case("se_preact_resnet110_cifar", 8, _SHORT),
+    Case("se_shufflenet", 32, {"stage_sizes": (2, 1), "width_multiplier": 0.2}),
+    Case("se_preact_resnet110_cifar", 8, _SHORT | _WITHOUT_IDENTITY),
     Case("se_preact_resnet164_cifar", 8, _SHORT),
     Case("se_wrn16_8_cifar", 8, {"stage_sizes": (1, 1), "widths": (16, 32)}),
-    Case("se_shake26_2x96d_cifar", 8, _SHORT),
+    Case("se_shake26_2x96d_cifar", 8, _SHORT | _WITHOUT_IDENTITY),
     Case("se_shake29_2x4x64d_cifar", 8, _SHORT),
     Case("timm/seresnetaa50d", 32, _IMAGENET | _WITHOUT_IDENTITY),
     Case("timm/seresnext26ts", 32, _GROUPED),

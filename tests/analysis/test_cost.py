@@ -24,6 +24,7 @@ PUBLISHED = {
 """Parameters, those of squeeze-and-excitation, and 10^9 multiply-adds, of the authors' released networks."""
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_authors_networks(name):
@@ -34,6 +35,7 @@ def test_the_authors_networks(name):
     assert network.total.multiply_adds / 1e9 == pytest.approx(multiply_adds, abs=0.5e-4)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["se_resnet50", "se_resnext26_32x4d"])
 def test_the_rest_of_squeeze_and_excitation_is_the_plain_twin(name):
@@ -42,6 +44,7 @@ def test_the_rest_of_squeeze_and_excitation_is_the_plain_twin(name):
     assert plain.squeeze_excite == Cost()
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.slow
 def test_costs_do_not_depend_on_the_lowering():
     model = create_model("se_resnext26_32x4d")

@@ -189,6 +189,7 @@ STAGES = {
 }
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STAGES)
 def test_every_family_is_observed(name):
@@ -205,6 +206,7 @@ def test_every_family_is_observed(name):
         assert (len(found.blocks[found.shown[2]].sampled), found.blocks[found.shown[2]].sampled[-1]) == (50, 1023)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("placement", ["pre", "post", "identity", "inner"])
 def test_every_placement_is_observed(placement):
     model = create_model("se_resnet20_cifar", placement=placement)

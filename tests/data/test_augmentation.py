@@ -118,29 +118,6 @@ def test_half_of_the_images_of_rand_augment_have_an_operation_of_each_two(pixels
 
 
 @pytest.mark.slow
-def test_the_augmented_stream_is_the_same_over_any_number_of_workers(tmp_path, write_images):
-    for label in ("cat", "dog"):
-        write_images(tmp_path / "photos", "train", label, 8, size=(30, 24), suffix="jpg")
-    config = DataConfig(
-        "folder",
-        path=str(tmp_path / "photos"),
-        data_dir=str(tmp_path),
-        test_split="train",
-        image_size=16,
-        random_resized_crop=True,
-        **EVERYTHING,
-    )
-    opened, streams = data.open_dataset(config), {}
-    for workers in (0, 3):
-        batches = data.train_batches(opened.train, dataclasses.replace(config, workers=workers), batch_size=8, seed=3)
-        streams[workers] = np.stack([next(batches)["image"] for _ in range(6)])
-        batches.close()
-    np.testing.assert_array_equal(streams[3], streams[0])
-    first, second, _ = (sorted(image.tobytes() for image in np.concatenate(e)) for e in np.split(streams[0], 3))
-    assert first != second  # The epochs draw other crops of the same images.
-
-
-@pytest.mark.slow
 def test_images_kept_in_memory_are_augmented_too(digits, digits_config):
     config = dataclasses.replace(digits_config, rand_augment=9.0)
     plain, changed = (next(data.train_batches(digits.train, c, batch_size=64, seed=0)) for c in (digits_config, config))

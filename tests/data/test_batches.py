@@ -17,6 +17,14 @@ from senet_jax.data.batches import loader
 from senet_jax.data.split import Split
 
 MODES = {"memory": {}, "threads": {"memory_limit_gib": 0.0}, "processes": {"memory_limit_gib": 0.0, "workers": 2}}
+AUGMENTED = {
+    "random_resized_crop": True,
+    "rotation": 10.0,
+    "rand_augment": 7.0,
+    "color_jitter": 0.4,
+    "pixel_jitter": 20,
+    "random_erasing": 0.5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +59,14 @@ def assert_equal(actual, expected):
 )
 def test_resumes_exactly_however_it_is_read(photos, mode, crop):
     opened, config = photos
-    config = dataclasses.replace(config, random_resized_crop=crop)
+    config = dataclasses.replace(config, **(AUGMENTED if crop else {}))
     whole = take(data.train_batches(opened.train, config, batch_size=4, seed=3), 12)
     config = dataclasses.replace(config, **MODES[mode])
     for start in (0, 5) if mode != "processes" else (5,):
         rest = take(data.train_batches(opened.train, config, batch_size=4, seed=3, start=start), 12 - start)
         assert_equal(rest, whole[start:])
+    images = [image.tobytes() for batch in whole for image in batch["image"]]
+    assert (sorted(images[:18]) == sorted(images[18:36])) == (not crop)  # Each epoch of 18 draws changes of its own.
     assert {name: (value.shape, value.dtype.name) for name, value in whole[0].items()} == {
         "image": ((4, 16, 16, 3), "uint8"),
         "label": ((4,), "int32"),
@@ -64,7 +74,7 @@ def test_resumes_exactly_however_it_is_read(photos, mode, crop):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["threads", "processes"])
 def test_evaluation_is_the_same_however_it_is_read(photos, mode):
     opened, config = photos
     streamed = dataclasses.replace(config, **MODES[mode])
@@ -72,7 +82,7 @@ def test_evaluation_is_the_same_however_it_is_read(photos, mode):
     assert_equal(list(data.evaluation_batches(opened.test, streamed, batch_size=4)), expected)
 
 
-@pytest.mark.parametrize("process_count", [1, 2, 4])
+@pytest.mark.parametrize("process_count", [2, 4])
 def test_processes_share_the_global_batches(digits, digits_config, process_count):
     for make, options in (
         (data.train_batches, {"batch_size": 8, "seed": 0}),
@@ -224,8 +234,9 @@ def test_bad_images_are_named_and_replaced_by_the_same_others_however_they_are_r
     bad = BadImages(0.2, file, said.append)
     whole = take(data.train_batches(opened.train, config, batch_size=6, seed=3, bad=BadImages(0.2)), 9)
     assert_equal(take(data.train_batches(opened.train, streamed, batch_size=6, seed=3, bad=bad), 9), whole)
-    resumed = take(data.train_batches(opened.train, streamed, batch_size=6, seed=3, start=4, bad=bad), 5)
-    assert_equal(resumed, whole[4:])
+    if mode != "processes":  # Their start costs a second, and another test resumes with them.
+        resumed = take(data.train_batches(opened.train, streamed, batch_size=6, seed=3, start=4, bad=bad), 5)
+        assert_equal(resumed, whole[4:])
     named = [json.loads(line) for line in file.read_text().splitlines()]
     assert {record["file"] for record in named} == {"cat/0.jpg", "cat/1.jpg", "dog/2.jpg"}
     assert len(named) == len(said) == bad.count(opened.train) == 3

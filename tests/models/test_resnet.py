@@ -47,6 +47,7 @@ def test_parameters_are_exact(name):
     assert golden_count(name) == PARAMETERS[name]
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.slow
 @pytest.mark.parametrize("ratio", RATIOS)
 def test_parameters_at_the_ratios_of_table_10(ratio):
@@ -64,6 +65,7 @@ STAGES = {
 """SE-ResNet-50 with SE in one stage alone, without and with biases (table 13)."""
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("stage", STAGES)
 def test_parameters_with_one_stage_of_table_13(stage):
     without = partial(SqueezeExcite, use_bias=False)
@@ -72,11 +74,13 @@ def test_parameters_with_one_stage_of_table_13(stage):
     assert count(tree("se_resnet50", **alone)["params"]) == STAGES[stage][1]
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_parameters_without_the_last_stage():
     without = partial(SqueezeExcite, use_bias=False)
     assert count(tree("resnet50", attention=without, attention_stages=(2, 3, 4))["params"]) == 26_499_112
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("placement", "with_biases", "without"),
@@ -94,6 +98,7 @@ def test_parameters_at_the_placements_of_tables_14_and_15(placement, with_biases
     assert count(tree("resnet50", attention=attention, placement=placement)["params"]) == without
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_running_statistics_are_two_for_each_channel():
     assert count(tree("se_resnet50")["batch_stats"]) == 53_120
 

@@ -50,10 +50,10 @@ def run(model, variables, images, *, train):
 @pytest.mark.parametrize(
     ("name", "settings", "train"),
     [
-        ("se_resnet50", {}, True),
         ("se_resnet50", {}, False),
         ("resnet50", {"group": 2}, True),
-        ("se_resnet18", {"group": 4, "drop_path": 0.5}, True),
+        ("se_resnet18", {"group": 4, "drop_path": 0.5, "placement": "post"}, True),
+        ("se_resnet18", {"placement": "pre"}, True),
         ("se_resnet50", {"placement": "identity", "activation": nn.silu}, True),
         ("se_resnet50", {"attention": partial(SqueezeExcite, squeeze="both")}, True),
         ("se_resnet50", {"attention": partial(SqueezeExcite, squeeze="both")}, False),

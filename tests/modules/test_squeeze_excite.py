@@ -45,14 +45,6 @@ def test_equals_the_four_lines_of_keras(x64):
     np.testing.assert_allclose(y, keras_in_numpy(x, params), rtol=1e-12)
 
 
-def test_parameters_are_reduce_and_expand():
-    params = SqueezeExcite().init(KEY, jnp.zeros((1, 2, 2, 64)))["params"]
-    assert jax.tree.map(jnp.shape, params) == {
-        "reduce": {"kernel": (64, 4), "bias": (4,)},
-        "expand": {"kernel": (4, 64), "bias": (64,)},
-    }
-
-
 def test_without_biases():
     params = SqueezeExcite(use_bias=False).init(KEY, jnp.zeros((1, 2, 2, 64)))["params"]
     assert jax.tree.map(jnp.shape, params) == {"reduce": {"kernel": (64, 4)}, "expand": {"kernel": (4, 64)}}
@@ -85,37 +77,6 @@ def test_a_field_that_is_not_positive_is_an_error_at_once(field, value):
     number = "number" if field == "ratio" else "whole number"
     with pytest.raises(ValueError, match=f"{field} is {value}; it must be a positive {number}"):
         SqueezeExcite(**{field: value})
-
-
-def test_an_input_without_positions_is_an_error():
-    with pytest.raises(
-        ValueError, match=r"takes floating-point inputs \(..., height, width, channels\); given .* \(2, 8\)"
-    ):
-        SqueezeExcite().init(KEY, jnp.zeros((2, 8)))
-
-
-@pytest.mark.parametrize("shape", [(4, 5, 8), (2, 4, 5, 8), (3, 2, 4, 5, 8)])
-def test_leading_dimensions_are_a_batch(shape):
-    x = jax.random.normal(KEY, shape)
-    block = SqueezeExcite(ratio=2)
-    variables = block.init(KEY, x)
-    y = block.apply(variables, x)
-    one_by_one = [block.apply(variables, image) for image in x.reshape(-1, 4, 5, 8)]
-    np.testing.assert_allclose(y, jnp.stack(one_by_one).reshape(shape), rtol=1e-6)
-
-
-def test_bfloat16_data_have_float32_gates_and_parameters():
-    gates = []
-
-    def gate(logits):
-        gates.append(logits.dtype)
-        return jax.nn.sigmoid(logits)
-
-    x = jnp.ones((1, 2, 2, 16), jnp.bfloat16)
-    y, variables = SqueezeExcite(gate=gate).init_with_output(KEY, x)
-    assert y.dtype == jnp.bfloat16
-    assert gates == [jnp.float32]
-    assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
 def test_without_squeeze_every_position_has_gates_of_its_own():

@@ -277,6 +277,7 @@ def test_no_flipped_bit_of_our_own_files_passes_for_another_array(tmp_path):
     path, random, refused = tmp_path / "model.safetensors", np.random.default_rng(0), 0
     tensors, metadata = {"a": VALUES, "b": np.array(3)}, {"source": "a run", "class_names": '["cat", "dog"]'}
     write_tensors(path, tensors, metadata)
+    assert read_tensors(path)[0].keys() == tensors.keys()
     whole = path.read_bytes()
     for _ in range(200):
         content = bytearray(whole)
