@@ -3,10 +3,10 @@
 import json
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from senet_jax import files
 from senet_jax.config import Experiment
@@ -161,22 +161,25 @@ def space(directory: Path) -> str:
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
     """Makes the workdir and keeps it for this process. Raises BusyError if another process is training there."""
-    import fcntl  # Windows lacks it, and reading a workdir does not need it.
-
     workdir.mkdir(parents=True, exist_ok=True)
     with (workdir / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"another process is training in {workdir}; wait for it, or give another workdir") from None
+        _lock(lock, workdir, shared=False)
         yield
 
 
+def _lock(file: IO[str], workdir: Path, *, shared: bool) -> None:
+    import fcntl  # Windows lacks it, and reading a workdir does not need it.
+
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BusyError(f"another process is training in {workdir}; wait for it, or give another workdir") from None
+
+
 def check_free(workdir: Path) -> None:
-    """Raises BusyError if another process is training in the workdir."""
-    if (workdir / LOCK).exists():
-        with locked(workdir):
-            pass
+    """Raises BusyError if another process is training in the workdir. Several processes can look at once."""
+    with suppress(FileNotFoundError), (workdir / LOCK).open() as lock:
+        _lock(lock, workdir, shared=True)
 
 
 def is_busy(workdir: Path) -> bool:

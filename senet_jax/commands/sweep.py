@@ -144,7 +144,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: 
     """Returns the rows; opens each dataset and counts each network once.
 
     Datasets that are not prepared are opened, and so prepared, for the variants to be trained only.
-    Raises ValueError if a run of the sweep, which may be done, was on other data.
+    Raises ValueError if a run of the sweep, which may be done, was on other data than a dataset that is opened.
     """
     from senet_jax.analysis.cost import cost
     from senet_jax.data import open_dataset, preview, train_images
@@ -163,9 +163,11 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: 
                 check_durations(config, numbers[repr(config.data)])
         except ValueError as error:
             raise ValueError(f"variant {name!r}: {error}") from error
-    previews = {key: preview(config) for key, config in data.items()}
     needed = {repr(configs[name].data) for name in trained}
-    datasets = {key: open_dataset(data[key]) for key, (_, _, prepared) in previews.items() if prepared or key in needed}
+    datasets = {key: open_dataset(config) for key, config in data.items() if key in needed}
+    previews = {key: preview(config) for key, config in data.items()}  # Some have their classes once they are prepared.
+    unopened = (key for key, (_, _, prepared) in previews.items() if prepared and key not in needed)
+    datasets |= {key: open_dataset(data[key]) for key in unopened}
     for variant in sweep.variants:
         config = configs[variant.name]
         classes, channels, _ = previews[repr(config.data)]

@@ -84,7 +84,7 @@ def prepare(request: Request) -> Callable[[], None]:
         if (kept := keep_programs()) and processes.is_first():
             print(f"compiled programs are kept in {kept}; JAX_ENABLE_COMPILATION_CACHE=false keeps none")
         try:
-            with processes.held_by_first(workdirs.locked(workdir), workdirs.BusyError):
+            with processes.held_by_first(workdirs.locked(workdir)):
                 train(plan, workdir, parallelism=options.parallelism)
         except KeyboardInterrupt:  # Before the first step.
             say_stopped("stopped")

@@ -220,7 +220,7 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
 
 def data_root(data_dir: str | Path | None) -> Path:
     """Returns the directory of prepared datasets; by default that of TFDS."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    return Path(os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")))
 
 
 _PARTIAL = "; fetch the missing files, or give --partial to prepare the others"

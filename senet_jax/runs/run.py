@@ -1,11 +1,15 @@
 """One run, from its start or its newest checkpoint to its result."""
 
+import hashlib
+import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from senet_jax import workdir as workdirs
 from senet_jax.files import replace_text
+from senet_jax.schema import flatten, said
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training import logs, processes
@@ -14,6 +18,11 @@ from senet_jax.training.plan import Plan
 from senet_jax.training.provenance import commit, provenance
 from senet_jax.weights import runs
 from senet_jax.weights.manifests import UnusableError
+
+_OF_HOSTS = {"data.path", "data.data_dir", "data.workers", "data.memory_limit_gib", "stuck_after"}
+"""Fields that can differ between the processes of a run."""
+_PATIENCE = 60.0
+"""Seconds in which a new file must appear on all hosts; a network file system can show it late."""
 
 
 def shrink_warning(image: tuple[int, int], size: int) -> str | None:
@@ -31,20 +40,22 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
 
     The result records the command, by default that of this process. `parallelism` is "jit" or "pmap".
 
-    Raises FloatingPointError if training diverges, and UnusableError if processes do not share the workdir, the
-    configuration or the data.
+    Raises FloatingPointError if training diverges, and UnusableError if the processes have different configurations
+    or data, or do not share the workdir.
     """
     from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and errors must be quick.
 
     commit()  # The checkout may change while the run goes on.
     config, dataset = plan.config, plan.dataset
     images = len(dataset.train)
-    if processes.is_first():
-        _check_data(plan, workdir)
-        workdirs.write_config(workdir, config)
-        described = runs.describe(config, dataset.class_names, dataset.channels, images, dataset.fingerprint)
-        replace_text(workdir / workdirs.NETWORK, described + "\n")
-    _check_shared(plan, workdir)
+    _check_alike(plan, workdir)
+    with processes.agreed():
+        if processes.is_first():
+            runs.check_data(workdir, dataset.class_names, images, dataset.fingerprint)
+            workdirs.write_config(workdir, config)
+            described = runs.describe(config, dataset.class_names, dataset.channels, images, dataset.fingerprint)
+            replace_text(workdir / workdirs.NETWORK, described + "\n")
+    _check_shared(workdir)
     if not processes.is_first():
         train(plan, workdir, parallelism)
         return
@@ -80,22 +91,35 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
     )
 
 
-def _check_shared(plan: Plan, workdir: Path) -> None:
-    """Waits until the first process has written the configuration and the description of the data.
+def _check_alike(plan: Plan, workdir: Path) -> None:
+    """Raises UnusableError in all processes if one has another configuration, other data or weights than the first."""
+    if not processes.several():
+        return
+    dataset, fields = plan.dataset, flatten(plan.config)
+    own = {f"config.{name}": said(value) for name, value in fields.items() if name not in _OF_HOSTS}
+    own |= {"images": str(len(dataset.train))} | dataset.fingerprint
+    own["classes"] = hashlib.sha256(repr(dataset.class_names).encode(errors="replace")).hexdigest()
+    if not workdirs.has_checkpoints(workdir) and plan.start is not None:
+        own["weights"] = plan.start.source
+    first = json.loads(processes.told(json.dumps(own)))
+    differ = [
+        f"{name} is {own[name]}, and {first.get(name)} in process 0" for name in own if own[name] != first.get(name)
+    ]
+    with processes.agreed():
+        if differ:
+            raise UnusableError(
+                f"the processes differ: {'; '.join(differ)}; give all the same command, data and weights"
+            )
 
-    Raises UnusableError in all processes if one does not see them, or has others.
-    """
-    processes.told("written")
-    try:
-        with processes.agreed():
-            if not (workdir / workdirs.CONFIG).is_file():
-                raise ValueError(f"{workdir} is not there; --workdir must be on a file system that all hosts share")
-            workdirs.check(workdir, plan.config)
-            _check_data(plan, workdir)
-    except (ValueError, OSError) as error:
-        raise UnusableError(str(error)) from error
 
-
-def _check_data(plan: Plan, workdir: Path) -> None:
-    dataset = plan.dataset
-    runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)
+def _check_shared(workdir: Path) -> None:
+    """Raises UnusableError in all processes if one does not see the files that the first has written."""
+    with processes.agreed():
+        for name in (workdirs.CONFIG, workdirs.NETWORK):
+            until = time.monotonic() + _PATIENCE
+            while not (workdir / name).is_file():
+                if time.monotonic() > until:
+                    raise UnusableError(
+                        f"there is no {workdir / name}; --workdir must be on a file system that all share"
+                    )
+                time.sleep(1)

@@ -99,6 +99,9 @@ class Checkpoints:
                 state = self._proven(step, like, config)
             except DamagedError as error:
                 fault, passing = str(error), manifests.may_pass(error)
+            except UnusableError as error:
+                processes.worst(str(error))
+                raise
             if unread := processes.worst(fault if passing else ""):
                 raise UnusableError(
                     f"the checkpoint of step {step} in {self._workdir} could not be read: {unread}; the same command "
@@ -136,19 +139,12 @@ class Checkpoints:
             )
         abstract: Any = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
         try:
-            with runs.quiet(), self._reader() as reader:
+            with runs.reading(self._directory) as reader:  # It can fail in one process alone.
                 state = reader.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
         except Exception as error:  # Damage raises errors of many types.
             raise DamagedError(manifests.first_line(error)) from error
         manifests.compare(manifest["arrays"], state["state"])
         return state["state"]
-
-    def _reader(self) -> ocp.CheckpointManager:
-        """Returns a manager that waits for no other process, so that reading can fail in one alone."""
-        own = jax.process_index()
-        alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
-        options = ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=alone)
-        return ocp.CheckpointManager(self._directory, options=options)
 
     def _leave(self, faults: dict[int, str]) -> None:
         """Names damaged checkpoints, and moves them aside."""

@@ -49,18 +49,19 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     saved.
     """
     config, mesh = plan.config, parallel.data_mesh()
-    checkpoints = Checkpoints(workdir, config.keep_checkpoints)
-    with working("making the initial state"), processes.none_outlives():
-        state, start = initial_state(plan, checkpoints, mesh)
-    _check_numbers(plan, state, checkpoints)
-    steps = range(start + 1, plan.total_steps + 1)
-    checkpoints.check_space(state, saves=sum(plan.is_due(step, plan.checkpoint_every) for step in steps))
-    train_step, last_step = (
-        parallel.STEPS[parallelism](plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True)
-    )
-    log = _open_logs(plan, workdir, start)
-    bad = BadImages(config.data.bad_images, workdir / BAD_IMAGES, log.say, jax.process_index())
-    evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)
+    with processes.none_outlives():
+        checkpoints = Checkpoints(workdir, config.keep_checkpoints)
+        with working("making the initial state"):
+            state, start = initial_state(plan, checkpoints, mesh)
+        _check_numbers(plan, state, checkpoints)
+        steps = range(start + 1, plan.total_steps + 1)
+        checkpoints.check_space(state, saves=sum(plan.is_due(step, plan.checkpoint_every) for step in steps))
+        train_step, last_step = (
+            parallel.STEPS[parallelism](plan.train_step(frozen_statistics=frozen), mesh) for frozen in (False, True)
+        )
+        log = _open_logs(plan, workdir, start)
+        bad = BadImages(config.data.bad_images, workdir / BAD_IMAGES, log.say, jax.process_index())
+        evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)
 
     with (
         closing(checkpoints),

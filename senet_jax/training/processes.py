@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 from senet_jax.weights.manifests import UnusableError
 from senet_jax.workdir import RunError
 
-_LONGEST = 2000
+_LONGEST = 16_384
 """Largest size, in bytes, of a text that a process sends to the others."""
 
 
@@ -87,7 +87,7 @@ def is_first() -> bool:
 
 
 def told(text: str) -> str:
-    """Returns the text of the first process in all processes, which wait here for each other; at most 2,000 bytes."""
+    """Returns the text of the first process in all processes, which wait here for each other; at most 16,384 bytes."""
     return _all_told(text)[0]
 
 
@@ -105,7 +105,7 @@ def _all_told(text: str) -> list[str]:
     if not several():
         return [text]
     content = np.zeros(_LONGEST, np.uint8)
-    encoded = np.frombuffer(text.encode()[:_LONGEST], np.uint8)
+    encoded = np.frombuffer(text.encode(errors="replace")[:_LONGEST], np.uint8)
     content[: len(encoded)] = encoded
     received = np.asarray(multihost_utils.process_allgather(content)).reshape(-1, _LONGEST)
     return [each.tobytes().rstrip(b"\0").decode(errors="ignore") for each in received]
@@ -113,31 +113,26 @@ def _all_told(text: str) -> list[str]:
 
 @contextlib.contextmanager
 def agreed() -> Iterator[None]:
-    """Raises in all processes if the body raises ValueError or OSError in one: that error there, ValueError elsewhere.
+    """Raises in all processes if the body raises in one: its error there, and UnusableError elsewhere.
 
-    A process that ended alone would leave the others waiting for it.
+    A process that ended alone would leave the others waiting for it. In the body no process waits for others.
     """
     try:
         yield
-    except (ValueError, OSError) as error:
+    except Exception as error:
         worst(str(error) or type(error).__name__)
         raise
     if said := worst(""):
-        raise ValueError(said)
+        raise UnusableError(said)
 
 
 @contextlib.contextmanager
-def held_by_first(context: AbstractContextManager[None], refusal: type[Exception]) -> Iterator[None]:
-    """Enters the context in the first process; if that raises the refusal, all raise it."""
+def held_by_first(context: AbstractContextManager[None]) -> Iterator[None]:
+    """Enters the context in the first process; if that raises, all do."""
     with contextlib.ExitStack() as stack:
-        said = ""
-        if is_first():
-            try:
+        with agreed():
+            if is_first():
                 stack.enter_context(context)
-            except refusal as error:
-                said = str(error)
-        if said := told(said):
-            raise refusal(said)
         yield
 
 

@@ -1,4 +1,4 @@
-"""Saves the state of a run when SIGTERM or SIGINT ends it. A second signal ends it at once."""
+"""Saves the state of a run when SIGTERM or SIGINT ends it. A second signal ends a single process at once."""
 
 import multiprocessing
 import os
@@ -40,7 +40,8 @@ class Stop:
                 return False
             self.signum = self.signum or signal.SIGTERM
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Each has its own in its time, and all have to save.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
         return self.signum is not None
 
 

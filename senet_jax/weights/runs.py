@@ -148,12 +148,7 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
     if not directory.is_dir():
         raise no_checkpoint(workdir)
     handlers = {"state": ocp.PyTreeCheckpointHandler()}
-    with (
-        quiet(),
-        ocp.CheckpointManager(
-            directory, options=ocp.CheckpointManagerOptions(read_only=True), item_handlers=handlers
-        ) as manager,
-    ):
+    with reading(directory, item_handlers=handlers) as manager:
         found = sorted(manager.all_steps())
         if not found:
             raise no_checkpoint(workdir)
@@ -181,6 +176,19 @@ def read_variables(workdir: Path, step: str | int) -> tuple[dict[str, Any], int]
                 + (f"; there are also those of step {', '.join(others)}" if others else "")
             ) from error
         return read[name], int(chosen)
+
+
+@contextlib.contextmanager
+def reading(directory: Path, **settings: Any) -> Iterator[Any]:
+    """Opens a directory of checkpoints to read them: nothing is written, and no other process is waited for."""
+    import orbax.checkpoint as ocp  # Slow to import.
+
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+    with quiet():
+        options = ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=alone)
+        with ocp.CheckpointManager(directory, options=options, **settings) as manager:
+            yield manager
 
 
 @contextlib.contextmanager

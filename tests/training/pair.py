@@ -16,13 +16,16 @@ from unittest import mock
 import orbax.checkpoint as ocp
 from process import small
 
+from senet_jax import workdir as workdirs
+from senet_jax.commands import train
+from senet_jax.commands.command_line import parse
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
 from senet_jax.runs.run import run
 from senet_jax.training import parallel, plan, processes
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import initial_state
 from senet_jax.training.stopping import stop_on_signals
-from senet_jax.weights import manifests
+from senet_jax.weights import manifests, runs
 
 ADDRESS, NUMBER, DIRECTORY, DATA = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 
@@ -57,9 +60,28 @@ def test_one_that_lacks_something_is_named_by_all():
     assert refusal(lacks_data) == ("no images here" if NUMBER == 1 else "process 1: no images here")
 
 
+def test_the_fault_of_the_first_alone_is_that_of_all():
+    full = mock.patch.object(Path, "open", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with full if NUMBER == 0 else nullcontext():
+        assert "No space left" in refusal(processes.held_by_first(workdirs.locked(DIRECTORY)).__enter__)
+
+
+def test_what_one_lacks_is_refused_before_the_first_step(trained):
+    """One cannot write. The other reads weights meanwhile, and must not wait for the first in it."""
+    if NUMBER == 0:
+        (DIRECTORY / "network.json").write_text(runs.describe(trained.config, trained.dataset.class_names, 1))
+    processes.told("")
+    words = ["train", f"--workdir={'/proc' if NUMBER == 0 else DIRECTORY}/new", f"--config.init.weights={DIRECTORY}"]
+    request = parse([*words, f"--config.data.data_dir={DATA}", "--config.model.ratio=2"])
+    with mock.patch.object(processes, "join"):
+        said = refusal(train.prepare, request)
+    assert "--workdir=/proc/new cannot be written" in said, said
+
+
 def test_other_configurations_are_refused_before_the_first_step(trained):
     said = refusal(run, trained if NUMBER == 0 else opened(0.3), DIRECTORY)
-    assert "optimizer.learning_rate is 0.3, was 0.1" in said
+    assert "config.optimizer.learning_rate is 0.3, and 0.1 in process 0" in said
+    assert not (DIRECTORY / "config.json").exists()
 
 
 def test_a_checkpoint_that_one_cannot_read_is_refused_by_all(trained):
@@ -87,6 +109,14 @@ def test_a_checkpoint_that_one_cannot_read_is_refused_by_all(trained):
     assert step == 4
     assert manifests.digests(again) == manifests.digests(state)
 
+    with closing(Checkpoints(DIRECTORY)) as checkpoints:
+        checkpoints.save(8, state, trained.config)
+    read = manifests.read
+    flipped = lambda directory: read(directory) if directory.name == "4" else read(directory / "missing")  # noqa: E731
+    with mock.patch.object(manifests, "read", flipped) if NUMBER == 1 else nullcontext():
+        assert restored()[1] == 4
+    assert [path.name for path in (DIRECTORY / "damaged_checkpoints").iterdir()] == ["0_step8"]
+
 
 def test_all_stop_after_the_same_step_and_outlast_further_signals():
     with stop_on_signals(together=True) as stop:
@@ -108,6 +138,8 @@ if __name__ == "__main__":
     with processes.none_outlives():
         trained = opened(0.1)
         test_one_that_lacks_something_is_named_by_all()
+        test_the_fault_of_the_first_alone_is_that_of_all()
         test_other_configurations_are_refused_before_the_first_step(trained)
         test_a_checkpoint_that_one_cannot_read_is_refused_by_all(trained)
+        test_what_one_lacks_is_refused_before_the_first_step(trained)
         test_all_stop_after_the_same_step_and_outlast_further_signals()

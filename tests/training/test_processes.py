@@ -45,6 +45,7 @@ def begin():
         settings = {
             "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // len(commands)), "JAX_ENABLE_X64": "true",
             "PYTHONPATH": str(Path(__file__).parents[2]), "GLIBC_TUNABLES": "",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }  # fmt: skip
         begun = [
             subprocess.Popen(
