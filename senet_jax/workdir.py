@@ -178,7 +178,7 @@ def _lock(file: IO[str], workdir: Path, *, shared: bool) -> None:
 
 def check_free(workdir: Path) -> None:
     """Raises BusyError if another process is training in the workdir. Several processes can look at once."""
-    with suppress(FileNotFoundError), (workdir / LOCK).open() as lock:
+    with suppress(FileNotFoundError, NotADirectoryError), (workdir / LOCK).open() as lock:
         _lock(lock, workdir, shared=True)
 
 

@@ -60,13 +60,13 @@ def prepare(request: Request) -> Callable[[], None]:
     _check_workdir(request, several=processes.several())
     _check_timeouts(options, joined=processes.joined())
 
-    from senet_jax.runs.run import run as train
-    from senet_jax.training.compilation import keep_programs
-    from senet_jax.training.plan import open_plan
-    from senet_jax.training.stopping import StoppedError
-    from senet_jax.weights import runs
-
     with processes.agreed():
+        from senet_jax.runs.run import run as train
+        from senet_jax.training.compilation import keep_programs
+        from senet_jax.training.plan import open_plan
+        from senet_jax.training.stopping import StoppedError
+        from senet_jax.weights import runs
+
         if processes.is_first():
             workdirs.check_writable(workdir)
         plan = open_plan(config)
@@ -134,8 +134,7 @@ def _join(options: Options, workdir: Path) -> None:
     """Connects the processes. Raises BusyError if a run goes on, which joining would end."""
     from senet_jax.training import processes
 
-    if not options.process_id:
-        workdirs.check_free(workdir)
+    workdirs.check_free(workdir)
     processes.join(
         options.coordinator,
         options.num_processes,

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from senet_jax import workdir as workdirs
 from senet_jax.files import replace_text
 from senet_jax.schema import flatten, said
@@ -43,13 +45,13 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
     Raises FloatingPointError if training diverges, and UnusableError if the processes have different configurations
     or data, or do not share the workdir.
     """
-    from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and errors must be quick.
-
     commit()  # The checkout may change while the run goes on.
     config, dataset = plan.config, plan.dataset
     images = len(dataset.train)
-    _check_alike(plan, workdir)
+    _check_alike(plan, workdir, parallelism)
     with processes.agreed():
+        from senet_jax.analysis.curves import plot_curves  # Matplotlib is slow to import, and errors must be quick.
+
         if processes.is_first():
             runs.check_data(workdir, dataset.class_names, images, dataset.fingerprint)
             workdirs.write_config(workdir, config)
@@ -91,25 +93,23 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
     )
 
 
-def _check_alike(plan: Plan, workdir: Path) -> None:
+def _check_alike(plan: Plan, workdir: Path, parallelism: str) -> None:
     """Raises UnusableError in all processes if one has another configuration, other data or weights than the first."""
     if not processes.several():
         return
     dataset, fields = plan.dataset, flatten(plan.config)
     own = {f"config.{name}": said(value) for name, value in fields.items() if name not in _OF_HOSTS}
-    own |= {"images": str(len(dataset.train))} | dataset.fingerprint
-    own["classes"] = hashlib.sha256(repr(dataset.class_names).encode(errors="replace")).hexdigest()
+    own |= {"--parallelism": parallelism, "jax": jax.__version__, "training images": str(len(dataset.train))}
     if not workdirs.has_checkpoints(workdir) and plan.start is not None:
         own["weights"] = plan.start.source
+    data = dataset.fingerprint | {"classes": repr(dataset.class_names)}  # Texts as long as a dataset has shards.
+    own |= {name: hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16] for name, text in data.items()}
     first = json.loads(processes.told(json.dumps(own)))
-    differ = [
-        f"{name} is {own[name]}, and {first.get(name)} in process 0" for name in own if own[name] != first.get(name)
-    ]
+    names = [name for name in own | first if own.get(name) != first.get(name)]
     with processes.agreed():
-        if differ:
-            raise UnusableError(
-                f"the processes differ: {'; '.join(differ)}; give all the same command, data and weights"
-            )
+        if names:
+            differ = "; ".join(f"{name} is {own.get(name)}, and {first.get(name)} in process 0" for name in names)
+            raise UnusableError(f"the processes differ: {differ}; give all the same command, data and weights")
 
 
 def _check_shared(workdir: Path) -> None:

@@ -42,10 +42,11 @@ class Checkpoints:
     @property
     def latest(self) -> int | None:
         """Step of the newest complete checkpoint; None if there is none."""
-        return max(self._steps, default=None)
+        return max(self.steps, default=None)
 
     @property
-    def _steps(self) -> list[int]:
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, in order."""
         return sorted(self._manager.all_steps())
 
     def save(self, step: int, state: TrainState, config: Experiment) -> None:
@@ -68,7 +69,7 @@ class Checkpoints:
     def check_space(self, state: Any, saves: int) -> None:
         """Raises SaveError if the disk has no room for so many checkpoints of a state, as far as they are kept."""
         one, free = _bytes(state), shutil.disk_usage(self._directory).free
-        kept = (self._keep or 1) + 1 - len(self._steps)  # An old one goes when the new one is complete.
+        kept = (self._keep or 1) + 1 - len(self.steps)  # An old one goes when the new one is complete.
         number = max(1, min(kept, saves))
         if free < number * one:
             raise SaveError(
@@ -93,7 +94,7 @@ class Checkpoints:
         types, if one cannot be read for a reason that may pass, or if all are damaged. Then all stay in their place.
         """
         faults: dict[int, str] = {}
-        for step in reversed(self._steps):
+        for step in reversed(self.steps):
             state, fault, passing = None, "", False
             try:
                 state = self._proven(step, like, config)
@@ -148,16 +149,20 @@ class Checkpoints:
 
     def _leave(self, faults: dict[int, str]) -> None:
         """Names damaged checkpoints, and moves them aside."""
+        if not faults:
+            return
         aside = self._workdir / workdirs.DAMAGED
-        for step, fault in faults.items() if processes.is_first() else ():
-            path = self._directory / str(step)
-            aside.mkdir(exist_ok=True)
-            path.rename(aside / f"{len(list(aside.iterdir()))}_step{step}")
-            said = f"the checkpoint of step {step} in {path} is damaged: {fault}; it was moved to {aside}"
-            print(said, file=sys.stderr, flush=True)
-        if faults:
-            processes.told("moved")
-            self._manager.reload()
+        with processes.agreed():
+            for step, fault in faults.items() if processes.is_first() else ():
+                path = self._directory / str(step)
+                try:
+                    aside.mkdir(exist_ok=True)
+                    path.rename(aside / f"{len(list(aside.iterdir()))}_step{step}")
+                except OSError as error:
+                    raise UnusableError(f"{path}, which is damaged, cannot be moved to {aside}: {error}") from error
+                said = f"the checkpoint of step {step} in {path} is damaged: {fault}; it was moved to {aside}"
+                print(said, file=sys.stderr, flush=True)
+        self._manager.reload()
 
 
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:

@@ -53,6 +53,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
         checkpoints = Checkpoints(workdir, config.keep_checkpoints)
         with working("making the initial state"):
             state, start = initial_state(plan, checkpoints, mesh)
+    with processes.agreed():
         _check_numbers(plan, state, checkpoints)
         steps = range(start + 1, plan.total_steps + 1)
         checkpoints.check_space(state, saves=sum(plan.is_due(step, plan.checkpoint_every) for step in steps))
@@ -62,6 +63,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
         log = _open_logs(plan, workdir, start)
         bad = BadImages(config.data.bad_images, workdir / BAD_IMAGES, log.say, jax.process_index())
         evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)
+        _begin(plan, start, log, workdir)
 
     with (
         closing(checkpoints),
@@ -71,7 +73,6 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
         stop_on_signals(together=processes.several()) as stop,
         processes.none_outlives(),
     ):
-        _begin(plan, start, log, workdir)
         batches = _batches(plan, start, mesh, bad)
         if evaluations.missed(start):
             evaluations.run(start, state, stop)
@@ -163,14 +164,14 @@ def _begin(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path) -> None:
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
     """Returns the newest or the initial state, on all devices, and the number of batches that it has seen."""
     config, init = plan.config, jax.jit(partial(initial, plan), out_shardings=parallel.replicated(mesh))
-    latest = checkpoints.latest
-    first_sees = processes.told(str(latest))
-    if fault := processes.worst(f"its newest checkpoint is {latest}" * (str(latest) != first_sees)):
+    seen = f"those of steps {checkpoints.steps}"
+    first_sees = processes.told(seen)
+    if fault := processes.worst(seen * (seen != first_sees)):
         raise UnusableError(
-            f"the processes do not see the same checkpoints: the newest of process 0 is {first_sees}, and {fault}; "
-            "--workdir must be on a file system that all hosts share"
+            f"the processes do not see the same checkpoints: {fault}, and in process 0 {first_sees}; --workdir "
+            "must be on a file system that all hosts share"
         )
-    if latest is None:
+    if checkpoints.latest is None:
         variables = None if plan.start is None else jax.device_get(plan.start.variables)
         return init(config.seed, variables), 0
     return checkpoints.restore(init.eval_shape(config.seed), config)

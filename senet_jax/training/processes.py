@@ -61,6 +61,7 @@ def join(
         raise ValueError(
             f"the processes did not come together over {known} within {start_seconds:g} s: {said}"
         ) from error
+    told("connected")  # The first exchange must begin within a minute in all; later ones have half an hour.
 
 
 def _in_cluster() -> bool:
@@ -120,8 +121,10 @@ def agreed() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        worst(str(error) or type(error).__name__)
-        raise
+        try:
+            worst(str(error) or type(error).__name__)
+        finally:
+            raise error
     if said := worst(""):
         raise UnusableError(said)
 

@@ -32,11 +32,15 @@ class Stop:
     """Number of the signal; None: there was none."""
     together: bool = False
     """Whether several processes stop together, wherever the signal arrives."""
+    _asked: int = 0
+    """Step up to which jax was asked whether to stop."""
 
     def after(self, step: int) -> bool:
         """Returns whether to stop after this step, the same in all processes. It is called for every step, in order."""
         if self.together:
-            if not multihost_utils.reached_preemption_sync_point(step):
+            # A signal before the first step of a resumed run has a point among the steps before it.
+            points, self._asked = range(self._asked + 1, step + 1), step
+            if not any(map(multihost_utils.reached_preemption_sync_point, points)):
                 return False
             self.signum = self.signum or signal.SIGTERM
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Each has its own in its time, and all have to save.

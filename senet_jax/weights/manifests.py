@@ -30,7 +30,7 @@ class DamagedError(Exception):
 
 
 class UnusableError(RunError, ValueError):
-    """No checkpoint of a workdir can be used here."""
+    """A run cannot go on here, because of its checkpoints or of one of its processes; all processes raise it."""
 
 
 def make(step: int, state: Any, config: dict[str, Any]) -> dict[str, Any]:

@@ -133,8 +133,10 @@ def test_all_end_or_go_on_together_if_only_one_finds_a_fault_or_has_a_signal(beg
     finish(begin(*(["pair.py", address, number, tmp_path / "run", tmp_path / "data"] for number in (0, 1))))
 
 
-def test_a_run_is_not_joined_by_a_second_first_process(tmp_path):
-    command = ["train", f"--workdir={tmp_path}", "--coordinator=localhost:1", "--num_processes=2", "--process_id=0"]
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_run_that_goes_on_is_not_joined(number, tmp_path):
+    command = ["train", f"--workdir={tmp_path}", "--coordinator=localhost:1", "--num_processes=2"]
+    command += [f"--process_id={number}"]
     with workdirs.locked(tmp_path), pytest.raises(SystemExit, match=f"another process is training in {tmp_path}; wait"):
         main(command)
 
