@@ -41,8 +41,8 @@ class BatchNorm(nn.Module):
 
         Raises ValueError if x does not have four dimensions, or if the group does not divide the batch.
         """
-        if train and self.fuses(x):
-            return self.normalise_lazily(x).compute()
+        if train and self.fuses() and not is_explicit(x):
+            return self.normalise_lazily(x, train=True).compute()
         scale, bias, mean, var = self._values(x)
         if not train:
             return ops.normalise(x, mean[None], var[None], scale, bias, self.epsilon)
@@ -50,24 +50,24 @@ class BatchNorm(nn.Module):
         self._follow(mean, var, x.shape)
         return ops.normalise(x, mean, var, scale, bias, self.epsilon)
 
-    def normalise_lazily(self, x: Float[Array, "n h w c"]) -> ops.Normalised:
-        """Returns the output in training, not computed yet."""
-        scale, bias, _, _ = self._values(x)
+    def normalise_lazily(
+        self, x: Float[Array, "n h w c"], *, train: bool, x_mean: Float[Array, "n c"] | None = None
+    ) -> ops.Normalised:
+        """Returns the output, not computed yet; `x_mean`: mean of x over its positions, if it is known already.
+
+        Frozen statistics are `train=False` here, within a step of training.
+        """
+        scale, bias, mean, var = self._values(x)
+        if not train:
+            x_mean = ops.squeeze(x) if x_mean is None else x_mean
+            return ops.normalise_lazily(x, x_mean, mean, var, scale, bias, self.epsilon)
         normalised, mean, var = ops.batch_normalise(x, scale, bias, self.epsilon, self.group)
         self._follow(mean, var, x.shape)
         return normalised
 
-    def normalise_by_running(self, x: Float[Array, "n h w c"], x_mean: Float[Array, "n c"]) -> ops.Normalised:
-        """Returns the output outside of training, not computed yet; `x_mean` is the mean of x over its positions."""
-        scale, bias, mean, var = self._values(x)
-        return ops.normalise_lazily(x, x_mean, mean, var, scale, bias, self.epsilon)
-
-    def fuses(self, x: Float[Array, "n h w c"]) -> bool:
-        """Returns whether the output for x is computed with what follows it; `unfused` intercepts this method.
-
-        It is not if a subclass overrides `__call__`.
-        """
-        return self.fused and type(self).__call__ is BatchNorm.__call__ and not is_explicit(x)
+    def fuses(self) -> bool:
+        """Returns the field `fused`, False if a subclass overrides `__call__`; `unfused` intercepts this method."""
+        return self.fused and type(self).__call__ is BatchNorm.__call__
 
     @nn.compact
     def _values(self, x: Array) -> tuple[Array, Array, Array, Array]:
@@ -96,7 +96,7 @@ class BatchNorm(nn.Module):
                 f"{'/'.join(self.path) or 'batch normalisation'} has one value for each channel of a statistics group: "
                 "its output would not depend on the images; give larger images, or more of them to a group"
             )
-        for name, moment in (("mean", mean), ("var", var * (values / (values - 1)))):
+        for name, moment in (("mean", mean), ("var", var * (values / max(1, values - 1)))):
             running = self.get_variable("batch_stats", name)
             new = self.momentum * running + (1 - self.momentum) * moment.mean(axis=0)
             self.put_variable("batch_stats", name, new.astype(self.param_dtype))
@@ -104,8 +104,8 @@ class BatchNorm(nn.Module):
 
 def normalised(norm: nn.Module, x: Float[Array, "n h w c"], *, train: bool) -> Array | ops.Normalised:
     """Returns the normalised x, not computed yet if `norm` is a BatchNorm that fuses, in training."""
-    if train and isinstance(norm, BatchNorm) and norm.fuses(x):
-        return norm.normalise_lazily(x)
+    if train and isinstance(norm, BatchNorm) and norm.fuses() and not is_explicit(x):
+        return norm.normalise_lazily(x, train=True)
     return norm(x, train=train)
 
 

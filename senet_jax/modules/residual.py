@@ -137,12 +137,12 @@ class ResidualBlock(nn.Module):
         conv, norm = self.conv(features, size, **settings, name=f"conv{index}"), self.norm(name=f"norm{index}")
         y = conv(x)
         attends = self.attention is not None and self.placement == "standard"
-        is_known = type(conv) is Convolution and isinstance(norm, BatchNorm) and norm.fuses(y)
+        is_known = type(conv) is Convolution and isinstance(norm, BatchNorm) and norm.fuses()
         if train or size > 1 or not attends or not is_known:
             return normalised(norm, y, train=train)
         # A 1x1 convolution commutes with the mean, and there are fewer channels before it.
         means = jnp.squeeze(conv(ops.squeeze(x)[:, None, None]), (1, 2))  # An index gathers in a batch of any size.
-        return norm.normalise_by_running(y, means)
+        return norm.normalise_lazily(y, train=False, x_mean=means)
 
 
 class BasicBlock(ResidualBlock):
