@@ -66,10 +66,10 @@ class DataConfig:
             "the directory that holds <split>/<class>/<image> if config.data.name is 'folder', and else none",
             lambda path, config: bool(path) if config.data.name == "folder" else path is None,
         ),
-        Adjustable(),
+        Adjustable(by_host=True),
     ] = None
     """Directory that holds `<split>/<class>/<image>`, for "folder"."""
-    data_dir: Annotated[str | None, Adjustable()] = None
+    data_dir: Annotated[str | None, Adjustable(by_host=True)] = None
     """Directory of prepared datasets; none: that of TFDS (TFDS_DATA_DIR, else ~/tensorflow_datasets)."""
     train_split: Name = "train"
     """Name of the split to train on."""
@@ -130,9 +130,9 @@ class DataConfig:
     """Share of the shorter side that the central crop keeps; the paper tests at 224 of 256, 0.875."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
     """Interpolation of the resizing before the central crop."""
-    workers: Annotated[CountOrZero, Adjustable()] = 0
+    workers: Annotated[CountOrZero, Adjustable(by_host=True)] = 0
     """Worker processes that decode images; 0: threads of the main process. Unused for a dataset kept in memory."""
-    memory_limit_gib: Annotated[NotNegative, Adjustable()] = 1.0
+    memory_limit_gib: Annotated[NotNegative, Adjustable(by_host=True)] = 1.0
     """Largest decoded split, in GiB, that is kept in memory; a larger one is decoded in every epoch."""
     bad_images: Annotated[Rate, Adjustable()] = 0.001
     """Largest share of a split's images that may be unreadable: training replaces them, evaluation leaves them out."""
@@ -300,6 +300,6 @@ class Experiment:
     """Time between two checkpoints."""
     keep_checkpoints: Annotated[Count, Adjustable()] = 2
     """Number of newest checkpoints to keep."""
-    stuck_after: Annotated[Positive | None, Adjustable()] = 1800.0
+    stuck_after: Annotated[Positive | None, Adjustable(by_host=True)] = 1800.0
     """Seconds without a step, after which the process prints the stacks of all threads and ends; none: it waits."""
     init: InitConfig = field(default_factory=InitConfig)

@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 
+def expanded(path: str | Path) -> Path:
+    """Returns the path with the home of "~" or "~name"; unlike pathlib's, a name of no user stays as it is."""
+    return Path(os.path.expanduser(path))
+
+
 def check_writable(directory: Path) -> None:
     """Raises OSError if no file can be written in the directory, or in the nearest one above it that exists."""
     nearest = next(place for place in (directory, *directory.parents) if place.exists())

@@ -51,6 +51,9 @@ class Relation:
 class Adjustable:
     """Marks a field that can change when a run goes on, because its result does not depend on it."""
 
+    by_host: bool = False
+    """Whether the hosts of one run can differ in it too."""
+
 
 @dataclass(frozen=True)
 class Placeholder:

@@ -23,6 +23,7 @@ from senet_jax.commands.config_files import EXPERIMENTS, find, load, load_sweep
 from senet_jax.commands.options import COMMANDS, CONFIGURED
 from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.config import Experiment
+from senet_jax.files import expanded
 from senet_jax.schema import (
     assign,
     check,
@@ -163,7 +164,7 @@ def _run_of(weights: str, workdir: Path | None, has_images: bool) -> Path | None
     """
     if workdir is not None:
         raise ValueError(f"--workdir={workdir} and --weights={weights} are both networks to evaluate; give one")
-    source = Path(os.path.expanduser(weights))
+    source = expanded(weights)
     if (source / workdirs.NETWORK).is_file():
         return source
     if not has_images:

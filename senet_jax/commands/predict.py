@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 from senet_jax.bounds import Count
 from senet_jax.commands.places import check_output_file
 from senet_jax.commands.request import File, Request, SourceOptions
-from senet_jax.files import replaced, write_records
+from senet_jax.files import expanded, replaced, write_records
 from senet_jax.schema import Placeholder
 from senet_jax.terminal.tables import aligned
 
@@ -70,7 +70,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
 def _files(word: str) -> list[Path]:
     """Returns the images of a word of the command line. Raises ValueError if there are none."""
-    path = Path(os.path.expanduser(word))
+    path = expanded(word)
     if path.is_dir():
         from senet_jax.data.images import has_image_name
 

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from senet_jax.data import images
 from senet_jax.data.local_info import LocalInfo
 from senet_jax.data.members import class_files, entries, tell_left_out
+from senet_jax.files import expanded
 from senet_jax.terminal.progress import progress
 from senet_jax.texts import some
 
@@ -82,7 +83,7 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
     class folders, if a class is empty, nested or not in all of the splits, and if a larger share of the files than
     `bad_share` cannot be used, as `images.read` decides.
     """
-    root = Path(os.path.expanduser(path)).resolve()
+    root = expanded(path).resolve()
     found = _list(root, sorted(set(splits)))
     name = re.sub(r"[^\w.-]", "_", root.name) + "-" + _fingerprint(found)
     builder = Folder(config=FolderConfig(name=name, splits=found), data_dir=data_dir)
@@ -94,7 +95,7 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
 def count(path: str, split: str) -> int | None:
     """Returns the number of files of a split of a directory; None if they cannot be listed, or for a slice."""
     try:
-        classes = [entry for entry in entries(Path(os.path.expanduser(path)) / split) if entry.is_dir()]
+        classes = [entry for entry in entries(expanded(path) / split) if entry.is_dir()]
         return sum(images.has_image_name(file.name) for entry in classes for file in entries(entry))
     except OSError:  # `folder_builder` says what is wrong with it.
         return None

@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 
 from senet_jax.data import members, shards
 from senet_jax.data.members import Member
+from senet_jax.files import expanded
 from senet_jax.texts import some
 
 Splits = dict[str, list[Member]]
@@ -220,7 +221,7 @@ def find(name: str, source: Path, *, partial: bool = False) -> tuple[str, list[s
 
 def data_root(data_dir: str | Path | None) -> Path:
     """Returns the directory of prepared datasets; by default that of TFDS."""
-    return Path(os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")))
+    return expanded(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
 
 
 _PARTIAL = "; fetch the missing files, or give --partial to prepare the others"

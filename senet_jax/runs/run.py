@@ -11,7 +11,7 @@ import jax
 
 from senet_jax import workdir as workdirs
 from senet_jax.files import replace_text
-from senet_jax.schema import flatten, said
+from senet_jax.schema import Adjustable, extras, field_types, flatten, said
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import accuracy_rows, print_table
 from senet_jax.training import logs, processes
@@ -21,8 +21,6 @@ from senet_jax.training.provenance import commit, provenance
 from senet_jax.weights import runs
 from senet_jax.weights.manifests import UnusableError
 
-_OF_HOSTS = {"data.path", "data.data_dir", "data.workers", "data.memory_limit_gib", "stuck_after"}
-"""Fields that can differ between the processes of a run."""
 _PATIENCE = 60.0
 """Seconds in which a new file must appear on all hosts; a network file system can show it late."""
 
@@ -97,8 +95,9 @@ def _check_alike(plan: Plan, workdir: Path, parallelism: str) -> None:
     """Raises UnusableError in all processes if one has another configuration, other data or weights than the first."""
     if not processes.several():
         return
-    dataset, fields = plan.dataset, flatten(plan.config)
-    own = {f"config.{name}": said(value) for name, value in fields.items() if name not in _OF_HOSTS}
+    dataset, kinds = plan.dataset, field_types(type(plan.config))
+    by_host = {name for name in kinds if any(mark.by_host for mark in extras(kinds[name], Adjustable))}
+    own = {f"config.{name}": said(value) for name, value in flatten(plan.config).items() if name not in by_host}
     own |= {"--parallelism": parallelism, "jax": jax.__version__, "training images": str(len(dataset.train))}
     if not workdirs.has_checkpoints(workdir) and plan.start is not None:
         own["weights"] = plan.start.source

@@ -164,13 +164,14 @@ def _begin(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path) -> None:
 def initial_state(plan: Plan, checkpoints: Checkpoints, mesh: Mesh) -> tuple[TrainState, int]:
     """Returns the newest or the initial state, on all devices, and the number of batches that it has seen."""
     config, init = plan.config, jax.jit(partial(initial, plan), out_shardings=parallel.replicated(mesh))
-    seen = f"those of steps {checkpoints.steps}"
+    seen = str(checkpoints.steps)
     first_sees = processes.told(seen)
-    if fault := processes.worst(seen * (seen != first_sees)):
-        raise UnusableError(
-            f"the processes do not see the same checkpoints: {fault}, and in process 0 {first_sees}; --workdir "
-            "must be on a file system that all hosts share"
-        )
+    with processes.agreed():
+        if seen != first_sees:
+            raise UnusableError(
+                f"the processes do not see the same checkpoints: those of steps {seen}, and in process 0 {first_sees}; "
+                "--workdir must be on a file system that all hosts share"
+            )
     if checkpoints.latest is None:
         variables = None if plan.start is None else jax.device_get(plan.start.variables)
         return init(config.seed, variables), 0

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import re
 import warnings
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple, overload
 
 from senet_jax import models
 from senet_jax.config import ModelConfig
+from senet_jax.files import expanded
 from senet_jax.models import Network
 from senet_jax.schema import did_you_mean, from_dict
 from senet_jax.weights.configured import build_model
@@ -102,7 +102,7 @@ def located(weights: str | Path) -> tuple[Path, str]:
     prefix, _, rest = str(weights).rpartition(":")
     if prefix in ("hf-hub", "hf_hub"):
         return _fetched(rest), rest
-    path = Path(os.path.expanduser(rest if prefix == "local-dir" else weights))
+    path = expanded(rest if prefix == "local-dir" else weights)
     if path.is_dir():
         for name in _FILES:
             if (path / name).is_file():

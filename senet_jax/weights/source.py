@@ -1,7 +1,6 @@
 """Trained networks from a run's workdir, a weight file, a folder in timm's format or the hub."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import jax
 import numpy as np
 
 from senet_jax.config import ModelConfig
+from senet_jax.files import expanded
 from senet_jax.models import Network, list_models
 from senet_jax.weights import imagenet, runs
 from senet_jax.weights.configured import build_model
@@ -111,7 +111,7 @@ def read_source(source: str | Path) -> Source:
 
     Raises ValueError or OSError if the source cannot be read or fetched.
     """
-    workdir = Path(os.path.expanduser(source))
+    workdir = expanded(source)
     if (workdir / NETWORK).is_file():
         return _read_run(workdir, "newest")[0]
     return _read_file(source)
@@ -166,7 +166,7 @@ def load(
 
     Raises ValueError if the source does not fit or does not name its network, OSError if it cannot be fetched.
     """
-    workdir = Path(os.path.expanduser(source))
+    workdir = expanded(source)
     is_run = (workdir / NETWORK).is_file()
     if isinstance(step, str) and step not in ("newest", "best"):
         raise ValueError(f"step is {step!r}; it must be 'newest', 'best' or the number of a step")
