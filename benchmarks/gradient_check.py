@@ -99,6 +99,17 @@ _INCEPTION = {
     "3c": (0, 8, 8, 8, 8, 0),
     "5b": (8, 8, 8, 8, 8, 8),
 }
+_INCEPTION_RESNET = {
+    "stage_sizes": (1, 1),
+    "mixed": {
+        "mixed_5b": {"branches": (((8, 1),), ((8, 5),)), "projection": 8},
+        "mixed_6a": {"branches": (((8, 3),),)},
+    },
+    "blocks": {
+        "block35": {"width": 24, "branches": (((8, 1),), ((8, 3),)), "scale": 0.17},
+        "block17": {"width": 32, "branches": (((8, 1),), ((8, (1, 7)), (8, (7, 1)))), "scale": 0.1},
+    },
+}
 _CASES = (
     Case("se_mobilenet", 16, {"stage_sizes": (1, 1, 1), "widths": (16, 32, 64)}),
     Case("se_resnet20_cifar", 8, _SHORT),
@@ -107,7 +118,7 @@ _CASES = (
     Case("se_resnext50_32x4d", 32, _GROUPED),
     Case("senet154", 32, _GROUPED | _WITHOUT_IDENTITY),
     Case("se_bn_inception", 32, {"widths": _INCEPTION}),
-    Case("se_inception_resnet_v2", 75, {"stage_sizes": (1, 0, 0)}),
+    Case("se_inception_resnet_v2", 75, _INCEPTION_RESNET),
     Case("se_vgg11", 28, {"stage_sizes": (1, 2), "widths": (8, 16), "dense_width": 16}),
     Case("se_shufflenet", 32, {"stage_sizes": (2, 1), "width_multiplier": 0.2}),
     Case("se_preact_resnet110_cifar", 8, _SHORT | _WITHOUT_IDENTITY),

@@ -4,12 +4,13 @@ The layers have their released names, with `block35`, `block17` and `block8` for
 the paper.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.core import FrozenDict
 
 from senet_jax.models.network import ResidualNetwork
 from senet_jax.modules.batch_norm import BatchNorm
@@ -113,13 +114,17 @@ class InceptionResNetV2(ResidualNetwork, kw_only=True):
 
     stage_sizes: Sequence[int] = (10, 20, 10)
     """Blocks of each stage."""
+    mixed: Mapping[str, Mapping[str, Any]] = FrozenDict(_MIXED)
+    """Fields of the module before each stage, by its name: see `Mixed`."""
+    blocks: Mapping[str, Mapping[str, Any]] = FrozenDict(_BLOCKS)
+    """Fields of the blocks of each stage, by the beginning of their names: see `InceptionResidualBlock`."""
     epsilon: float = 1e-3
     """Term added to the variance in the normalisation."""
 
     @property
     def stages(self) -> Sequence[int]:
         """Numbers of the stages that can have attention."""
-        return (5, 6, 7)
+        return (5, 6, 7)[: len(self.stage_sizes)]
 
     def layers(self) -> dict[str, Any]:
         """Returns the fields of every block; a normalisation with another or no epsilon keeps it."""
@@ -145,14 +150,14 @@ class InceptionResNetV2(ResidualNetwork, kw_only=True):
         x = layer(192, 3, padding="VALID", name="conv2d_4a")(x, train=train)
         yield 4, x
         x, stride = max_pool(x, padding=(0, 0)), 8
-        for stage, blocks, mixed, block in zip(self.stages, self.stage_sizes, _MIXED, _BLOCKS, strict=True):
-            x = Mixed(**_MIXED[mixed], **self.layers(), name=mixed)(x, train=train)
-            for number in range(1, blocks + 1):
-                final = (stage, number) == (7, blocks)
+        for stage, size, mixed, block in zip(self.stages, self.stage_sizes, self.mixed, self.blocks, strict=True):
+            x = Mixed(**self.mixed[mixed], **self.layers(), name=mixed)(x, train=train)
+            last = stage == self.stages[-1]
+            for number in range(1, size + 1):
                 fields: dict[str, Any] = self.block_fields(stage, number) | {"name": f"{block}_{number}"}
-                fields |= _BLOCKS[block] | (_FINAL if final else {})
+                fields.update(self.blocks[block], **_FINAL if last and number == size else {})
                 x = InceptionResidualBlock(**fields)(x, train=train)
-            yield stride, layer(1536, 1, name="conv2d_7b")(x, train=train) if stage == 7 else x
+            yield stride, layer(1536, 1, name="conv2d_7b")(x, train=train) if last else x
             stride *= 2
 
 

@@ -7,44 +7,8 @@ import pytest
 from random_variables import random_variables
 
 from senet_jax import SqueezeExcite
-from senet_jax.models import preact_resnet, wide_resnet
-from senet_jax.models.parameters import count_parameters
 from senet_jax.models.preact_resnet import PreActivationResNet
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBottleneck
-
-NETWORKS = preact_resnet.NETWORKS | wide_resnet.NETWORKS
-PARAMETERS = {
-    "preact_resnet20_cifar": 272_282,
-    "preact_resnet110_cifar": 1_730_522,
-    "preact_resnet164_cifar": 1_703_258,
-    "wrn16_8_cifar": 10_961_370,
-    "wrn28_10_cifar": 36_479_194,
-}
-"""For 10 classes, as in imgclsmob."""
-SQUEEZE_EXCITE = {
-    "preact_resnet110_cifar": {False: 12_096, True: 14_238},
-    "preact_resnet164_cifar": {False: 193_536, True: 202_104},
-    "wrn16_8_cifar": {False: 86_016, True: 87_920},
-}
-"""Parameters that it adds, without and with biases."""
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_parameters_are_exact(name):
-    assert count_parameters(NETWORKS[name](num_classes=10), 32) == PARAMETERS[name]
-
-
-def test_parameters_for_100_classes():
-    assert count_parameters(NETWORKS["wrn16_8_cifar"](num_classes=100), 32) == 11_007_540
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SQUEEZE_EXCITE)
-@pytest.mark.parametrize("use_bias", [False, True])
-def test_parameters_of_squeeze_and_excitation(name, use_bias):
-    network = NETWORKS[name](num_classes=10, attention=partial(SqueezeExcite, use_bias=use_bias))
-    assert count_parameters(network, 32) == PARAMETERS[name] + SQUEEZE_EXCITE[name][use_bias]
-
 
 small = partial(PreActivationResNet, num_classes=5, stage_sizes=(1, 2), widths=(16, 8), block=PreActivationBasicBlock)
 

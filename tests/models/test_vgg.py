@@ -7,30 +7,14 @@ from flax import linen as nn
 from models.trees import shapes
 from random_variables import random_variables
 
-from senet_jax.models.parameters import count_parameters
 from senet_jax.models.vgg import NETWORKS, VGG, VGGLayer
 from senet_jax.modules import SqueezeExcite
 
-PARAMETERS = {"vgg11": 132_868_840, "vgg13": 133_053_736, "vgg16": 138_365_992, "vgg19": 143_678_248}
-"""Parameters in timm and torchvision; those of VGG-16 in imgclsmob too."""
-WITH_SE = {False: 138_365_992 + 226_304, True: 138_365_992 + 226_304 + 4_488}
-"""VGG-16 with squeeze-and-excitation after its 13 convolutions, without and with biases in it."""
 small = partial(VGG, num_classes=5, stage_sizes=(1, 2), widths=(8, 16), dense_width=32)
 
 
 def evaluate(network, shape, **arguments):
     return shapes(network, shape, **arguments)[0]
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_parameters_are_exact(name):
-    assert count_parameters(NETWORKS[name](), 224) == PARAMETERS[name]
-
-
-@pytest.mark.parametrize("use_bias", WITH_SE)
-def test_parameters_of_squeeze_and_excitation(use_bias):
-    network = NETWORKS["vgg16"](attention=partial(SqueezeExcite, use_bias=use_bias))
-    assert count_parameters(network, 224) == WITH_SE[use_bias]
 
 
 def test_maps_at_strides():

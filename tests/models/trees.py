@@ -33,11 +33,11 @@ def count(tree):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def golden_count(name):
-    """Parameters in the golden file of a network; test_golden compares the file with the network."""
+def golden(name):
+    """Parameters in the golden file of a network, by path; test_golden compares the file with the network."""
     lines = (GOLDEN / f"{name}.txt").read_text().splitlines()
-    shapes = [line.split(" float32")[1] for line in lines if line.startswith("params/")]
-    return sum(math.prod(json.loads(shape)) for shape in shapes)
+    rows = [line.removeprefix("params/").split(" float32") for line in lines if line.startswith("params/")]
+    return {tuple(path.split("/")): jax.ShapeDtypeStruct(json.loads(shape), jnp.float32) for path, shape in rows}
 
 
 def shapes(model, image_shape, **arguments):

@@ -2,12 +2,13 @@
 
 Run it in an environment with PyTorch and timm: `python tests/parity/peer.py legacy_seresnet50 seresnet50 ...`; without
 names, for all networks that have a fixture. NAME@8 has the output stride 8; `--training NAME` writes the gradients and
-the new running statistics of one step instead, in float64, to fixtures/training/NAME.npz. `--optimizers` writes
-parameters after steps of timm's optimizers to fixtures/optimizers.
+the new running statistics of one step of the network with fewer blocks instead, in float64, to
+fixtures/training/NAME.npz. `--optimizers` writes parameters after steps of timm's optimizers to fixtures/optimizers.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rule
@@ -18,15 +19,24 @@ import torch  # pyright: ignore[reportMissingImports]
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
-def build(name: str) -> torch.nn.Module:
+def build(name: str, **settings: Any) -> torch.nn.Module:
     """The network of timm with the rule's weights, in inference mode; NAME@8 has the output stride 8."""
     name, _, output_stride = name.partition("@")
-    network = timm.create_model(name, **({"output_stride": int(output_stride)} if output_stride else {})).eval()
+    if output_stride:
+        settings["output_stride"] = int(output_stride)
+    network = timm.create_model(name, **settings).eval()
     state = network.state_dict()
     for key, tensor in state.items():
         if not key.endswith("num_batches_tracked"):
             tensor.copy_(torch.from_numpy(rule.weight(key, tuple(tensor.shape))))
     return network
+
+
+def fingerprint(network: torch.nn.Module) -> np.ndarray:
+    """The fingerprint of the network's tensors, without the counters of PyTorch's batch normalisation."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    shapes = {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
+    return np.array(rule.fingerprint(shapes), np.uint32)
 
 
 def answers(name: str) -> dict[str, np.ndarray]:
@@ -38,9 +48,7 @@ def answers(name: str) -> dict[str, np.ndarray]:
         network.get_submodule(module).register_forward_hook(
             lambda _module, _inputs, output, stride=stride: maps.__setitem__(stride, output.clone().numpy())
         )
-    shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    shapes = {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
-    found = {"names": np.array(rule.fingerprint(shapes), np.uint32)}
+    found = {"names": fingerprint(network)}
     for size in rule.sizes(name):
         with torch.inference_mode():
             found[f"{size} logits"] = network(torch.from_numpy(rule.images(*rule.SIZES[size]))).numpy()
@@ -50,12 +58,12 @@ def answers(name: str) -> dict[str, np.ndarray]:
 
 def step(name: str) -> dict[str, np.ndarray]:
     """Digests of the gradients and the new running statistics of one step of training in float64."""
-    network = build(name).double().train()
+    network = build(name, layers=rule.LAYERS).double().train()
     logits = network(torch.from_numpy(rule.images(*rule.TRAINING)).double())
     torch.nn.functional.cross_entropy(logits, torch.tensor(rule.LABELS)).backward()
     found = {key: parameter.grad for key, parameter in network.named_parameters()}
     found |= {key: tensor for key, tensor in network.state_dict().items() if "running" in key}
-    return {key: rule.digest(tensor.numpy()) for key, tensor in found.items()}
+    return {"names": fingerprint(network)} | {key: rule.digest(tensor.numpy()) for key, tensor in found.items()}
 
 
 def optimized(kind: str, *, steps: int, own_decay: bool) -> dict[str, np.ndarray]:

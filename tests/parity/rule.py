@@ -9,6 +9,8 @@ SIZES = {"224": (2, 224, 224), "250x230": (1, 250, 230)}
 """Images, height, width: a size that the strides divide, and one that they do not."""
 TRAINING = (4, 64, 64)
 """Images, height, width for a step of training."""
+LAYERS = (1, 2, 1, 1)
+"""Blocks of each stage in a step of training: each kind of block, and a second one within a stage."""
 LABELS = (3, 141, 592, 653)
 OPTIMIZER = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.5}
 """Settings for the steps of optimizers; such a decay is seen in the results."""

@@ -20,11 +20,12 @@ from senet_jax.training.step import make_train_step
 @pytest.mark.optimised
 @pytest.mark.parametrize("name", sorted(path.stem for path in (FIXTURES / "training").glob("*.npz")))
 def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
-    fingerprint = np.load(FIXTURES / f"{name}.npz")["names"]
-    peer = np.load(FIXTURES / "training" / f"{name}.npz")
+    peer = dict(np.load(FIXTURES / "training" / f"{name}.npz"))
+    fingerprint = peer.pop("names")
     optimizer = optax.sgd(0.1, momentum=0.9)
     with quickly():
-        model, variables = build(name, fingerprint, tmp_path, dtype=jnp.float64, param_dtype=jnp.float64)
+        fields = {"stage_sizes": rule.LAYERS, "dtype": jnp.float64, "param_dtype": jnp.float64}
+        model, variables = build(name, fingerprint, tmp_path, **fields)
         momentum = optimizer.init(variables["params"])
     images = rule.images(*rule.TRAINING).transpose(0, 2, 3, 1).astype(np.float64)
 
@@ -50,5 +51,5 @@ def test_gradients_and_running_statistics_are_the_peers(name, tmp_path, x64):
         order = (leaf.ndim - 1, leaf.ndim - 2, *range(leaf.ndim - 2)) if leaf.ndim > 1 else (0,)
         theirs = np.asarray(leaf).transpose(order)
         errors[path] = np.abs(rule.digest(theirs) - expected).max() / expected[0]
-    assert len(errors) == len(peer.files)
+    assert len(errors) == len(peer)
     assert max(errors.values()) < 1e-8, sorted(errors.items(), key=lambda item: -item[1])[:5]
