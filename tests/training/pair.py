@@ -1,6 +1,6 @@
 """One of two processes, which test what only one of them finds: all end or go on together.
 
-python pair.py ADDRESS NUMBER DIRECTORY DATA_DIR
+python pair.py NUMBER ADDRESS HEARTBEAT_SECONDS DIRECTORY DATA_DIR
 """
 
 import errno
@@ -27,7 +27,13 @@ from senet_jax.training.loop import initial_state
 from senet_jax.training.stopping import stop_on_signals
 from senet_jax.weights import manifests, runs
 
-ADDRESS, NUMBER, DIRECTORY, DATA = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+NUMBER, ADDRESS, HEARTBEAT, DIRECTORY, DATA = (
+    int(sys.argv[1]),
+    sys.argv[2],
+    int(sys.argv[3]),
+    Path(sys.argv[4]),
+    sys.argv[5],
+)
 
 
 def refusal(call, *arguments):
@@ -132,8 +138,16 @@ def test_all_stop_after_the_same_step_and_outlast_further_signals():
     assert processes.worst("") == ""
 
 
+def test_one_that_stands_still_ends_the_other():
+    if NUMBER == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    print("waits for process 1", flush=True)
+    processes.worst("")
+    raise AssertionError("process 1 answered")
+
+
 if __name__ == "__main__":
-    processes.join(ADDRESS, 2, NUMBER, heartbeat_seconds=10)
+    processes.join(ADDRESS, 2, NUMBER, heartbeat_seconds=HEARTBEAT)
     plan.build_model = small
     DIRECTORY.mkdir(exist_ok=True)
     with processes.none_outlives():
@@ -144,3 +158,4 @@ if __name__ == "__main__":
         test_a_checkpoint_that_one_cannot_read_is_refused_by_all(trained)
         test_what_one_lacks_is_refused_before_the_first_step(trained)
         test_all_stop_after_the_same_step_and_outlast_further_signals()
+        test_one_that_stands_still_ends_the_other()
