@@ -127,7 +127,7 @@ _CASES = (
     Case("se_shake26_2x96d_cifar", 8, _SHORT | _WITHOUT_IDENTITY),
     Case("se_shake29_2x4x64d_cifar", 8, _SHORT),
     Case("timm/seresnetaa50d", 32, _IMAGENET | _WITHOUT_IDENTITY),
-    Case("timm/seresnext26ts", 32, _GROUPED),
+    Case("timm/seresnext26ts", 32, {"stage_sizes": (2,), "widths": (32,), "stem_width": 8}),
 )
 CASES = {case.name: case for case in _CASES}
 """Every family with squeeze-and-excitation, by its network's name."""

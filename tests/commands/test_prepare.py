@@ -33,7 +33,7 @@ THREE_STEPS = [f"--config.{name}=3 steps" for name in ("duration", "log_every", 
 
 @pytest.mark.slow
 def test_a_small_imagenet_is_prepared_trained_on_and_evaluated(short_networks, tmp_path, capsys):
-    imagenet_files.write(tmp_path, 1, 24, shorter_side=40)
+    imagenet_files.write(tmp_path, 1, 24, shorter_side=40, classes=24)
     places = f"--source={tmp_path} --data_dir={tmp_path}"
     main(f"prepare --dataset=imagenet2012 {places} --partial --shorter_side=36 --check --jobs=1".split())
     run = f"--config=experiments/imagenet/se_resnet50.py --workdir={tmp_path}/run --config.data.data_dir={tmp_path}"

@@ -43,7 +43,8 @@ def test_the_mean_counts_the_zeros_of_the_padding():
 
 @pytest.mark.slow
 def test_training_and_inference_of_the_least_images():
-    network = NETWORKS["bn_inception"](num_classes=5, attention=SqueezeExcite)
+    widths = {"4e": (0, 8, 8, 8, 8, 0), "5a": (8,) * 6, "5b": (8,) * 6}
+    network = NETWORKS["bn_inception"](num_classes=5, attention=SqueezeExcite, widths=widths)
     images = jax.random.normal(jax.random.key(1), (2, 7, 7, 3))
     variables = random_variables(network, images)
     keep = {"capture_intermediates": lambda module, _: module.name in {"inception_4e", "inception_5a", "conv"}}
