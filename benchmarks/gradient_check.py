@@ -111,7 +111,7 @@ _INCEPTION_RESNET = {
     },
 }
 _CASES = (
-    Case("se_mobilenet", 16, {"stage_sizes": (1, 1, 1), "widths": (16, 32, 64)}),
+    Case("se_mobilenet", 16, {"stage_sizes": (1, 1, 1, 1), "widths": (16, 32, 64, 64), "output_stride": 8}),
     Case("se_resnet20_cifar", 8, _SHORT),
     Case("se_resnet18", 32, _IMAGENET),
     Case("se_resnet50", 32, _IMAGENET),
