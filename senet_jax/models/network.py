@@ -89,11 +89,21 @@ class Network(nn.Module, kw_only=True):
         """Returns the logits of normalised images (n, h, w, c), or the last map (n, h', w', c') at each of `features`.
 
         With train=True, `batch_stats` must be mutable and is updated.
-        Raises ValueError if the images are not (n, h, w, c), or if a stride of `features` has no map.
+        Raises ValueError if the images are not (n, h, w, c), if a stride of `features` has no map, or if a layer that
+        was given does not keep the dtype.
         """
         if images.ndim != 4:
             raise ValueError(f"images must be (n, height, width, channels); given shape {images.shape}")
-        strides, maps = zip(*self.maps(images.astype(self.dtype), train=train), strict=True)
+        if isinstance(features, int):
+            raise ValueError(f"features is {features}; give a collection of strides, such as ({features},)")
+        images = images.astype(self.dtype)
+        strides, maps = zip(*self.maps(images, train=train), strict=True)
+        for stride, x in zip(strides, maps, strict=True):
+            if x.dtype != images.dtype:
+                raise ValueError(
+                    f"the map at stride {stride} has dtype {x.dtype}, and the network {images.dtype}: an attention, a "
+                    "normalisation or an activation must return the dtype of its input; add `.astype(x.dtype)` to it"
+                )
         if features is not None:
             found = dict(zip(strides, maps, strict=True))
             for stride in features:

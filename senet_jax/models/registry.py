@@ -137,15 +137,17 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
 
 
 def _check_norm(norm: Any) -> None:
-    """Raises ValueError if the modules of a class, or of a partial of it, are not called with `train`."""
+    """Raises ValueError if a class, or a partial of it, has no `param_dtype`, or is not called with `train`."""
     made = _class(norm)
     if not isinstance(made, type):
         return
     parameters = inspect.signature(made.__call__).parameters
-    if "train" not in parameters and all(each.kind is not each.VAR_KEYWORD for each in parameters.values()):
+    takes_train = "train" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    if not takes_train or "param_dtype" not in _fields(made):
+        lacks = "which has no field `param_dtype`" if takes_train else "whose call has no `train`"
         raise ValueError(
-            f"norm makes a {made.__name__}, whose call has no `train`; give a class with the fields `name` and "
-            "`param_dtype` and the call (x, *, train), which can contain it"
+            f"norm makes a {made.__name__}, {lacks}; give a class with the fields `name` and `param_dtype` and the "
+            "call (x, *, train), which can contain it"
         )
 
 

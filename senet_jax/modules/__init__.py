@@ -10,6 +10,7 @@ from senet_jax.modules.attention import (
     SpatialChannelSqueezeExcite,
 )
 from senet_jax.modules.batch_norm import BatchNorm, all_derivatives, unfused
+from senet_jax.modules.conv import Convolution
 from senet_jax.modules.conv_norm import ConvNorm
 from senet_jax.modules.residual import PLACEMENTS, BasicBlock, Bottleneck, ResidualBlock
 from senet_jax.modules.squeeze_excite import SqueezeExcite
@@ -25,6 +26,7 @@ __all__ = [
     "Bottleneck",
     "CifarStem",
     "ConvNorm",
+    "Convolution",
     "DeepStem",
     "EffectiveSqueezeExcite",
     "EfficientChannelAttention",

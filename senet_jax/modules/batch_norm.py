@@ -23,7 +23,8 @@ class BatchNorm(nn.Module):
     """
 
     group: int | None = None
-    """Number of successive examples that share statistics; None: the whole batch, over all devices."""
+    """Number of successive examples that share statistics; None: the whole batch, over all devices. Within a
+    `jax.shard_map` or a `jax.pmap` of your own, the batch is the part of each device."""
     momentum: float = 0.9
     """Share of the running statistics that one step keeps (0.9 here is 0.1 in PyTorch)."""
     epsilon: float = 1e-5

@@ -8,6 +8,7 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
 from senet_jax import ops
+from senet_jax.ops.convolution import Padding
 from senet_jax.typing import Array, Float
 
 
@@ -22,8 +23,8 @@ class Convolution(nn.Module):
     stride: int = 1
     dilation: int = 1
     groups: int = 1
-    padding: str | None = None
-    """"SAME", which pads unequally at stride 2, or "VALID"; None: equal on all sides."""
+    padding: Padding | None = None
+    """Padding of `ops.convolution`; None: as many zeros on all sides as keep the size of a map at stride 1."""
     use_bias: bool = False
     dtype: Any = None
     """Dtype of the computation; None: that to which input and parameters promote."""
@@ -49,12 +50,12 @@ class Convolution(nn.Module):
             x,
             kernel,
             stride=self.stride,
-            padding=self.padding or ((rows, rows), (columns, columns)),
+            padding=((rows, rows), (columns, columns)) if self.padding is None else self.padding,
             dilation=self.dilation,
             groups=self.groups,
             lowering=self.lowering,
         )
-        return y if bias is None else y + bias
+        return y if bias is None else y + bias[None, None, None]
 
 
 def with_xla_convolutions(model: nn.Module) -> nn.Module:

@@ -7,6 +7,7 @@ from flax import linen as nn
 from senet_jax import ops
 from senet_jax.modules.batch_norm import BatchNorm, normalised
 from senet_jax.modules.conv import Convolution
+from senet_jax.ops.convolution import Padding
 from senet_jax.typing import Array, Float, ModuleDef
 
 
@@ -18,8 +19,8 @@ class ConvNorm(nn.Module):
     stride: int = 1
     dilation: int = 1
     groups: int = 1
-    padding: str | None = None
-    """Padding, such as "VALID"; None: equal on all sides."""
+    padding: Padding | None = None
+    """Padding, such as "VALID"; None: as `Convolution` has it."""
     use_bias: bool = False
     conv: ModuleDef = Convolution
     norm: ModuleDef = BatchNorm

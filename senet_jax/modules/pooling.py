@@ -39,7 +39,7 @@ def average_pool(
     if count_padding or not any(map(any, sides)):
         return means
     rows, columns = (_inside(length, pad, size, stride) for length, pad in zip(sizes, sides, strict=True))
-    return means * jnp.asarray(size * size / np.outer(rows, columns), x.dtype)[:, :, None]
+    return means * jnp.asarray(size * size / np.outer(rows, columns), x.dtype)[None, :, :, None]
 
 
 def _inside(length: int, sides: tuple[int, int], size: int, stride: int) -> np.ndarray:

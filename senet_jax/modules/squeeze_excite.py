@@ -68,7 +68,7 @@ class Attention(nn.Module, kw_only=True):
                 f"{type(self).__name__} takes floating-point inputs (..., height, width, channels); given one of shape "
                 f"{x.shape} and dtype {x.dtype}"
             )
-        return self.dtype or jnp.promote_types(x.dtype, jnp.float32)
+        return self.dtype or (x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.float32)
 
 
 class ReducingAttention(Attention):

@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from senet_jax.modules.attention import ATTENTIONS
 from senet_jax.modules.batch_norm import unfused
 from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker
 from senet_jax.typing import ModuleDef
@@ -18,9 +19,9 @@ from senet_jax.typing import ModuleDef
 class WithSE(nn.Module):
     """Runs any Flax network with an SE block after each of its sub-modules that match, without a change to its code.
 
-    `WithSE(ResNet(...), where="ResNetBlock_*/BatchNorm_1")` is called as the network is. Its parameter tree is the
-    network's with an entry `se` in every sub-module that matches, so that a checkpoint of the network fits all but
-    these entries.
+    `WithSE(ResNet(...), where="ResNetBlock_*/BatchNorm_1")` is called as the network is, but has none of its other
+    methods. Its parameter tree is the network's with an entry `se` in every sub-module that matches, so that a
+    checkpoint of the network fits all but these entries.
 
     Figure 3 of the paper has the block before the sum, after the residual branch's last normalisation, as in
     this example; a pattern for whole blocks gives SE-POST (section 6.5).
@@ -35,7 +36,8 @@ class WithSE(nn.Module):
     the whole path, and "/" for the network itself.
     """
     attention: ModuleDef = SqueezeExcite
-    """Function that makes the module after each match, such as `partial(SqueezeExcite, ratio=8)`."""
+    """Function that makes the module after each match, such as `partial(SqueezeExcite, ratio=8)`; one that is not of
+    this package can take other arrays than maps."""
 
     def __post_init__(self) -> None:
         """Raises ValueError if `inner` is no Flax module, if `where` has no pattern, or if `attention` is a module."""
@@ -61,7 +63,7 @@ class WithSE(nn.Module):
         """Returns the network's output for these arguments.
 
         Raises ValueError if a pattern matches nothing, or if a matching module does not return a floating-point array
-        (..., n, h, w, c), has a sub-module "se" already or is in `nn.jit`.
+        that the attention can take, (..., n, h, w, c), has a sub-module "se" already or is in `nn.jit`.
         """
         network = self.inner
         if network.path[: len(self.path)] == self.path:
@@ -97,6 +99,7 @@ class _Recalibrate:
         self.root = root
         self.patterns = patterns
         self.attention = attention
+        self.least_dimensions = 4 if getattr(attention, "func", attention) in ATTENTIONS.values() else 1
         self.matched: set[str] = set()
         """Patterns that have matched a module."""
         self.candidates: dict[str, dict[str, None]] = {}
@@ -118,7 +121,7 @@ class _Recalibrate:
         if is_match:
             self.running.add(path)
         y = method(*args, **kwargs)
-        is_maps = getattr(y, "ndim", 0) >= 4 and jnp.issubdtype(y.dtype, jnp.floating)
+        is_maps = getattr(y, "ndim", 0) >= self.least_dimensions and jnp.issubdtype(y.dtype, jnp.floating)
         if is_maps:
             self.candidates.setdefault(kind, {})[re.sub(r"\d+(?=.*/)", "*", str(path))] = None
         if not is_match:

@@ -92,7 +92,9 @@ def normalise(
 
     It is computed in float32 at least, whatever the dtypes.
     """
-    factor = gain * lax.rsqrt(at_least_float32(variance) + epsilon)
+    mean, variance, gain, bias = map(at_least_float32, (mean, variance, gain[None], bias[None]))
+    factor = gain * lax.rsqrt(variance + epsilon)
     grouped = at_least_float32(x).reshape(mean.shape[0], -1, *x.shape[1:])
-    result = (grouped - mean[:, None, None, None]) * factor[:, None, None, None] + bias
+    mean, factor, bias = (line[:, None, None, None] for line in (mean, factor, bias))
+    result = (grouped - mean) * factor + bias
     return result.reshape(x.shape).astype(x.dtype)

@@ -13,6 +13,7 @@ from senet_jax.typing import Array, Float
 LOWERINGS = ("platform", "portable", "xla")
 
 Pair = int | tuple[int, int]
+Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
 
 
 def convolution(
@@ -20,7 +21,7 @@ def convolution(
     kernel: Float[Array, "kh kw gc o"],
     *,
     stride: Pair = 1,
-    padding: str | int | tuple[tuple[int, int], tuple[int, int]] = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
     lowering: str = "platform",

@@ -26,7 +26,7 @@ class Normalised(NamedTuple):
 
     y: Float[Array, "n h w c"]
     origin: Float[Array, "n c"]
-    """A constant to the gradient, because the map does not depend on it."""
+    """A constant to the gradient; if it is a mean, `value` has the mean's gradient."""
     factor: Float[Array, "n c"]
     value: Float[Array, "n c"]
     squeeze: Float[Array, "n c"]
@@ -98,10 +98,12 @@ def normalise_lazily(
     epsilon: float,
 ) -> Normalised:
     """Returns gain (y - mean) / sqrt(variance + epsilon) + bias; `y_mean` is the mean of y over its positions."""
-    mean, variance, gain, bias = map(at_least_float32, (mean, variance, gain, bias))
+    mean, variance, gain, bias = (at_least_float32(x)[None] for x in (mean, variance, gain, bias))
     factor = gain * lax.rsqrt(variance + epsilon)
+    origin = lax.stop_gradient(mean)
+    value = factor * (origin - mean) + bias  # The bias, with the gradient of the mean.
     squeeze = factor * (y_mean - mean) + bias
-    origin, factor, value = (jnp.broadcast_to(x, squeeze.shape) for x in (mean, factor, bias))
+    origin, factor, value = (jnp.broadcast_to(x, squeeze.shape) for x in (origin, factor, value))
     return Normalised(y, origin, factor, value, squeeze)
 
 
@@ -121,6 +123,7 @@ def batch_normalise(
     pivot, offset, variance = (x[:, None] for x in of_groups)
     offsets += pivots - pivot
     mean = pivot + offset
+    gain, bias = (at_least_float32(x)[None, None] for x in (gain, bias))
     factor = gain * lax.rsqrt(variance + epsilon)
     # The mean, rounded, as a constant. The value has its difference from the exact mean, and the mean's gradient.
     origin = lax.stop_gradient(mean)

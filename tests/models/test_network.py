@@ -1,8 +1,10 @@
 """Outputs of networks besides logits."""
 
 from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -42,9 +44,34 @@ def test_dilated_maps(output_stride, expected):
     assert shapes_of_maps("timm/seresnet50t", (224, 224), tuple(expected), output_stride=output_stride) == expected
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_an_unknown_stride_is_an_error():
     with pytest.raises(ValueError, match="there is no map at stride 64; the strides are 2, 4, 8, 16, 32"):
         shapes_of_maps("resnet18", (224, 224), (4, 64))
+    with pytest.raises(ValueError, match=r"features is 4; give a collection of strides, such as \(4,\)"):
+        shapes_of_maps("resnet18", (224, 224), 4)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_nothing_is_promoted_silently(train):
+    model = create_model("se_resnet20_cifar", stage_sizes=(1, 1, 1), dtype=jnp.bfloat16)
+    images = jnp.ones((2, 8, 8, 3))
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
+        apply = partial(model.apply, train=train, mutable=["batch_stats"])
+        jax.eval_shape(jax.grad(lambda variables: apply(variables, images)[0].sum()), variables)
+
+
+def test_a_layer_that_changes_the_dtype_is_an_error():
+    class Widening(nn.Module):
+        param_dtype: Any = None
+
+        def __call__(self, x):
+            return x.astype(jnp.float32)
+
+    model = create_model("se_resnet20_cifar", attention=Widening, dtype=jnp.bfloat16)
+    with pytest.raises(ValueError, match=r"at stride 1 has dtype float32, and the network bfloat16: .* add `.astype"):
+        shapes(model, (1, 8, 8, 3))
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flax import linen as nn
@@ -74,9 +75,19 @@ def test_released_weights_are_of_networks_that_are_here():
 
 def test_a_norm_may_take_train_among_any_keywords():
     class Norm(nn.Module):
+        param_dtype: Any = None
+
         def __call__(self, x, **keywords): ...
 
     create_model("se_resnet18", norm=Norm)
+
+
+def test_a_norm_has_a_dtype_for_its_parameters():
+    class Norm(nn.Module):
+        def __call__(self, x, *, train): ...
+
+    with pytest.raises(ValueError, match="norm makes a Norm, which has no field `param_dtype`; give a class"):
+        create_model("se_resnet18", norm=Norm)
 
 
 def test_an_attention_is_a_class_or_a_function_of_name_and_dtype():

@@ -18,6 +18,7 @@ from senet_jax.modules.conv import Convolution
         ({"dilation": 2, "dtype": jnp.bfloat16}, {"padding": 2, "kernel_dilation": 2, "dtype": jnp.bfloat16}),
         ({"padding": "VALID", "param_dtype": jnp.bfloat16}, {"padding": "VALID", "param_dtype": jnp.bfloat16}),
         ({"padding": "SAME", "stride": 2}, {"padding": "SAME", "strides": 2}),
+        ({"padding": 0}, {"padding": 0}),
     ],
 )
 def test_numbers_and_initial_parameters_are_those_of_flax(settings, flax_settings, lowering):

@@ -36,14 +36,14 @@ def variables_of(model, images=IMAGES):
 
 
 def run(model, variables, images, *, train):
-    """Returns logits, updated statistics and all gradients."""
+    """Returns all gradients, also of the running statistics, then logits and updated statistics."""
 
-    def loss(params, images):
+    def loss(variables, images):
         rngs = {"dropout": jax.random.key(1)}
-        outputs = model.apply(variables | {"params": params}, images, train=train, mutable=["batch_stats"], rngs=rngs)
+        outputs = model.apply(variables, images, train=train, mutable=["batch_stats"], rngs=rngs)
         return jnp.sin(outputs[0]).sum(), outputs
 
-    return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(variables["params"], jnp.asarray(images))
+    return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(variables, jnp.asarray(images))
 
 
 @pytest.mark.slow

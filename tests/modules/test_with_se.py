@@ -144,6 +144,18 @@ def test_each_block_recalibrates_the_output_of_its_module():
     np.testing.assert_allclose(seen, SqueezeExcite(ratio=2).apply({"params": se}, plain), rtol=1e-6)
 
 
+def test_an_attention_of_ones_own_takes_other_arrays_than_maps():
+    class Times(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return x * self.param("factor", nn.initializers.constant(3.0), x.shape[-1:])
+
+    model = WithSE(ResNet(), "Dense_0", Times)
+    (given, variables), expected = model.init_with_output(KEY, IMAGES), ResNet().init_with_output(KEY, IMAGES)[0]
+    np.testing.assert_allclose(given, 3 * expected, rtol=1e-6)
+    assert variables["params"]["Dense_0"]["se"]["factor"].shape == (3,)
+
+
 def test_trains():
     model = WithSE(ResNet(), "ResNetBlock_*/BatchNorm_1", partial(SqueezeExcite, ratio=1))
     variables = initial_variables(model, IMAGES)
