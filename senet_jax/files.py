@@ -15,11 +15,16 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))
 
 
-def check_writable(directory: Path) -> None:
-    """Raises OSError if no file can be written in the directory, or in the nearest one above it that exists."""
+def check_writable(directory: Path, name: str) -> None:
+    """Raises ValueError if no file can be written in the directory, or in the nearest one above it that exists.
+
+    The message begins with the name, such as "--workdir=runs/first".
+    """
     nearest = next(place for place in (directory, *directory.parents) if place.exists())
-    with tempfile.TemporaryFile(dir=nearest):
-        pass
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise ValueError(f"{name} cannot be written: {error.strerror}; give another directory") from error
 
 
 @contextlib.contextmanager

@@ -96,9 +96,10 @@ class Sweep:
                 label = weights.removeprefix(_OF)
                 source = next(filter(before.__contains__, _swapped(each.labels, label)), None)
                 if source is None:
+                    near = did_you_mean(label, {part for name in before for part in name.split("/")})
                     raise ValueError(
                         f"variant {each.name!r} starts from {label!r}, and no variant before it has this label "
-                        f"instead of one of its own{did_you_mean(label, [name.split('/')[0] for name in before])}"
+                        f"instead of one of its own{near}"
                     )
                 found[each.name] = source
             before.add(each.name)

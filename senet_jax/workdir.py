@@ -8,7 +8,6 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Any
 
-from senet_jax import files
 from senet_jax.config import Experiment
 from senet_jax.files import read_json, write_json
 from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, said, to_dict
@@ -86,9 +85,9 @@ def write_config(workdir: Path, config: Experiment) -> None:
 def check(workdir: Path, config: Experiment) -> None:
     """Raises ValueError if the workdir holds the run of another configuration."""
     _check_directory(workdir)
-    if not (workdir / CONFIG).exists():
-        return
-    check_same(read_config(workdir), config, f"--workdir={workdir}")
+    check_single(workdir)
+    if (workdir / CONFIG).exists():
+        check_same(read_config(workdir), config, f"--workdir={workdir}")
 
 
 def _check_directory(workdir: Path) -> None:
@@ -140,14 +139,6 @@ def check_same(held: Experiment, config: Experiment, holder: str) -> None:
             "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir, "
             "from the weights of this one if --config.init.weights is its directory"
         )
-
-
-def check_writable(workdir: Path) -> None:
-    """Raises ValueError if no file can be written there, or the workdir cannot be created."""
-    try:
-        files.check_writable(workdir)
-    except OSError as error:
-        raise ValueError(f"--workdir={workdir} cannot be written: {error.strerror}; give another directory") from error
 
 
 def space(directory: Path) -> str:

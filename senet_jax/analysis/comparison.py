@@ -86,7 +86,7 @@ def summarise(runs: Sequence[Run]) -> list[Summary]:
 
 def _summary(runs: Sequence[Run], baseline: Sequence[Run]) -> Summary:
     first = runs[0]
-    accuracies = _values(runs, "accuracy")
+    accuracies = [run.results["accuracy"] for run in runs]
     others = {run.seed: run.results["accuracy"] for run in baseline if first.baseline != first.variant}
     differences = [run.results["accuracy"] - others[run.seed] for run in runs if run.seed in others]
     many_classes = all(run.results.get("classes", 0) > 10 for run in runs)
@@ -97,7 +97,7 @@ def _summary(runs: Sequence[Run], baseline: Sequence[Run]) -> Summary:
         len(runs),
         statistics.fmean(accuracies),
         statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        statistics.fmean(_values(runs, "top5_accuracy")) if many_classes else None,
+        statistics.fmean(run.results["top5_accuracy"] for run in runs) if many_classes else None,
         len(differences),
         statistics.fmean(differences) if differences else None,
         mean_interval(differences),
@@ -116,10 +116,6 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     test: Any = stats.ttest_1samp(values, 0.0)
     low, high = test.confidence_interval(CONFIDENCE)
     return float(low), float(high)
-
-
-def _values(runs: Sequence[Run], name: str) -> list[float]:
-    return [run.results[name] for run in runs if run.results.get(name) is not None]
 
 
 def cells(summaries: Sequence[Summary]) -> list[dict[str, str]]:

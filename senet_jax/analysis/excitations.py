@@ -239,7 +239,7 @@ def _counting(labels: Any, *arrays: Any) -> list[np.ndarray]:
 def _correct(logits: np.ndarray, labels: np.ndarray) -> int:
     """Returns the number of correct predictions; a tie and a NaN count as wrong."""
     own = np.take_along_axis(logits, labels[:, None], axis=1)
-    return int(((logits >= own).sum(1) == 1).sum())
+    return int(((~(logits < own)).sum(1) == 1).sum())
 
 
 def _std(total: np.ndarray, squares: np.ndarray, count: Any) -> np.ndarray:

@@ -124,11 +124,12 @@ def prepare(request: Request) -> Callable[[], None]:
 
 def _preprocessing(own: "Preprocessing", request: Request) -> "Preprocessing":
     """Returns the preprocessing of the weights, with the fields that the command line itself sets."""
-    given = [name for name in PREPROCESSING["weights"] if f"data.{name}" in request.overrides]
-    said = {"crop" if name == "center_crop" else name: getattr(request.config.data, name) for name in given}
-    for name in said.keys() & {"mean", "std"}:
-        said[name] *= own.channels if len(said[name]) == 1 else 1
-    new = dataclasses.replace(own, **said)
+    from senet_jax.weights import runs
+
+    data = request.config.data
+    given = {name: getattr(data, name) for name in PREPROCESSING["weights"] if f"data.{name}" in request.overrides}
+    data = dataclasses.replace(data, **(runs.data_fields(own) | given))
+    new = runs.preprocessing(dataclasses.replace(request.config, data=data), own.channels)
     if new.channels != own.channels:
         raise ValueError(
             f"config.data.mean is {new.mean}; give one, or one for each channel: the network has {own.channels}"
@@ -227,11 +228,9 @@ def _files(found: "Answers", split: "Split") -> list[str]:
 
 def _class_lines(evaluation: "Evaluation") -> list[str]:
     """Returns the lines of a table of the classes: of all, or if there are many, of the least accurate ones."""
-    rows = sorted(evaluation.classes, key=lambda row: row["accuracy"])
-    shown = rows[:_MOST_PRINTED]
-    order = {name: number for number, name in enumerate(evaluation.class_names)}
-    if len(rows) == len(shown):
-        shown.sort(key=lambda row: order[row["class"]])
+    rows = evaluation.classes
+    are_many = len(rows) > _MOST_PRINTED
+    shown = sorted(rows, key=lambda row: row["accuracy"])[:_MOST_PRINTED] if are_many else rows
     cells = [
         [
             row["class"],
@@ -243,7 +242,7 @@ def _class_lines(evaluation: "Evaluation") -> list[str]:
         for row in shown
     ]
     table = aligned([["class", "images", "accuracy", "precision", "mistaken for"], *cells], left=(0, 4))
-    return [*table, *([f"the lowest of {len(rows)} classes"] if len(rows) > len(shown) else [])]
+    return [*table, *([f"the lowest of {len(rows)} classes"] if are_many else [])]
 
 
 def _save(

@@ -11,7 +11,7 @@ def check_output_directory(output: Path) -> None:
         if place.is_file():
             said = "which" if place == output else f"and {str(place)!r}"
             raise ValueError(f"--output is {str(output)!r}, {said} is a file; give a directory")
-    _check_writable(output, output)
+    check_writable(output, f"--output={output}")
 
 
 def check_output_file(output: Path) -> None:
@@ -20,7 +20,7 @@ def check_output_file(output: Path) -> None:
         raise ValueError(f"--output is {str(output)!r}, which is a directory; give the name of a file")
     if not output.parent.is_dir():
         raise ValueError(f"--output is {str(output)!r}, but there is no directory {str(output.parent)!r}")
-    _check_writable(output, output.parent)
+    check_writable(output.parent, f"--output={output}")
 
 
 def check_new(output: Path) -> None:
@@ -28,12 +28,3 @@ def check_new(output: Path) -> None:
     if output.exists():
         raise ValueError(f"--output is {str(output)!r}, which exists already; give the name of a new file")
     check_output_file(output)
-
-
-def _check_writable(output: Path, directory: Path) -> None:
-    try:
-        check_writable(directory)
-    except OSError as error:
-        raise ValueError(
-            f"--output is {str(output)!r}, which cannot be written: {error.strerror}; give another place"
-        ) from error

@@ -159,15 +159,13 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: 
     for name, config in configs.items():  # A dataset can take long to open.
         try:
             build_model(config.model, num_classes=1)
-            if numbers[repr(config.data)]:
-                check_durations(config, numbers[repr(config.data)])
+            check_durations(config, numbers[repr(config.data)])
         except ValueError as error:
             raise ValueError(f"variant {name!r}: {error}") from error
     needed = {repr(configs[name].data) for name in trained}
     datasets = {key: open_dataset(config) for key, config in data.items() if key in needed}
     previews = {key: preview(config) for key, config in data.items()}  # Some have their classes once they are prepared.
-    unopened = (key for key, (_, _, prepared) in previews.items() if prepared and key not in needed)
-    datasets |= {key: open_dataset(data[key]) for key in unopened}
+    datasets |= {key: open_dataset(data[key]) for key, (*_, ready) in previews.items() if ready and key not in datasets}
     for variant in sweep.variants:
         config = configs[variant.name]
         classes, channels, _ = previews[repr(config.data)]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast
 from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, CountOrZero, Name, Positive
 from senet_jax.commands.request import CommandOptions, Parallelism, Request
+from senet_jax.files import check_writable
 from senet_jax.inherited import adopted, check_overrides
 from senet_jax.schema import Placeholder
 from senet_jax.terminal import program
@@ -49,7 +50,6 @@ def prepare(request: Request) -> Callable[[], None]:
     check_overrides(request.config, request.overrides)
     config = adopted(request.config, workdir)
     workdirs.check(workdir, config)
-    workdirs.check_single(workdir)
     if workdirs.state(workdir) is RunState.DONE:
         result = workdirs.read_result(workdir)
         return lambda: _say_finished(workdir, result)
@@ -68,7 +68,7 @@ def prepare(request: Request) -> Callable[[], None]:
         from senet_jax.weights import runs
 
         if processes.is_first():
-            workdirs.check_writable(workdir)
+            check_writable(workdir, f"--workdir={workdir}")
         plan = open_plan(config)
         dataset = plan.dataset
         runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)

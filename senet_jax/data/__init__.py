@@ -12,7 +12,7 @@ __all__ = ["Dataset", "Split", "evaluation_batches", "open_dataset", "preview", 
 _HOMES = {"evaluation_batches": "senet_jax.data.batches", "train_batches": "senet_jax.data.batches"}
 
 
-def __getattr__(name: str):  # Imports on first use, because `images` needs Pillow alone, the others TFDS and Grain.
+def __getattr__(name: str):  # Imports on first use, because `images` needs neither TFDS nor Grain.
     if name not in __all__:
         raise AttributeError(f"module 'senet_jax.data' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES.get(name, "senet_jax.data.dataset")), name)

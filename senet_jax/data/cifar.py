@@ -77,6 +77,3 @@ class Cifar100(Cifar10, skip_registration=True):
     labels: ClassVar = {"coarse_label": "coarse_label_names.txt", "label": "fine_label_names.txt"}
     classes: ClassVar = {"label": 100, "coarse_label": 20}
     files: ClassVar = {"train": ["train.bin"], "test": ["test.bin"]}
-
-
-BUILDERS = {"cifar10": Cifar10, "cifar100": Cifar100}

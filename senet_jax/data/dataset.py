@@ -16,12 +16,16 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from senet_jax.config import DataConfig
-from senet_jax.data import cifar, folder, standard_sets
+from senet_jax.data import folder, standard_sets
+from senet_jax.data.cifar import Cifar10, Cifar100
 from senet_jax.data.digits import Digits
 from senet_jax.data.records import Records
 from senet_jax.data.split import Source, Split
 from senet_jax.files import check_writable
 from senet_jax.schema import did_you_mean
+
+OWN = {"digits": Digits, "cifar10": Cifar10, "cifar100": Cifar100}
+"""Datasets that this package prepares itself."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,7 @@ def open_dataset(config: DataConfig) -> Dataset:
     labels, lacks a split or examples of it, or if mean and std do not fit its channels.
     """
     with _quiet():
-        found = _find(config)
-        builder = tfds.builder_from_directory(found.data_dir)
+        builder = tfds.builder_from_directory(_prepared(config).data_dir)
     if tfds.core.FileFormat.ARRAY_RECORD not in builder.info.available_file_formats():
         raise ValueError(
             f"dataset {config.name!r} in {builder.data_dir} is not stored as array_record, the one format read here; "
@@ -90,8 +93,11 @@ def preview(config: DataConfig) -> tuple[int, int, bool]:
     """
     with _quiet():
         builder = _builder(config)
+        prepared = builder.is_prepared()
+        if prepared:  # Its files say the channels of class folders.
+            builder = tfds.builder_from_directory(builder.data_dir)
         channels, names = _features(config, builder)
-        return len(names), channels, builder.is_prepared()
+        return len(names), channels, prepared
 
 
 def train_images(config: DataConfig) -> int | None:
@@ -114,16 +120,22 @@ def train_images(config: DataConfig) -> int | None:
     return None
 
 
-def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
+def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
     """Returns a builder of the dataset, and prepares it if need be."""
     builder = _builder(config)
-    if config.name in ("digits", "folder"):
-        if not builder.is_prepared():
-            _check_writable(config, builder)
-        return _prepared(builder)
+    if builder.is_prepared():
+        return builder
+    check_writable(
+        Path(builder.data_dir), f"--config.data.data_dir: the place of dataset {config.name!r}, {builder.data_dir},"
+    )
+    print(f"preparing dataset {builder.info.full_name} in {builder.data_dir}", file=sys.stderr, flush=True)
     try:
-        return _prepared(builder)
+        builder.download_and_prepare(file_format="array_record")
     except Exception as error:  # Downloads and other people's builders raise errors of many types.
+        if builder.is_prepared():  # Another process was faster.
+            return builder
+        if config.name in ("digits", "folder"):
+            raise
         cause = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"dataset {config.name!r} is not in {builder.data_dir} and could not be prepared there "
@@ -131,29 +143,18 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
             f"TensorFlow run `tfds build {config.name} --file_format=array_record --data_dir=DIR`, then give "
             "--config.data.data_dir=DIR here"
         ) from error
-
-
-def _check_writable(config: DataConfig, builder: tfds.core.DatasetBuilder) -> None:
-    try:
-        check_writable(Path(builder.data_dir))
-    except OSError as error:
-        raise ValueError(
-            f"dataset {config.name!r} cannot be prepared in {builder.data_dir} ({error.strerror}); give another "
-            "--config.data.data_dir"
-        ) from error
+    return builder
 
 
 def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     data_dir = config.data_dir and os.path.expanduser(config.data_dir)
-    if config.name == "digits":
-        return Digits(data_dir=data_dir)
     if config.name == "folder":
         if config.path is None:
             raise ValueError("config.data.path is none; give the directory that holds <split>/<class>/<file>")
         splits = split_names(f"{config.train_split}+{config.test_split}")
         return folder.folder_builder(config.path, splits, data_dir, config.bad_images)
-    if config.name in cifar.BUILDERS:
-        return cifar.BUILDERS[config.name](data_dir=data_dir)
+    if config.name in OWN:
+        return OWN[config.name](data_dir=data_dir)
     try:
         return tfds.builder(config.name, data_dir=data_dir)
     except ValueError as error:
@@ -188,17 +189,6 @@ def _ranges(text: str, numbers: Mapping[str, int]) -> list[tuple[str, range]]:
     infos = {name: tfds.core.SplitInfo(name=name, shard_lengths=[n], num_bytes=0) for name, n in numbers.items()}
     parts = tfds.core.ReadInstruction.from_spec(text).to_absolute(infos)
     return [(part.splitname, range(numbers[part.splitname])[part.from_ : part.to]) for part in parts]
-
-
-def _prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
-    if not builder.is_prepared():
-        print(f"preparing dataset {builder.info.full_name} in {builder.data_dir}", file=sys.stderr, flush=True)
-        try:
-            builder.download_and_prepare(file_format="array_record")
-        except OSError:
-            if not builder.is_prepared():  # else another process was faster
-                raise
-    return builder
 
 
 @contextlib.contextmanager

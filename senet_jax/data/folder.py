@@ -204,6 +204,6 @@ def _check_image(path: str) -> tuple[int, str, bytes]:
     content = b""
     try:
         content = Path(path).read_bytes()
-        return images.channels(content), "", hashlib.sha256(content).digest()
+        return len(images.read(content).getbands()), "", hashlib.sha256(content).digest()
     except (OSError, ValueError) as error:
         return 0, str(error), hashlib.sha256(content).digest()

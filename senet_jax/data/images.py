@@ -115,11 +115,6 @@ def _plain(image: Image.Image, turned: int) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def channels(data: bytes) -> int:
-    """Returns 1 if the bytes of a file are a grey image, else 3. Raises BadImageError as `read` does."""
-    return 1 if read(data).mode == "L" else 3
-
-
 def decode(data: bytes, channels: int) -> Image.Image:
     """Returns the image in the bytes of a file, in grey (1 channel) or RGB (3). Raises BadImageError as `read` does."""
     return of_channels(read(data), channels)

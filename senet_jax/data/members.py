@@ -108,22 +108,16 @@ def listed(root: Path, labels: dict[str, str]) -> list[Member]:
     Raises ValueError if one is missing.
     """
     if root.is_dir():
-        found = [Member(f"{root}/{name}", 0, _size(root / name), name, label) for name, label in labels.items()]
-        there = {member.name for member in found if member.size >= 0}
+        paths = {name: root / name for name in labels if (root / name).is_file()}
+        found = {name: Member(str(path), 0, path.stat().st_size, name, labels[name]) for name, path in paths.items()}
     else:
         below = ((name.partition("/")[2], offset, size) for name, offset, size in parts(root))
-        inside = {
+        found = {
             name: Member(str(root), offset, size, name, labels[name]) for name, offset, size in below if name in labels
         }
-        there = inside.keys()
-        found = [inside[name] for name in labels if name in there]
-    if missing := [name for name in labels if name not in there]:
+    if missing := [name for name in labels if name not in found]:
         raise ValueError(f"{root} lacks {some(missing, 1)}")
-    return found
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.is_file() else -1
+    return [found[name] for name in labels]
 
 
 def in_tars_in_tar(path: Path) -> list[Member]:

@@ -130,12 +130,12 @@ def _find_places(source: Path) -> Splits:
     """Finds the images of the standard lists in their folders or tars, of 256 pixels or large."""
     names = _places_classes(source)
     found: Splits = {}
-    for split, listing, places in (
-        ("train", "places365_train_standard.txt", ("data_256", "data_256_standard", "data_large_standard")),
-        ("validation", "places365_val.txt", ("val_256", "val_large")),
+    train = "data_256", "data_256_standard", "data_large_standard"
+    train += "train_256_places365standard.tar", "train_large_places365standard.tar"
+    for split, listing, candidates in (
+        ("train", "places365_train_standard.txt", train),
+        ("validation", "places365_val.txt", ("val_256", "val_large", "val_256.tar", "val_large.tar")),
     ):
-        tars = {"train": ("train_256_places365standard.tar", "train_large_places365standard.tar")}
-        candidates = *places, *tars.get(split, [f"{place}.tar" for place in places])
         root = next((source / name for name in candidates if (source / name).exists()), None)
         if root is not None:
             found[split] = members.listed(root, _places_labels(source / listing, names))

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import traceback
-from collections import deque
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -51,15 +50,15 @@ def train_all(
 
     Returns the directories that could not be written, so that their failure is not recorded there.
     """
-    waiting, idle, unwritten = dict(runs), deque[_Worker](), list[Path]()
+    waiting, idle, unwritten = dict(runs), list[_Worker](), list[Path]()
     busy: dict[Any, tuple[_Worker, Path]] = {}
 
-    def ended(directory: Path, outcome: bool | OSError) -> None:
-        if isinstance(outcome, OSError):
+    def ended(directory: Path, error: Exception | None) -> None:
+        if isinstance(error, OSError):
             unwritten.append(directory)
-            say(directory, f"failed: {outcome}")
+            say(directory, f"failed: {error}")
         else:
-            say(directory, workdirs.describe(directory) if outcome else "skipped: another process is training it")
+            say(directory, "skipped: another process is training it" if error else workdirs.describe(directory))
 
     try:
         while waiting or busy:
@@ -73,7 +72,7 @@ def train_all(
                     ended(directory, _record(directory, fault))
                     continue
                 free = set(range(jobs)) - {worker.part for worker, _ in busy.values()}
-                worker = idle.popleft() if idle else _Worker(programs, min(free), jobs)
+                worker = idle.pop() if idle else _Worker(programs, min(free), jobs)
                 busy[worker.connection] = worker, directory
                 say(directory, "starts")
                 with contextlib.suppress(ConnectionError):  # A worker that died while idle is noticed below.
@@ -134,28 +133,26 @@ def _serve(connection: Connection, programs: Path, part: int, jobs: int, command
             return
 
 
-def _record(directory: Path, fault: str) -> bool | OSError:
-    """Records a failure; returns True, or the error if the directory cannot be written."""
+def _record(directory: Path, fault: str) -> OSError | None:
+    """Records a failure; returns the error if the directory cannot be written."""
     try:
         workdirs.write_failure(directory, fault)
     except OSError as error:
         return error
-    return True
+    return None
 
 
-def _train(directory: Path, config: Experiment, command: str) -> bool | OSError:
+def _train(directory: Path, config: Experiment, command: str) -> Exception | None:
     """Trains the run; the result records the command.
 
-    Returns False if another process is training it, and an error if the directory cannot be written.
+    Returns the error if another process is training it, or if the directory cannot be written.
     """
     try:
         with workdirs.locked(directory):
             _train_alone(directory, config, command)
-    except workdirs.BusyError:
-        return False
-    except OSError as error:
+    except (workdirs.BusyError, OSError) as error:
         return error
-    return True
+    return None
 
 
 def _train_alone(directory: Path, config: Experiment, command: str) -> None:

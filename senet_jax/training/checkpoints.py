@@ -68,7 +68,8 @@ class Checkpoints:
 
     def check_space(self, state: Any, saves: int) -> None:
         """Raises SaveError if the disk has no room for so many checkpoints of a state, as far as they are kept."""
-        one, free = _bytes(state), shutil.disk_usage(self._directory).free
+        one = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        free = shutil.disk_usage(self._directory).free
         kept = (self._keep or 1) + 1 - len(self.steps)  # An old one goes when the new one is complete.
         number = max(1, min(kept, saves))
         if free < number * one:
@@ -169,10 +170,6 @@ def _is_not_of_orbax(record: logging.LogRecord) -> bool:
     """Tells whether a log record has no traceback of a task of Orbax, whose error `save` or `close` raises too."""
     frames = traceback.walk_tb(record.exc_info[2] if record.exc_info else None)
     return not any("orbax" in frame.f_code.co_filename for frame, _ in frames)
-
-
-def _bytes(state: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def _check_same(held: dict[str, Any], config: Experiment, holder: str) -> None:

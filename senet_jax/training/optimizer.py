@@ -34,19 +34,20 @@ def make_schedule(config: OptimizerConfig, *, total_steps: int, steps_per_epoch:
         case "polynomial":
             schedule = optax.polynomial_schedule(1.0, 0.0, config.decay_power, total_steps - warmup)
         case "step":
-            if late := [time for time in config.decay_at if to_steps(time, steps_per_epoch) >= total_steps]:
-                raise ValueError(
-                    f"config.optimizer.decay_at has {late[0]!r}, {to_steps(late[0], steps_per_epoch):,} steps at "
-                    f"{steps_per_epoch:,.4g} an epoch, which is not before the end of training, after {total_steps:,} "
-                    "steps; give earlier times, or config.optimizer.schedule='cosine' without any"
-                )
-            if early := [time for time in config.decay_at if to_steps(time, steps_per_epoch) < warmup]:
-                raise ValueError(
-                    f"config.optimizer.decay_at has {early[0]!r}, {to_steps(early[0], steps_per_epoch):,} steps, which "
-                    f"is in the warm-up of {warmup:,} steps; give later times, or a shorter config.optimizer.warmup"
-                )
-            times = [to_steps(time, steps_per_epoch) - warmup for time in config.decay_at]
-            factors = {time: config.decay_factor ** times.count(time) for time in times}
+            steps = [to_steps(time, steps_per_epoch) for time in config.decay_at]
+            for time, step in zip(config.decay_at, steps, strict=True):
+                if step >= total_steps:
+                    raise ValueError(
+                        f"config.optimizer.decay_at has {time!r}, {step:,} steps at {steps_per_epoch:,.4g} an epoch, "
+                        f"which is not before the end of training, after {total_steps:,} steps; give earlier times, or "
+                        "config.optimizer.schedule='cosine' without any"
+                    )
+                if step < warmup:
+                    raise ValueError(
+                        f"config.optimizer.decay_at has {time!r}, {step:,} steps, which is in the warm-up of "
+                        f"{warmup:,} steps; give later times, or a shorter config.optimizer.warmup"
+                    )
+            factors = {step - warmup: config.decay_factor ** steps.count(step) for step in steps}
             schedule = optax.piecewise_constant_schedule(1.0, factors)
         case _:
             schedule = optax.constant_schedule(1.0)

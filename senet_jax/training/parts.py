@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -60,8 +60,6 @@ def find_parts(
 
 def split(params: Any, frozen: Collection[Path]) -> tuple[Any, Any]:
     """Returns the parameters that are trained, and those that are not, as two nested dictionaries."""
-    if not frozen:
-        return params, {}
     flat: dict[Path, Any] = traverse_util.flatten_dict(params)
     trained = {path: leaf for path, leaf in flat.items() if path not in frozen}
     kept = {path: leaf for path, leaf in flat.items() if path in frozen}
@@ -70,8 +68,6 @@ def split(params: Any, frozen: Collection[Path]) -> tuple[Any, Any]:
 
 def join(trained: Any, kept: Any) -> Any:
     """Returns all parameters: the inverse of `split`."""
-    if not kept:
-        return trained
     return traverse_util.unflatten_dict(traverse_util.flatten_dict(trained) | traverse_util.flatten_dict(kept))
 
 
@@ -80,9 +76,7 @@ def running_statistics(frozen: Collection[Path] | None) -> AbstractContextManage
 
     None: every BatchNorm does.
     """
-    modules = None if frozen is None else {path[:-1] for path in frozen if path[-1] in ("scale", "bias")}
-    if modules is not None and not modules:
-        return nullcontext()
+    modules = None if frozen is None else {path[:-1] for path in frozen}
 
     def evaluate(method: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext) -> Any:
         module = context.module

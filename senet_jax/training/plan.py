@@ -44,7 +44,7 @@ class Plan:
     """Optimizer whose `update` takes the peak learning rate as an argument."""
     freeze_statistics_at: int
     """Steps after which batch normalisation uses its running statistics; that of all steps: never."""
-    frozen: frozenset[Path] = frozenset()
+    frozen: frozenset[Path]
     """The parameters that are not trained."""
 
     @cached_property
@@ -79,19 +79,15 @@ def open_plan(config: Experiment) -> Plan:
     """Opens the dataset and makes the plan. Raises ValueError if it is impossible, after the quickest check."""
     build_model(config.model, num_classes=1)
     check_devices(config)
-    check_durations(config)
+    check_durations(config, train_images(config.data))
     config = settled(config)
     plan = make_plan(config, open_dataset(config.data))
     _ = plan.parameters  # Raises an error before anything is written.
     return plan
 
 
-def check_durations(config: Experiment, images: int | None = None) -> None:
-    """Raises ValueError if a duration is impossible with so many training images.
-
-    By default their number is that of `train_images`; nothing is checked if it is not known before the data are open.
-    """
-    images = train_images(config.data) if images is None else images
+def check_durations(config: Experiment, images: int | None) -> None:
+    """Raises ValueError if a duration is impossible with so many training images; None: their number is not known."""
     if images:
         _in_steps(config, images)
 
@@ -107,25 +103,15 @@ def make_plan(config: Experiment, dataset: Dataset) -> Plan:
             "more, and images in folders belong into <split>/<class>/<file>"
         )
     model = build_model(config.model, dataset.num_classes)
-    steps, schedule = _in_steps(config, len(dataset.train))
+    steps = _in_steps(config, len(dataset.train))
     _check_statistics(config, model, dataset.channels)
     frozen, factors = find_parts(model, config, (config.data.image_size, config.data.image_size, dataset.channels))
-    optimizer = make_optimizer(config.optimizer, schedule, factors)
-    return Plan(
-        config,
-        model,
-        dataset,
-        len(dataset.train) / config.batch_size,
-        steps.pop("duration"),
-        schedule=schedule,
-        optimizer=optimizer,
-        frozen=frozen,
-        **steps,
-    )
+    optimizer = make_optimizer(config.optimizer, steps["schedule"], factors)
+    return Plan(config, model, dataset, optimizer=optimizer, frozen=frozen, **steps)
 
 
-def _in_steps(config: Experiment, images: int) -> tuple[dict[str, Any], optax.Schedule]:
-    """Returns durations in steps by the names of their fields, and the schedule, for so many training images.
+def _in_steps(config: Experiment, images: int) -> dict[str, Any]:
+    """Returns the fields of a `Plan` that depend on the number of training images, all but its dataset.
 
     Raises ValueError if a duration is less than a step, or does not end before the training.
     """
@@ -133,20 +119,27 @@ def _in_steps(config: Experiment, images: int) -> tuple[dict[str, Any], optax.Sc
     steps: dict[str, Any] = {}
     for name in ("duration", "log_every", "eval_every", "checkpoint_every"):
         number = in_steps(getattr(config, name), steps_per_epoch)
-        steps[name] = round(number) if name == "duration" else max(1.0, number)
         if round(number) < 1:
             raise ValueError(
                 f"config.{name} is {getattr(config, name)!r}, less than one step of {config.batch_size} images out of "
                 f"{images}; it must be at least '1 steps'"
             )
+        steps[name] = max(1.0, number)
+    total = round(steps.pop("duration"))
     time = config.freeze_statistics_at
-    steps["freeze_statistics_at"] = steps["duration"] if time is None else to_steps(time, steps_per_epoch)
-    if time is not None and steps["freeze_statistics_at"] >= steps["duration"]:
+    frozen_at = total if time is None else to_steps(time, steps_per_epoch)
+    if time is not None and frozen_at >= total:
         raise ValueError(
-            f"config.freeze_statistics_at is {time!r}, step {steps['freeze_statistics_at']:,}; it must be before the "
-            f"end of training, after {steps['duration']:,} steps"
+            f"config.freeze_statistics_at is {time!r}, step {frozen_at:,}; it must be before the end of "
+            f"training, after {total:,} steps"
         )
-    return steps, make_schedule(config.optimizer, total_steps=steps["duration"], steps_per_epoch=steps_per_epoch)
+    schedule = make_schedule(config.optimizer, total_steps=total, steps_per_epoch=steps_per_epoch)
+    return steps | {
+        "steps_per_epoch": steps_per_epoch,
+        "total_steps": total,
+        "freeze_statistics_at": frozen_at,
+        "schedule": schedule,
+    }
 
 
 def _check_statistics(config: Experiment, model: Network, channels: int) -> None:

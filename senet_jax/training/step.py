@@ -78,7 +78,7 @@ def make_train_step(
             variables=bad_steps.chosen(good, variables, state.variables),
             optimizer_state=bad_steps.chosen(good, optimizer_state, state.optimizer_state),
             average=bad_steps.chosen(good, average, state.average),
-            sums=metrics.add(state.sums, jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)), sums)),
+            sums=metrics.add(state.sums, jax.tree.map(lambda x: jnp.where(good, x, 0), sums)),
             bad=bad_steps.noted(state.bad, good, state.step + 1, sums["loss"] / sums["count"], norms),
         )
 

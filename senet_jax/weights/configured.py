@@ -16,8 +16,13 @@ _OF_TRAINING = {"dtype", "drop_path", "remat", "statistics_group"}
 
 def differing(config: ModelConfig, other: ModelConfig) -> list[str]:
     """Returns the names of the fields by which two networks have other parameters or compute something else."""
-    names = {field.name for field in dataclasses.fields(config)} - _OF_TRAINING
-    return [name for name in sorted(names) if getattr(config, name) != getattr(other, name)]
+    here, there = (dataclasses.asdict(evaluated(each)) for each in (config, other))
+    return [name for name in sorted(here) if here[name] != there[name]]
+
+
+def evaluated(config: ModelConfig) -> ModelConfig:
+    """Returns the configuration with the defaults of the fields that change training alone."""
+    return dataclasses.replace(config, **{name: getattr(ModelConfig(), name) for name in _OF_TRAINING})
 
 
 def build_model(config: ModelConfig, num_classes: int) -> Network:

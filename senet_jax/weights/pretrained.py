@@ -13,7 +13,7 @@ from senet_jax.config import ModelConfig
 from senet_jax.files import expanded
 from senet_jax.models import Network
 from senet_jax.schema import did_you_mean, from_dict
-from senet_jax.weights.configured import build_model
+from senet_jax.weights.configured import build_model, evaluated
 from senet_jax.weights.load import Weights, classes, read, to_variables
 from senet_jax.weights.preprocessing import CAFFE, Preprocessing
 from senet_jax.workdir import NETWORK, SWEEP
@@ -82,7 +82,7 @@ def written_config(file: Weights, name: str | None = None) -> ModelConfig:
     own = from_dict(ModelConfig, {"name": file.header["model"], **json.loads(file.header.get("fields", "{}"))})
     if name not in (None, own.name):  # The other name can be that of the same network.
         other = models.create_model(name, 1)
-        if build_model(own, 1).clone(norm=other.norm, dtype=other.dtype) != other:
+        if build_model(evaluated(own), 1).clone(norm=other.norm) != other:
             raise ValueError(f"{file.path} says that it is of {own.name}, and not of {name}; give {own.name!r}")
     return own
 
@@ -99,10 +99,10 @@ def located(weights: str | Path) -> tuple[Path, str]:
 
     A folder that holds a repository's files, and timm's prefixes "hf-hub:" and "local-dir:", are understood.
     """
-    prefix, _, rest = str(weights).rpartition(":")
-    if prefix in ("hf-hub", "hf_hub"):
-        return _fetched(rest), rest
-    path = expanded(rest if prefix == "local-dir" else weights)
+    if (given := str(weights)).startswith(("hf-hub:", "hf_hub:")):
+        repository = given[7:]
+        return _fetched(repository), repository
+    path = expanded(given.removeprefix("local-dir:"))
     if path.is_dir():
         for name in _FILES:
             if (path / name).is_file():
@@ -114,14 +114,14 @@ def located(weights: str | Path) -> tuple[Path, str]:
         raise FileNotFoundError(f"the folder {str(path)!r} has neither {_FILES[0]} nor {_FILES[1]}")
     if path.exists():
         return path, path.name
-    if prefix == "local-dir" or path.suffix in _SUFFIXES or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(weights)):
-        raise FileNotFoundError(f"there is no weight file {str(weights)!r}")
+    if path.suffix in _SUFFIXES or not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
+        raise FileNotFoundError(f"there is no weight file {given!r}")
     if path.parent.is_dir():  # A mistyped path has the form of a repository's name.
         near = did_you_mean(path.name, (other.name for other in path.parent.iterdir()))
         raise FileNotFoundError(
-            f"there is no {str(weights)!r}{near}; hf-hub:{weights} is the repository of Hugging Face with this name"
+            f"there is no {given!r}{near}; hf-hub:{weights} is the repository of Hugging Face with this name"
         )
-    return _fetched(str(weights)), str(weights)
+    return _fetched(given), given
 
 
 def _fetched(repository: str) -> Path:
@@ -222,7 +222,7 @@ def preprocessing_of(name: str, file: Weights) -> Preprocessing:
     try:
         if said := hub_config(file.path).get("pretrained_cfg"):
             return Preprocessing.from_timm(said)
-    except KeyError as error:
+    except (AttributeError, KeyError, TypeError) as error:
         config = file.path.with_name("config.json")
         raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
     usual = _usual(name)

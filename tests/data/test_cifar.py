@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 
 from senet_jax import data
 from senet_jax.config import DataConfig
-from senet_jax.data.cifar import BUILDERS, Cifar10
+from senet_jax.data.cifar import Cifar10
+from senet_jax.data.dataset import OWN
 
 ROWS = np.random.default_rng(0).integers(0, 256, (7, 1 + 3072), np.uint8)
 ROWS[:, 0] = np.arange(7)
@@ -51,9 +52,9 @@ def test_cifar10_is_downloaded_and_prepared_without_tensorflow(cifar10_on_a_serv
     assert (tmp_path / "data" / "cifar10" / "3.0.2").is_dir()
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_the_datasets_are_those_of_tfds(name, tmp_path):
-    ours, theirs = BUILDERS[name](data_dir=tmp_path), tfds.builder(name, data_dir=tmp_path)
+    ours, theirs = OWN[name](data_dir=tmp_path), tfds.builder(name, data_dir=tmp_path)
     assert ours.info.full_name == theirs.info.full_name
     assert ours.data_path == theirs.data_path
     assert repr(ours.info.features) == repr(theirs.info.features)

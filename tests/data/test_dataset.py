@@ -205,6 +205,8 @@ def test_preparing_prints_one_line_and_then_nothing(tmp_path, capfd):
 
 def test_a_data_dir_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    message = r"'digits' cannot be prepared in .*/file/data/.* \(Not a directory\); give another --config.data.data_dir"
+    message = (
+        r"--config.data.data_dir: the place of dataset 'digits', .*/file/data/.*, cannot be written: Not a directory"
+    )
     with pytest.raises(ValueError, match=message):
         data.open_dataset(DataConfig(name="digits", data_dir=str(tmp_path / "file/data")))

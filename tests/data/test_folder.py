@@ -49,8 +49,9 @@ def test_images_are_grey_if_all_files_are(folder, folder_config, write_images):
     shutil.rmtree(folder)
     for split in ("train", "test"):
         write_images(folder, split, "cat", 2, mode="L")
+    assert data.preview(folder_config)[1:] == (1, False)
     assert data.open_dataset(folder_config).channels == 1
-    assert data.open_dataset(folder_config).channels == 1
+    assert data.preview(folder_config)[1:] == (1, True)
     for mode in ("RGBA", "CMYK"):
         write_images(folder, "train", "cat", 1, mode=mode, suffix="tiff")
         opened = data.open_dataset(folder_config)
