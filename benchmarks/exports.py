@@ -8,6 +8,7 @@ need an environment of their own. Patterns such as "se_vgg*" choose networks. Th
 
 import argparse
 import fnmatch
+import importlib
 import json
 import sys
 import tempfile
@@ -24,7 +25,6 @@ from jax import export
 
 from senet_jax import create_model, list_models
 from senet_jax.config import ModelConfig
-from senet_jax.export import writer
 from senet_jax.export.stablehlo import PLATFORMS
 from senet_jax.files import read_table, write_table
 from senet_jax.modules.conv import with_xla_convolutions
@@ -108,10 +108,10 @@ def main() -> None:
     versions = {name: metadata.version(name) for name in _PACKAGES[given.format]}
     known = {name: value for name, value in provenance().items() if name in ("commit", "command", "hardware")}
     known["versions"] = json.dumps(versions)
-    faults = 0
+    write, faults = importlib.import_module(f"senet_jax.export.{given.format}").write, 0
     for name in list_models() if given.format == "stablehlo" else _FAMILIES:
         if any(fnmatch.fnmatch(name, pattern) for pattern in given.patterns):
-            row = rows[name, given.format] = _row(name, given.format, writer(given.format)) | known
+            row = rows[name, given.format] = _row(name, given.format, write) | known
             faults += bool(row["fault"])
             print(*list(row.values())[:5], flush=True)
             write_table(given.output, list(rows.values()))

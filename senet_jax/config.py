@@ -40,7 +40,7 @@ class ModelConfig:
     drop_path: Rate = 0.0
     """Stochastic depth: drop rate of the last residual branch; it rises linearly from 0 at the first."""
     remat: bool = False
-    """Rematerialisation: whether backward computes the maps inside of ResNets' blocks again; less memory, more time."""
+    """Rematerialisation: whether backward computes the maps inside of blocks again; less memory, more time."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute type; parameters, statistics, gates and logits stay float32."""
     statistics_group: Annotated[

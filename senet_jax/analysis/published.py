@@ -8,7 +8,7 @@ from senet_jax.analysis import comparison
 from senet_jax.analysis.cost import cost
 from senet_jax.config import ModelConfig
 from senet_jax.models import default_input
-from senet_jax.models.parameters import count_statistics
+from senet_jax.models.parameters import count_parameters
 from senet_jax.weights.configured import build_model
 
 
@@ -134,7 +134,7 @@ def counted(published: Published) -> dict[str, str]:
     return {
         "network": ", ".join([published.model, *words]),
         "parameters": f"{counts.parameters:,}",
-        "statistics": f"{count_statistics(model, size):,}",
+        "statistics": f"{count_parameters(model, size, collection='batch_stats'):,}",
         "giga_multiply_adds": f"{counts.multiply_adds / 1e9:.4f}",
         "paper_parameters": published.parameters,
         "paper_giga_multiply_adds": published.giga_multiply_adds,

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from senet_jax import export
 from senet_jax.commands.places import check_new
 from senet_jax.commands.request import File, Request, SourceOptions
 from senet_jax.files import replaced
@@ -51,7 +50,8 @@ def prepare(request: Request) -> Callable[[], None]:
 
         try:
             with replaced(output) as temporary, working(f"writing {kind}"):
-                difference = export.writer(kind)(temporary, loaded, normalise=normalise)
+                write = importlib.import_module(f"senet_jax.export.{kind}").write
+                difference = write(temporary, loaded, normalise=normalise)
         except ValueError as error:
             raise RunError(str(error)) from error
         print_table(

@@ -9,7 +9,7 @@ from senet_jax.ops.plain import plain
 from senet_jax.weights.source import Loaded
 
 
-def write_onnx(file: Path, loaded: Loaded, *, normalise: bool) -> float:
+def write(file: Path, loaded: Loaded, *, normalise: bool) -> float:
     """Writes the network, images float32 (n, h, w, c) to logits (n, classes) for any n, and compares it with JAX.
 
     Returns the largest difference over the largest logit. Raises ValueError if it is above 1e-5, or if jax2onnx or

@@ -16,17 +16,11 @@ _BATCHES = (1, 3)
 _TOLERANCE = 1e-5
 
 
-def to_stablehlo(loaded: Loaded, *, normalise: bool) -> bytearray:
-    """Returns the network as the bytes of a file: images float32 (n, h, w, c) to logits (n, classes), for any n.
+def export_network(loaded: Loaded, *, normalise: bool, platforms: tuple[str, ...] = PLATFORMS) -> export.Exported:
+    """Exports the network, images float32 (n, h, w, c) of the size of its preprocessing to logits, for any n.
 
-    With `normalise` the images are pixels in [0, 255]; otherwise they are normalised before. The size of the images is
-    that of `loaded.preprocessing`. `jax.export.deserialize(file.read()).call(images)` runs it.
+    With `normalise` the images are pixels in [0, 255]; otherwise they are normalised before.
     """
-    return export_network(loaded, normalise=normalise, platforms=PLATFORMS).serialize()
-
-
-def export_network(loaded: Loaded, *, normalise: bool, platforms: tuple[str, ...]) -> export.Exported:
-    """Returns the network as `to_stablehlo` describes it, before it is made to bytes."""
     images, size = loaded.preprocessing, loaded.preprocessing.image_size
     (batch,) = export.symbolic_shape("n")
     shape = jax.ShapeDtypeStruct((batch, size, size, images.channels), jnp.float32)
@@ -44,12 +38,12 @@ def logits(loaded: Loaded, *, normalise: bool) -> Any:
     return apply
 
 
-def write_stablehlo(file: Path, loaded: Loaded, *, normalise: bool) -> float:
-    """Writes `to_stablehlo`, reads it back, and compares it with the network.
+def write(file: Path, loaded: Loaded, *, normalise: bool) -> float:
+    """Writes the network, reads the file back, and compares it with JAX: `jax.export.deserialize(data).call(images)`.
 
     Returns the largest difference over the largest logit. Raises ValueError if it is above 1e-5, and leaves the file.
     """
-    file.write_bytes(to_stablehlo(loaded, normalise=normalise))
+    file.write_bytes(export_network(loaded, normalise=normalise).serialize())
     run = export.deserialize(bytearray(file.read_bytes())).call
     return largest_difference(lambda images: np.asarray(run(images)), loaded, normalise=normalise)
 
@@ -60,12 +54,13 @@ def largest_difference(run: Any, loaded: Loaded, *, normalise: bool) -> float:
     Raises ValueError if it is above 1e-5.
     """
     images, rng = loaded.preprocessing, np.random.default_rng(0)
-    network, worst = jax.jit(logits(loaded, normalise=normalise)), 0.0
+    network, differences = jax.jit(logits(loaded, normalise=normalise)), []
     for batch in _BATCHES:
         pixels = rng.integers(0, 256, (batch, images.image_size, images.image_size, images.channels))
         given = pixels.astype(np.float32) if normalise else images.normalise(pixels)
         expected, found = np.asarray(network(given)), run(given)
-        worst = max(worst, float(abs(found - expected).max() / abs(expected).max()))
+        differences.append(abs(found - expected).max() / abs(expected).max())
+    worst = float(np.max(differences))  # Python's max would leave out NaN.
     if not worst <= _TOLERANCE:
         raise ValueError(
             f"the exported network differs from the one in JAX by {worst:.1e} of the largest logit; at most "

@@ -10,7 +10,7 @@ from senet_jax.export.stablehlo import export_network, largest_difference
 from senet_jax.weights.source import Loaded
 
 
-def write_tflite(file: Path, loaded: Loaded, *, normalise: bool) -> float:
+def write(file: Path, loaded: Loaded, *, normalise: bool) -> float:
     """Writes the network, images float32 (n, h, w, c) to logits (n, classes) for any n, and compares it with JAX.
 
     Its signature "serving_default" has the names `images` and `logits`. Returns the largest difference over the largest

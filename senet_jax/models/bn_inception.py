@@ -12,10 +12,9 @@ from flax import linen as nn
 from flax.core import FrozenDict
 
 from senet_jax.models.network import Network
-from senet_jax.modules.batch_norm import BatchNorm
-from senet_jax.modules.conv import Convolution
-from senet_jax.modules.conv_norm import ConvNorm
-from senet_jax.modules.pooling import average_pool, max_pool
+from senet_jax.modules.conv_norm import ConvNorm, Layered
+from senet_jax.modules.pooling import average_pool
+from senet_jax.ops import max_pool
 from senet_jax.typing import Array, Float, ModuleDef
 
 _WIDTHS = {
@@ -32,7 +31,7 @@ _WIDTHS = {
 }
 
 
-class Inception(nn.Module):
+class Inception(Layered):
     """Four branches on the same map, concatenated and then recalibrated."""
 
     widths: Sequence[int]
@@ -40,11 +39,8 @@ class Inception(nn.Module):
     pooled map. Without projection and 1x1 (0), the other branches have stride 2."""
     pool: Callable[[Array], Array] = partial(average_pool, size=3, stride=1, padding=(1, 1))
     """Pooling before the projection."""
-    conv: ModuleDef = Convolution
-    norm: ModuleDef = BatchNorm
     attention: ModuleDef | None = None
     """Function that makes the attention module, named "se"; None: a plain module."""
-    activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
@@ -52,8 +48,7 @@ class Inception(nn.Module):
         stride = 1 if projection else 2
 
         def layer(x: Array, name: str, features: int, size: int = 1, stride: int = 1) -> Array:
-            layers = {"conv": self.conv, "norm": self.norm, "activation": self.activation}
-            return ConvNorm(features, size, stride, **layers, name=name)(x, train=train)
+            return self.layer(features, size, stride, name=name)(x, train=train)
 
         y = layer(layer(x, "3x3_reduce", three_reduce), "3x3", three, 3, stride)
         z = layer(layer(x, "double3x3_reduce", double_reduce), "double3x3a", double, 3)
@@ -99,7 +94,7 @@ class BNInception(Network, kw_only=True):
             module = partial(Inception, widths, attention=self.attention_in(int(number[0])), **self.layers())
             if number == "5b":
                 module = partial(module, pool=partial(max_pool, stride=1, padding=(1, 1)))
-            x = module(name=f"inception_{number}")(x, train=train)
+            x = self.run(module(name=f"inception_{number}"), x, train=train)
             stride = stride if widths[-1] else 2 * stride
             yield stride, x
 

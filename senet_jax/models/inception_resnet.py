@@ -4,7 +4,7 @@ The layers have their released names, with `block35`, `block17` and `block8` for
 the paper.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,11 +13,10 @@ from flax import linen as nn
 from flax.core import FrozenDict
 
 from senet_jax.models.network import ResidualNetwork
-from senet_jax.modules.batch_norm import BatchNorm
-from senet_jax.modules.conv import Convolution
-from senet_jax.modules.conv_norm import ConvNorm
-from senet_jax.modules.pooling import average_pool, max_pool
+from senet_jax.modules.conv_norm import ConvNorm, Layered
+from senet_jax.modules.pooling import average_pool
 from senet_jax.modules.residual import OUTER_PLACEMENTS, VARIANTS, ResidualBlock
+from senet_jax.ops import max_pool
 from senet_jax.typing import Array, Float, ModuleDef
 
 Branches = Sequence[Sequence[tuple[int, int | tuple[int, int]]]]
@@ -53,26 +52,22 @@ def _branches(x: Array, branches: Branches, layer: ModuleDef, *, train: bool, st
     return outputs
 
 
-class Mixed(nn.Module):
+class Mixed(Layered):
     """Branches on the same map, one of which pools it, concatenated."""
 
     branches: Branches
     projection: int = 0
     """Channels of the projection of the mean of 3x3 positions; 0: their maximum, and stride 2 in all branches."""
-    conv: ModuleDef = Convolution
-    norm: ModuleDef = BatchNorm
-    activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
-        layer = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=self.activation)
         if self.projection:
             pooled = average_pool(x, 3, 1, padding=(1, 1), count_padding=False)
-            pooled = layer(self.projection, 1, name=f"branch{len(self.branches)}_conv1")(pooled, train=train)
+            pooled = self.layer(self.projection, 1, name=f"branch{len(self.branches)}_conv1")(pooled, train=train)
         else:
             pooled = max_pool(x, padding=(0, 0))
         stride = 1 if self.projection else 2
-        return jnp.concatenate([*_branches(x, self.branches, layer, train=train, stride=stride), pooled], axis=-1)
+        return jnp.concatenate([*_branches(x, self.branches, self.layer, train=train, stride=stride), pooled], axis=-1)
 
 
 class InceptionResidualBlock(ResidualBlock, kw_only=True):
@@ -90,19 +85,13 @@ class InceptionResidualBlock(ResidualBlock, kw_only=True):
 
     def branch(self, x: Array, *, train: bool) -> Array:
         """Returns the residual branch up to its linear convolution."""
-        layer = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=self.activation)
-        x = jnp.concatenate(_branches(x, self.branches, layer, train=train), axis=-1)
+        x = jnp.concatenate(_branches(x, self.branches, self.layer, train=train), axis=-1)
         return self.conv(self.width, 1, use_bias=True, name="linear")(x)
 
-    def recalibrate(self, x: Array, placement: str) -> Array:
-        """Returns x after the attention module, if `placement` is its place; the residual branch is scaled."""
-        x = super().recalibrate(x, placement)
-        return self.scale * x if placement == "standard" else x
-
-    @property
-    def final_activation(self) -> Callable[[Array], Array]:
-        """Activation after the sum."""
-        return self.activation if self.activated else lambda x: x
+    def join(self, branch: Array, shortcut: Array) -> Array:
+        """Returns the sum of the scaled branch and the shortcut, activated or not."""
+        branch *= self.scale
+        return super().join(branch, shortcut) if self.activated else branch + shortcut
 
 
 class InceptionResNetV2(ResidualNetwork, kw_only=True):
@@ -151,12 +140,12 @@ class InceptionResNetV2(ResidualNetwork, kw_only=True):
         yield 4, x
         x, stride = max_pool(x, padding=(0, 0)), 8
         for stage, size, mixed, block in zip(self.stages, self.stage_sizes, self.mixed, self.blocks, strict=True):
-            x = Mixed(**self.mixed[mixed], **self.layers(), name=mixed)(x, train=train)
+            x = self.run(Mixed(**self.mixed[mixed], **self.layers(), name=mixed), x, train=train)
             last = stage == self.stages[-1]
             for number in range(1, size + 1):
                 fields: dict[str, Any] = self.block_fields(stage, number) | {"name": f"{block}_{number}"}
                 fields.update(self.blocks[block], **_FINAL if last and number == size else {})
-                x = InceptionResidualBlock(**fields)(x, train=train)
+                x = self.run(InceptionResidualBlock(**fields), x, train=train)
             yield stride, layer(1536, 1, name="conv2d_7b")(x, train=train) if last else x
             stride *= 2
 

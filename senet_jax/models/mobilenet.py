@@ -1,36 +1,29 @@
 """MobileNet (Howard et al., arXiv 1704.04861), with squeeze-and-excitation (Hu et al., arXiv 1709.01507, table 3)."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
 
 from flax import linen as nn
 
 from senet_jax.models.network import Network
-from senet_jax.modules.batch_norm import BatchNorm
-from senet_jax.modules.conv import Convolution
-from senet_jax.modules.conv_norm import ConvNorm
+from senet_jax.modules.conv_norm import ConvNorm, Layered
 from senet_jax.typing import Array, Float, ModuleDef
 
 
-class DepthwiseSeparable(nn.Module):
+class DepthwiseSeparable(Layered):
     """A depthwise 3x3 convolution, a 1x1 convolution, recalibration."""
 
     width: int
     """Channels of the output."""
     stride: int = 1
     dilation: int = 1
-    conv: ModuleDef = Convolution
-    norm: ModuleDef = BatchNorm
-    activation: Callable[[Array], Array] = nn.relu6
     attention: ModuleDef | None = None
     """Function that makes the attention module, named "se"; None: a plain block."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
-        layer = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=self.activation)
-        depthwise = partial(layer, stride=self.stride, dilation=self.dilation, groups=x.shape[-1], name="depthwise")
-        x = depthwise(x.shape[-1], 3)(x, train=train)
-        x = layer(self.width, 1, name="pointwise")(x, train=train)
+        channels = x.shape[-1]
+        x = self.layer(channels, 3, self.stride, self.dilation, channels, name="depthwise")(x, train=train)
+        x = self.layer(self.width, 1, name="pointwise")(x, train=train)
         return x if self.attention is None else self.attention(name="se")(x)
 
 
@@ -76,14 +69,15 @@ class MobileNet(Network, kw_only=True):
                 if stride * step > self.output_stride:
                     dilation, step = dilation * step, 1
                 stride *= step
-                x = DepthwiseSeparable(
+                module = DepthwiseSeparable(
                     self._channels(width),
                     step,
                     dilation=before,
                     attention=self.attention_in(stage),
                     **self.layers(),
                     name=f"stage{stage}_block{block}",
-                )(x, train=train)
+                )
+                x = self.run(module, x, train=train)
             yield stride, x
 
     def _channels(self, width: int) -> int:

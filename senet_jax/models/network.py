@@ -43,6 +43,9 @@ class Network(nn.Module, kw_only=True):
     """Dtype of the convolutions and the maps; parameters and statistics have `param_dtype`, gates and logits at
     least float32."""
     param_dtype: Any = jnp.float32
+    remat: bool = False
+    """Whether backward computes the maps inside of each block once more, so that they need not be kept (arXiv
+    1604.06174)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError if a dtype, `num_classes`, `attention`, `dropout` or the stages are impossible."""
@@ -135,6 +138,12 @@ class Network(nn.Module, kw_only=True):
             "activation": self.activation,
         }
 
+    def run(self, block: nn.Module, x: Array, *, train: bool) -> Array:
+        """Returns the output of a block."""
+        if not self.remat:
+            return block(x, train=train)
+        return nn.remat(lambda block, x: block(x, train=train))(block, x)  # As an argument, `train` would be an array.
+
     def attention_in(self, stage: int) -> ModuleDef | None:
         """Returns the function that makes the attention modules of a stage; None: it has none."""
         if self.attention is None or (self.attention_stages is not None and stage not in self.attention_stages):
@@ -172,13 +181,3 @@ class ResidualNetwork(Network, kw_only=True):
             **self.layers(),
             "name": f"stage{stage}_block{number}",
         }
-
-
-def apply_block(block: nn.Module, x: Array, *, train: bool, remat: bool) -> Array:
-    """Returns the output of a block; with `remat`, backward computes what is inside of it once more (arXiv 1604.06174).
-
-    `nn.remat` takes `train` for an array if it is an argument.
-    """
-    if not remat:
-        return block(x, train=train)
-    return nn.remat(lambda block, x: block(x, train=train))(block, x)

@@ -1,6 +1,5 @@
 """Numbers of parameters."""
 
-import math
 from typing import Any
 
 import jax
@@ -16,17 +15,8 @@ def abstract_variables(model: nn.Module, images: jax.ShapeDtypeStruct, **argumen
     return jax.eval_shape(lambda x: plain.init(jax.random.key(0), x, **arguments), images)
 
 
-def count_parameters(model: nn.Module, image_size: int, channels: int = 3) -> int:
-    """Returns the number of trainable parameters, without running statistics, from shapes alone."""
-    return _count(model, "params", image_size, channels)
-
-
-def count_statistics(model: nn.Module, image_size: int, channels: int = 3) -> int:
-    """Returns the number of running means and variances, from shapes alone."""
-    return _count(model, "batch_stats", image_size, channels)
-
-
-def _count(model: nn.Module, collection: str, image_size: int, channels: int) -> int:
+def count_parameters(model: nn.Module, image_size: int, channels: int = 3, collection: str = "params") -> int:
+    """Returns the number of trainable parameters, or of the values of another collection, from shapes alone."""
     images = jax.ShapeDtypeStruct((1, image_size, image_size, channels), jnp.float32)
     variables = abstract_variables(model, images, train=False)
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables[collection]))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables[collection]))

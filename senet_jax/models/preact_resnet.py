@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from senet_jax.models.network import ResidualNetwork, apply_block
+from senet_jax.models.network import ResidualNetwork
 from senet_jax.modules.pre_activation import PreActivationBasicBlock, PreActivationBottleneck
 from senet_jax.typing import Array, ModuleDef
 
@@ -22,8 +22,6 @@ class PreActivationResNet(ResidualNetwork, kw_only=True):
     """Channels of the convolutions within the blocks, for each stage."""
     block_dropout: float = 0.0
     """Rate of dropout between the convolutions of a block (arXiv 1605.07146); it takes the random numbers "dropout"."""
-    remat: bool = False
-    """Whether backward computes the maps inside of each block once more, so that they need not be kept."""
 
     def maps(self, x: Array, *, train: bool) -> Iterator[tuple[int, Array]]:
         """Yields the stride and the map after each stage; the last is normalised and activated."""
@@ -35,7 +33,7 @@ class PreActivationResNet(ResidualNetwork, kw_only=True):
                 stride *= step
                 first, fields = (stage, block) == (2, 1), self.block_fields(stage, block)
                 module = self.block(width, step, first=first, dropout=self.block_dropout, **fields)
-                x = apply_block(module, x, train=train, remat=self.remat)
+                x = self.run(module, x, train=train)
             if stage == self.stages[-1]:
                 x = self.activation(layers["norm"](name="head_norm")(x, train=train))
             yield stride, x

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from senet_jax import modules
-from senet_jax.models.network import ResidualNetwork, apply_block
+from senet_jax.models.network import ResidualNetwork
 from senet_jax.typing import Array, ModuleDef
 
 
@@ -25,9 +25,6 @@ class ResNet(ResidualNetwork, kw_only=True):
     """Largest stride of the last maps: 8, 16 or 32. Stages beyond it are dilated instead (arXiv 1706.05587)."""
     head_width: int | None = None
     """Channels of a last 1x1 convolution; None: the network does without."""
-
-    remat: bool = False
-    """Whether backward computes the maps inside of each block once more, so that they need not be kept."""
 
     def __post_init__(self) -> None:
         """Raises ValueError if the output stride is not 8, 16 or 32."""
@@ -50,7 +47,7 @@ class ResNet(ResidualNetwork, kw_only=True):
                     dilation, step = dilation * step, 1
                 stride *= step
                 module = self.block(width, step, dilations=(before, dilation), **self.block_fields(stage, block))
-                x = apply_block(module, x, train=train, remat=self.remat)
+                x = self.run(module, x, train=train)
             if self.head_width is not None and stage == self.stages[-1]:
                 x = modules.ConvNorm(self.head_width, 1, **self.layers(), name="head_conv")(x, train=train)
             yield stride, x

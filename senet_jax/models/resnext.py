@@ -1,6 +1,5 @@
 """ResNeXt and SE-ResNeXt (Xie et al., arXiv 1611.05431; Hu et al., arXiv 1709.01507, table 1)."""
 
-from collections.abc import Callable
 from functools import partial
 
 from senet_jax import modules
@@ -8,7 +7,7 @@ from senet_jax.models.resnet import ResNet
 from senet_jax.typing import ModuleDef
 
 
-def _resnext(*stage_sizes: int, groups: int, group_width: int) -> Callable[..., ResNet]:
+def _resnext(*stage_sizes: int, groups: int, group_width: int) -> ModuleDef:
     """Makes a ResNeXt with `groups` groups of `group_width` channels in stage 2; the 3x3 convolution has the stride."""
     multiple = groups * group_width // 64
     block = partial(modules.Bottleneck, inner_widths=(multiple, multiple), groups=groups, stride_on_3x3=True)

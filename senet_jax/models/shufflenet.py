@@ -5,14 +5,14 @@ from math import inf
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-from flax import linen as nn
 
 from senet_jax.models.network import ResidualNetwork
 from senet_jax.modules.conv_norm import ConvNorm
-from senet_jax.modules.pooling import average_pool, max_pool
+from senet_jax.modules.pooling import average_pool
 from senet_jax.modules.residual import VARIANTS, ResidualBlock
+from senet_jax.ops import max_pool
 from senet_jax.ops.shuffle import shuffle_channels
-from senet_jax.typing import Array, Float, ModuleDef
+from senet_jax.typing import Array, ModuleDef
 
 _FIRST_WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 """Channels of stage 2 by the number of groups (table 1); those of each later stage are twice as many."""
@@ -30,15 +30,6 @@ class ShuffleUnit(ResidualBlock):
     """Groups of the first 1x1 convolution."""
     unused: ClassVar[tuple[str, ...]] = VARIANTS
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
-        branch = self.recalibrate(self.branch(self.recalibrate(x, "pre"), train=train), "standard")
-        branch = self.dropped(branch, train=train)
-        shortcut = x if self.stride == 1 else average_pool(x, 3, self.stride, padding=(1, 1))
-        shortcut = self.recalibrate(shortcut, "identity")
-        x = branch + shortcut if self.stride == 1 else jnp.concatenate([shortcut, branch], axis=-1)
-        return self.recalibrate(self.activation(x), "post")
-
     def branch(self, x: Array, *, train: bool) -> Array:
         """Returns the residual branch up to its last normalisation."""
         features = self.width if self.stride == 1 else self.width - x.shape[-1]
@@ -47,6 +38,14 @@ class ShuffleUnit(ResidualBlock):
         x = shuffle_channels(x, self.groups)
         x = self.conv_norm(x, 2, inner, 3, stride=self.stride, groups=inner, train=train)
         return self.conv_norm(self.recalibrate(x, "inner"), 3, features, 1, groups=self.groups, train=train)
+
+    def shortcut(self, x: Array, features: int, *, train: bool) -> Array:
+        """Returns the block's input, or its mean if there is a stride."""
+        return x if self.stride == 1 else average_pool(x, 3, self.stride, padding=(1, 1))
+
+    def join(self, branch: Array, shortcut: Array) -> Array:
+        """Returns the activated sum or, with a stride, concatenation."""
+        return self.activation(branch + shortcut if self.stride == 1 else jnp.concatenate([shortcut, branch], axis=-1))
 
     def conv_norm(self, x: Array, index: int, features: int, size: int, *, train: bool, **settings: Any) -> Array:
         """Returns the convolution `index` of x, normalised."""
@@ -97,14 +96,15 @@ class ShuffleNet(ResidualNetwork, kw_only=True):
         x, stride = max_pool(x, padding=(1, 1)), 4
         yield stride, x
         for stage, units, width in zip(self.stages, self.stage_sizes, self.widths[1:], strict=True):
-            for unit in range(1, units + 1):
-                x = ShuffleUnit(
+            for number in range(1, units + 1):
+                unit = ShuffleUnit(
                     width,
-                    stride=2 if unit == 1 else 1,
+                    stride=2 if number == 1 else 1,
                     groups=self.groups,
-                    first_groups=1 if (stage, unit) == (2, 1) else self.groups,
-                    **self.block_fields(stage, unit),
-                )(x, train=train)
+                    first_groups=1 if (stage, number) == (2, 1) else self.groups,
+                    **self.block_fields(stage, number),
+                )
+                x = self.run(unit, x, train=train)
             stride *= 2
             yield stride, x
 

@@ -14,7 +14,8 @@ from senet_jax import modules, ops
 from senet_jax.models import resnext, senet
 from senet_jax.models.resnet import NETWORKS as RESNETS
 from senet_jax.models.resnet import ResNet
-from senet_jax.modules.pooling import average_pool, max_pool
+from senet_jax.modules.pooling import average_pool
+from senet_jax.ops import max_pool
 from senet_jax.typing import Array, ModuleDef
 
 _STAGE_SIZES = {
@@ -53,25 +54,17 @@ _padded_max_pool = partial(max_pool, padding=(1, 1))
 
 def _resnet(name: str) -> partial:
     """Makes the network of a name, which spells attention, anti-aliasing, depth, stem, groups and widths."""
-    spelt = re.fullmatch(r"(se|eca|)res(?:net|next)(aa|)(\d+)([cdst]|)(?:_(\d+)x(\d+)d)?", name)
-    if spelt is None:
-        raise ValueError(f"{name} does not spell a network")
-    attention, pooled, depth, letter, groups, group_width = spelt.groups()
-    stem_width, stem = 64, partial(modules.ImageNetStem, pool=average_pool if pooled else _padded_max_pool)
-    if letter:
-        stem_width = 64 if letter == "s" or depth == "201" else 32
-        stem = partial(modules.DeepStem, tiered=letter == "t", pool=average_pool if pooled else _padded_max_pool)
-    settings = {"average_shortcut": letter in ("d", "t"), "anti_alias": average_pool if pooled else None}
-    block = partial(modules.BasicBlock, **settings)
+    pattern = r"^(se|eca|)res(?:net|next)(aa|)(\d+)([cdst]|)(?:_(\d+)x(\d+)d)?$"
+    ((attention, pooled, depth, letter, groups, group_width),) = re.findall(pattern, name)
+    stem = partial(modules.DeepStem, tiered=letter == "t") if letter else modules.ImageNetStem
+    stem = partial(stem, pool=average_pool if pooled else _padded_max_pool)
+    stem_width = 32 if letter and letter != "s" and depth != "201" else 64
+    block = modules.BasicBlock
     if depth not in ("10", "18", "34"):
-        multiple = int(groups or 1) * int(group_width or 64) // 64
-        block = partial(
-            modules.Bottleneck,
-            inner_widths=(multiple, multiple),
-            groups=int(groups or 1),
-            stride_on_3x3=True,
-            **settings,
-        )
+        groups = int(groups or 1)
+        multiple = groups * int(group_width or 64) // 64
+        block = partial(modules.Bottleneck, inner_widths=(multiple, multiple), groups=groups, stride_on_3x3=True)
+    block = partial(block, average_shortcut=letter in ("d", "t"), anti_alias=average_pool if pooled else None)
     return partial(
         ResNet,
         stage_sizes=_STAGE_SIZES[int(depth)],
@@ -82,30 +75,23 @@ def _resnet(name: str) -> partial:
     )
 
 
-def _wide_resnet(*stage_sizes: int) -> partial:
-    """Makes a ResNet with blocks twice as wide inside (Zagoruyko and Komodakis, arXiv 1605.07146)."""
-    block = partial(modules.Bottleneck, inner_widths=(2, 2), stride_on_3x3=True)
-    stem = partial(modules.ImageNetStem, pool=_padded_max_pool)
-    return partial(ResNet, stage_sizes=stage_sizes, block=block, stem=stem)
-
-
-def _tiered_silu(attention: ModuleDef | None = None, **settings: Any) -> partial:
-    """Makes a `ts` network: SiLU, a tiered stem, attention after the 3x3 convolution."""
-    return partial(ResNet, attention=attention, placement="inner", activation=nn.silu, stem_width=32, **settings)
-
-
-_RESNEXT26TS = {
-    "stage_sizes": (2, 2, 2, 2),
-    "block": partial(modules.Bottleneck, group_width=32, stride_on_3x3=True),
-    "stem": partial(modules.DeepStem, tiered=True, pool=_padded_max_pool),
-}
-_RESNET33TS = {
-    "stage_sizes": (2, 3, 3, 2),
-    "block": partial(modules.Bottleneck, stride_on_3x3=True),
-    "stem": partial(modules.DeepStem, tiered=True, pool=None),
-    "widths": (64, 128, 384, 384),
-    "head_width": 1280,
-}
+_WIDE = partial(modules.Bottleneck, inner_widths=(2, 2), stride_on_3x3=True)
+"""Block twice as wide inside (Zagoruyko and Komodakis, arXiv 1605.07146)."""
+_TIERED_SILU = partial(ResNet, placement="inner", activation=nn.silu, stem_width=32)
+_RESNEXT26TS = partial(
+    _TIERED_SILU,
+    stage_sizes=(2, 2, 2, 2),
+    block=partial(modules.Bottleneck, group_width=32, stride_on_3x3=True),
+    stem=partial(modules.DeepStem, tiered=True, pool=_padded_max_pool),
+)
+_RESNET33TS = partial(
+    _TIERED_SILU,
+    stage_sizes=(2, 3, 3, 2),
+    block=partial(modules.Bottleneck, stride_on_3x3=True),
+    stem=partial(modules.DeepStem, tiered=True, pool=None),
+    widths=(64, 128, 384, 384),
+    head_width=1280,
+)
 
 
 class LegacyBasicBlock(modules.BasicBlock):
@@ -123,12 +109,12 @@ def _legacy(network: ModuleDef, **settings: Any) -> partial:
 
 NETWORKS: dict[str, partial] = {
     **{name: _resnet(name) for name in _NAMES},
-    "wide_resnet50_2": _wide_resnet(3, 4, 6, 3),
-    "wide_resnet101_2": _wide_resnet(3, 4, 23, 3),
-    "resnext26ts": _tiered_silu(**_RESNEXT26TS),
-    "seresnext26ts": _tiered_silu(_ATTENTIONS["se"], **_RESNEXT26TS),
-    "resnet33ts": _tiered_silu(**_RESNET33TS),
-    "seresnet33ts": _tiered_silu(_ATTENTIONS["se"], **_RESNET33TS),
+    "wide_resnet50_2": partial(_resnet("resnet50"), block=_WIDE),
+    "wide_resnet101_2": partial(_resnet("resnet101"), block=_WIDE),
+    "resnext26ts": _RESNEXT26TS,
+    "seresnext26ts": partial(_RESNEXT26TS, attention=_ATTENTIONS["se"]),
+    "resnet33ts": _RESNET33TS,
+    "seresnet33ts": partial(_RESNET33TS, attention=_ATTENTIONS["se"]),
     "senet154": partial(
         senet.SENET154,
         stem=partial(modules.DeepStem, pool=_padded_max_pool),

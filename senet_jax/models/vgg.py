@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from senet_jax.models.network import Network
 from senet_jax.modules.conv_norm import ConvNorm
-from senet_jax.modules.pooling import max_pool
+from senet_jax.ops import max_pool
 from senet_jax.typing import Array, Float, ModuleDef
 
 
@@ -56,7 +56,7 @@ class VGG(Network, kw_only=True):
         for stage, convolutions, width in zip(self.stages, self.stage_sizes, self.widths, strict=True):
             layer = partial(VGGLayer, width, 3, use_bias=True, attention=self.attention_in(stage), **self.layers())
             for number in range(1, convolutions + 1):
-                x = layer(name=f"conv{stage}_{number}")(x, train=train)
+                x = self.run(layer(name=f"conv{stage}_{number}"), x, train=train)
             yield stride, x
             x, stride = max_pool(x, 2, padding=(0, 0)), 2 * stride
         yield stride, x

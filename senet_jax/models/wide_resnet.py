@@ -1,6 +1,5 @@
 """Wide ResNet (Zagoruyko and Komodakis, arXiv 1605.07146): few pre-activation blocks of many channels."""
 
-from collections.abc import Callable
 from functools import partial
 
 from senet_jax.models.preact_resnet import PreActivationResNet
@@ -8,7 +7,7 @@ from senet_jax.modules.pre_activation import PreActivationBasicBlock
 from senet_jax.typing import ModuleDef
 
 
-def _wide(depth: int, multiple: int) -> Callable[..., PreActivationResNet]:
+def _wide(depth: int, multiple: int) -> ModuleDef:
     """Makes a network of 6n + 4 layers, projections included, and `multiple` times the channels of ResNet-20."""
     return partial(
         PreActivationResNet,

@@ -24,7 +24,6 @@ class EffectiveSqueezeExcite(Attention):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions or holds no floats."""
         dense = nn.Dense(x.shape[-1], dtype=self.gates_dtype(x), param_dtype=self.param_dtype, name="dense")
         return ops.scale(x, self.gates(dense(ops.squeeze(x))))
 
@@ -46,7 +45,6 @@ class EfficientChannelAttention(Attention):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions or holds no floats."""
         dtype = self.gates_dtype(x)
         kernel_size = self.kernel_size or int((math.log2(x.shape[-1]) + 1) / 2) | 1
         conv = nn.Conv(1, kernel_size, use_bias=False, dtype=dtype, param_dtype=self.param_dtype, name="conv")
@@ -68,7 +66,6 @@ class SpatialChannelSqueezeExcite(ReducingAttention):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions or holds no floats."""
         dtype, gate = self.gates_dtype(x), self.gates
         spatial = nn.Dense(1, use_bias=self.use_bias, dtype=dtype, param_dtype=self.param_dtype, name="spatial")
         by_channels = ops.scale(x, self.excite(ops.squeeze(x), dtype, gate=gate))
@@ -97,7 +94,6 @@ class CBAM(ReducingAttention):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions or holds no floats."""
         dtype, gate = self.gates_dtype(x), self.gates
         squeezed = jnp.stack([ops.squeeze(x), ops.squeeze_max(x)])
         x = ops.scale(x, gate(self.excite(squeezed, dtype, gate=_identity).sum(axis=0)))
@@ -129,7 +125,6 @@ class GatherExcite(ReducingAttention):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions or holds no floats."""
         dtype, gate = self.gates_dtype(x), self.gates
         z = ops.gather(x.astype(dtype), self.extent) if self.extent else ops.squeeze(x)
         gates = gate(z) if self.ratio is None and self.hidden is None else self.excite(z, dtype, gate=gate)
@@ -154,7 +149,6 @@ class GlobalContext(ReducingAttention):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions or holds no floats."""
         types: Any = {"dtype": self.gates_dtype(x), "param_dtype": self.param_dtype}
         context = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.he_normal(), **types, name="context")
         norm = nn.LayerNorm(self.epsilon, use_fast_variance=False, **types, name="norm")

@@ -42,7 +42,7 @@ class BatchNorm(nn.Module):
 
         Raises ValueError if x does not have four dimensions, or if the group does not divide the batch.
         """
-        if train and self.fuses() and not is_explicit(x):
+        if train and self.fuses(x):
             return self.normalise_lazily(x, train=True).compute()
         scale, bias, mean, var = self._values(x)
         if not train:
@@ -66,9 +66,9 @@ class BatchNorm(nn.Module):
         self._follow(mean, var, x.shape)
         return normalised
 
-    def fuses(self) -> bool:
-        """Returns the field `fused`, False if a subclass overrides `__call__`; `unfused` intercepts this method."""
-        return self.fused and type(self).__call__ is BatchNorm.__call__
+    def fuses(self, x: Array) -> bool:
+        """Returns `fused`, but False in a subclass with its own `__call__` and for explicit axes; see `unfused`."""
+        return self.fused and type(self).__call__ is BatchNorm.__call__ and not is_explicit(x)
 
     @nn.compact
     def _values(self, x: Array) -> tuple[Array, Array, Array, Array]:
@@ -97,7 +97,7 @@ class BatchNorm(nn.Module):
                 f"{'/'.join(self.path) or 'batch normalisation'} has one value for each channel of a statistics group: "
                 "its output would not depend on the images; give larger images, or more of them to a group"
             )
-        for name, moment in (("mean", mean), ("var", var * (values / max(1, values - 1)))):
+        for name, moment in (("mean", mean), ("var", var * (values / (values - 1)))):
             running = self.get_variable("batch_stats", name)
             new = self.momentum * running + (1 - self.momentum) * moment.mean(axis=0)
             self.put_variable("batch_stats", name, new.astype(self.param_dtype))
@@ -105,7 +105,7 @@ class BatchNorm(nn.Module):
 
 def normalised(norm: nn.Module, x: Float[Array, "n h w c"], *, train: bool) -> Array | ops.Normalised:
     """Returns the normalised x, not computed yet if `norm` is a BatchNorm that fuses, in training."""
-    if train and isinstance(norm, BatchNorm) and norm.fuses() and not is_explicit(x):
+    if train and isinstance(norm, BatchNorm) and norm.fuses(x):
         return norm.normalise_lazily(x, train=True)
     return norm(x, train=train)
 

@@ -1,6 +1,7 @@
 """A convolution with normalisation and activation."""
 
 from collections.abc import Callable
+from typing import Any
 
 from flax import linen as nn
 
@@ -35,3 +36,16 @@ class ConvNorm(nn.Module):
         if self.activation is None:
             return norm(x, train=train)
         return ops.activate(self.activation, normalised(norm, x, train=train))
+
+
+class Layered(nn.Module, kw_only=True):
+    """Base class of modules of several convolutions, with one kind of normalisation and activation."""
+
+    conv: ModuleDef = Convolution
+    norm: ModuleDef = BatchNorm
+    activation: Callable[[Array], Array] = nn.relu
+
+    @nn.nowrap
+    def layer(self, *shape: Any, **fields: Any) -> ConvNorm:
+        """Returns a ConvNorm with the convolution, normalisation and activation of this module, or of the fields."""
+        return ConvNorm(*shape, **{"conv": self.conv, "norm": self.norm, "activation": self.activation} | fields)

@@ -1,23 +1,11 @@
-"""Pooling as the networks of the paper use it: (n, h, w, c) to (n, oh, ow, c)."""
+"""Average pooling, (n, h, w, c) to (n, oh, ow, c)."""
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from senet_jax import ops
 from senet_jax.typing import Array, Float
-
-
-def max_pool(
-    x: Float[Array, "n h w c"], size: int = 3, stride: int = 2, padding: tuple[int, int] = (0, 1)
-) -> Float[Array, "n oh ow c"]:
-    """Returns the maximum of each window.
-
-    The padding (before, after) of the authors' networks is Caffe's 0 with the output's size rounded up. PyTorch's
-    networks have (1, 1), which gives other numbers and, for odd sizes, maps of another size.
-    """
-    return ops.max_pool(x, size, stride, padding)
 
 
 def average_pool(

@@ -9,6 +9,7 @@ from flax import linen as nn
 from senet_jax import ops
 from senet_jax.modules.batch_norm import BatchNorm, normalised
 from senet_jax.modules.conv import Convolution
+from senet_jax.modules.conv_norm import Layered
 from senet_jax.modules.pooling import average_pool
 from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker
 from senet_jax.typing import Array, Float, ModuleDef
@@ -31,7 +32,7 @@ def check_residual(placement: str, drop_path: float, placements: Sequence[str] =
         raise ValueError(f"drop_path is {drop_path}; it must be at least 0 and less than 1")
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Layered):
     """The sum of a residual branch, which a subclass computes, and a shortcut, which is projected if shapes differ."""
 
     width: int
@@ -40,8 +41,6 @@ class ResidualBlock(nn.Module):
     """Stride of the block."""
     dilations: tuple[int, int] = (1, 1)
     """Dilation of the convolution that can have the stride, and of later ones."""
-    conv: ModuleDef = Convolution
-    norm: ModuleDef = BatchNorm
     attention: ModuleDef | None = None
     """Function that makes the attention module, named "se"; None: a plain block."""
     placement: str = "standard"
@@ -50,7 +49,6 @@ class ResidualBlock(nn.Module):
     ("identity"), after its projection; after the sum and its activation ("post")."""
     drop_path: float = 0.0
     """Rate at which training leaves out the branch of an example (arXiv 1603.09382); needs random numbers "dropout"."""
-    activation: Callable[[Array], Array] = nn.relu
     strided_shortcut_kernel: int = 1
     """Kernel size of the projection if the block has a stride; SENet-154 has 3."""
     average_shortcut: bool = False
@@ -79,7 +77,7 @@ class ResidualBlock(nn.Module):
         branch = self.recalibrate(branch, "standard")
         branch = self.dropped(branch, train=train)
         shortcut = self.recalibrate(self.shortcut(x, branch.shape[-1], train=train), "identity")
-        return self.recalibrate(ops.activate(self.final_activation, branch, shortcut), "post")
+        return self.recalibrate(self.join(branch, shortcut), "post")
 
     def branch(self, x: Array, *, train: bool) -> Map:
         """Returns the residual branch up to its last normalisation, which need not be computed yet."""
@@ -105,10 +103,9 @@ class ResidualBlock(nn.Module):
         x = self.conv(features, kernel_size, stride=stride, dilation=self.dilations[0], name="shortcut_conv")(x)
         return normalised(self.norm(name="shortcut_norm"), x, train=train)
 
-    @property
-    def final_activation(self) -> Callable[[Array], Array]:
-        """Activation after the sum."""
-        return self.activation
+    def join(self, branch: Any, shortcut: Any) -> Array:
+        """Returns the activated sum of the recalibrated branch and the shortcut."""
+        return ops.activate(self.activation, branch, shortcut)
 
     def recalibrate(self, x: Any, placement: str) -> Any:
         """Returns x after the attention module, if `placement` is its place."""
@@ -137,7 +134,7 @@ class ResidualBlock(nn.Module):
         conv, norm = self.conv(features, size, **settings, name=f"conv{index}"), self.norm(name=f"norm{index}")
         y = conv(x)
         attends = self.attention is not None and self.placement == "standard"
-        is_known = type(conv) is Convolution and isinstance(norm, BatchNorm) and norm.fuses()
+        is_known = type(conv) is Convolution and isinstance(norm, BatchNorm) and norm.fuses(y)
         if train or size > 1 or not attends or not is_known:
             return normalised(norm, y, train=train)
         # A 1x1 convolution commutes with the mean, and there are fewer channels before it.

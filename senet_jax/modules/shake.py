@@ -1,15 +1,13 @@
 """Residual blocks of two branches with random weights: Shake-Shake (Gastaldi, arXiv 1705.07485)."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from senet_jax.modules.conv_norm import ConvNorm
-from senet_jax.modules.residual import OUTER_PLACEMENTS, ResidualBlock
+from senet_jax.modules.residual import OUTER_PLACEMENTS, VARIANTS, ResidualBlock
 from senet_jax.ops import divided
 from senet_jax.ops.shake import shake
 from senet_jax.typing import Array
@@ -23,7 +21,7 @@ class ShakeBlock(ResidualBlock):
     """
 
     placements: ClassVar[tuple[str, ...]] = OUTER_PLACEMENTS
-    unused: ClassVar[tuple[str, ...]] = ("anti_alias",)
+    unused: ClassVar[tuple[str, ...]] = VARIANTS
     even_backward: bool = False
     """Whether the gradient is the same for both branches (Shake-Even), or has weights of its own (Shake-Shake)."""
 
@@ -40,11 +38,6 @@ class ShakeBlock(ResidualBlock):
         """Returns the branch `number`, 1 or 2, up to its last normalisation."""
         raise NotImplementedError
 
-    def layer(self, name: str, features: int, kernel_size: int, *, last: bool = False, **settings: Any) -> ConvNorm:
-        """Returns a convolution with its normalisation and, unless it is the branch's last, its activation."""
-        make = partial(ConvNorm, conv=self.conv, norm=self.norm, activation=None if last else self.activation)
-        return make(features, kernel_size, **settings, name=name)
-
 
 class ShakeBasicBlock(ShakeBlock):
     """In each branch an activation and two 3x3 convolutions, the first of which has the stride.
@@ -54,13 +47,11 @@ class ShakeBasicBlock(ShakeBlock):
     """
 
     expansion: ClassVar[int] = 1
-    unused: ClassVar[tuple[str, ...]] = ("strided_shortcut_kernel", "average_shortcut", "anti_alias")
 
     def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
         """Returns the branch `number`, 1 or 2, up to its last normalisation."""
-        before, after = self.dilations
-        first = self.layer(f"branch{number}_conv1", self.width, 3, stride=self.stride, dilation=before)
-        second = self.layer(f"branch{number}_conv2", self.width, 3, last=True, dilation=after)
+        first = self.layer(self.width, 3, self.stride, name=f"branch{number}_conv1")
+        second = self.layer(self.width, 3, activation=None, name=f"branch{number}_conv2")
         return second(first(self.activation(x), train=train), train=train)
 
     def shortcut(self, x: Array, features: int, *, train: bool) -> Array:
@@ -74,10 +65,9 @@ class ShakeBasicBlock(ShakeBlock):
         halves = [half(name="shortcut_conv1")(x), half(name="shortcut_conv2")(moved)]
         return self.norm(name="shortcut_norm")(jnp.concatenate(halves, axis=-1), train=train)
 
-    @property
-    def final_activation(self) -> Callable[[Array], Array]:
-        """The identity, because the next block's branches begin with the activation."""
-        return lambda x: x
+    def join(self, branch: Array, shortcut: Array) -> Array:
+        """Returns the sum alone, because the next block's branches begin with the activation."""
+        return branch + shortcut
 
 
 class ShakeBottleneck(ShakeBlock):
@@ -90,7 +80,6 @@ class ShakeBottleneck(ShakeBlock):
     def one_branch(self, x: Array, number: int, *, train: bool) -> Array:
         """Returns the branch `number`, 1 or 2, up to its last normalisation."""
         inner, name = self.groups * self.width, f"branch{number}_conv"
-        x = self.layer(f"{name}1", inner, 1)(x, train=train)
-        before, groups = self.dilations[0], self.groups
-        x = self.layer(f"{name}2", inner, 3, stride=self.stride, dilation=before, groups=groups)(x, train=train)
-        return self.layer(f"{name}3", self.width * self.expansion, 1, last=True)(x, train=train)
+        x = self.layer(inner, 1, name=f"{name}1")(x, train=train)
+        x = self.layer(inner, 3, self.stride, groups=self.groups, name=f"{name}2")(x, train=train)
+        return self.layer(self.width * self.expansion, 1, activation=None, name=f"{name}3")(x, train=train)

@@ -41,6 +41,10 @@ class Attention(nn.Module, kw_only=True):
             self.chosen(field)
         super().__post_init__()
 
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Recalibrates x, (..., h, w, c); raises ValueError if x has fewer than three dimensions or holds no floats."""
+        raise NotImplementedError
+
     @nn.nowrap
     def chosen(self, field: str) -> Callable[..., Any]:
         """Returns the function that a field is or names."""

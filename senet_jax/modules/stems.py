@@ -6,20 +6,17 @@ from typing import ClassVar
 from flax import linen as nn
 
 from senet_jax import ops
-from senet_jax.modules.batch_norm import BatchNorm, normalised
-from senet_jax.modules.conv import Convolution
-from senet_jax.modules.pooling import max_pool
-from senet_jax.typing import Array, Float, ModuleDef
+from senet_jax.modules.batch_norm import normalised
+from senet_jax.modules.conv_norm import Layered
+from senet_jax.ops import max_pool
+from senet_jax.typing import Array, Float
 
 
-class Stem(nn.Module):
+class Stem(Layered):
     """Base class of the stems."""
 
     width: int
     """Channels of the first convolution."""
-    conv: ModuleDef = Convolution
-    norm: ModuleDef = BatchNorm
-    activation: Callable[[Array], Array] = nn.relu
 
     stride: ClassVar[int] = 4
     """Stride of the stem's output."""

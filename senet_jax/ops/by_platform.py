@@ -19,7 +19,7 @@ from jax.interpreters import batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 from senet_jax.ops import cpu_convolution, onednn
-from senet_jax.ops.cpu_convolution import Means
+from senet_jax.ops.cpu_convolution import Allowed
 from senet_jax.ops.windows import Window, xla_convolution, xla_input_gradient, xla_kernel_gradient
 from senet_jax.typing import Array
 
@@ -40,7 +40,7 @@ def _primitive(
     def describe(*operands: Any, window: Window, **_: Any) -> Any:
         # Inside of `jax.shard_map`, the last operand varies over all axes that the result varies over.
         result = operands[like] if like is not None else jax.eval_shape(partial(xla, window=window), *operands)
-        return operands[-1 if like is not None else 0].update(shape=result.shape, dtype=result.dtype)
+        return operands[-1].update(shape=result.shape, dtype=result.dtype)
 
     def lower_on_cpu(
         context: mlir.LoweringRuleContext, *values: Any, window: Window, use_onednn: bool, **_: Any
@@ -48,8 +48,8 @@ def _primitive(
         alone = _alone(context)
 
         def on_cpu(*operands: Array) -> Array:
-            means = Means(use_onednn and alone and not onednn.kept(), alone)
-            return own(*operands, window, means).astype(operands[like or 0].dtype)
+            serves = use_onednn and alone and not onednn.kept() and onednn.serves(operands[0].dtype)
+            return own(*operands, window, Allowed(onednn=serves, loop=alone)).astype(operands[like or 0].dtype)
 
         form = partial(xla, window=window) if _empty_or_exported(context) else on_cpu
         return mlir.lower_fun(form, multiple_results=False)(context, *values)
@@ -61,14 +61,12 @@ def _primitive(
         return mlir.lower_fun(form, multiple_results=False)(context, *values)
 
     def map_examples(operands: Any, axes: Any, **settings: Any) -> tuple[Array, int]:
-        mapped = [x if axis is None else jax.numpy.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True)]
+        mapped = {i: jax.numpy.moveaxis(operands[i], axis, 0) for i, axis in enumerate(axes) if axis is not None}
 
-        def one(index: Array) -> Array:
-            own = [x if axis is None else x[index] for x, axis in zip(mapped, axes, strict=True)]
-            return primitive.bind(*own, **settings)
+        def one(own: dict[int, Array]) -> Any:
+            return primitive.bind(*(own.get(i, x) for i, x in enumerate(operands)), **settings)
 
-        (size,) = {len(x) for x, axis in zip(mapped, axes, strict=True) if axis is not None}
-        return lax.map(one, jax.numpy.arange(size)), 0
+        return lax.map(one, mapped), 0
 
     primitive.def_impl(by_xla)
     primitive.def_abstract_eval(describe)

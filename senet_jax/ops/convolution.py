@@ -77,10 +77,9 @@ def _forward(x: Array, kernel: Array, window: Window, use_onednn: bool) -> tuple
 
 
 def _backward(window: Window, use_onednn: bool, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    settings = {"window": window, "use_onednn": use_onednn}
-    return by_platform.input_gradient(*kept, gradient, **settings), by_platform.kernel_gradient(
-        *kept, gradient, **settings
-    )
+    forms = by_platform.input_gradient, by_platform.kernel_gradient
+    by_input, by_kernel = (form(*kept, gradient, window=window, use_onednn=use_onednn) for form in forms)
+    return by_input, by_kernel
 
 
 _convolution.defvjp(_forward, _backward)

@@ -26,23 +26,25 @@ _CHUNK = 16 * 2**20
 """Bytes gathered for one product, which should stay in the cache."""
 
 
-class Means(NamedTuple):
-    """The machine's part in the choice of a form."""
+class Allowed(NamedTuple):
+    """The forms that a program may contain."""
 
     onednn: bool
-    """Whether oneDNN may be used."""
-    alone: bool
-    """Whether the program is not divided among devices, so that a batch may be divided by a loop."""
+    """Whether oneDNN may compute in the dtype of the operands."""
+    loop: bool
+    """Whether a loop may divide the batch, because devices do not."""
 
 
-def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window, means: Means) -> Array:
+def convolution(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window, allowed: Allowed
+) -> Array:
     """Returns the convolution, (n, oh, ow, o)."""
-    if _depthwise(x, kernel, window):
-        x, kernel = map(at_least_float32, (x, kernel))
-        return _each_channel(x, kernel, window)
-    if means.onednn and onednn.serves(x.dtype):
+    depthwise = _depthwise(x, kernel, window)
+    if allowed.onednn and not depthwise:
         return onednn.convolution(x, kernel, window)
     x, kernel = map(at_least_float32, (x, kernel))
+    if depthwise:
+        return _each_channel(x, kernel, window)
     if window.groups > 1:
         return _by_blocks(x, kernel, window)
     if _pointwise(kernel, window):
@@ -50,15 +52,14 @@ def convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], 
     return xla_convolution(x, kernel, window)
 
 
-def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, means: Means) -> Array:
+def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, allowed: Allowed) -> Array:
     """Returns the gradient of `convolution` with respect to x, of which only shape and dtype are used."""
-    if _depthwise(x, kernel, window):
-        kernel, gradient = map(at_least_float32, (kernel, gradient))
-        return _each_channel(_spread(x, kernel, gradient, window), kernel[::-1, ::-1], Window(dilation=window.dilation))
-    by_phases = window.stride == (1, 1) or window.dilation == (1, 1)
-    if by_phases and means.onednn and onednn.serves(x.dtype):
+    depthwise, has_phases = _depthwise(x, kernel, window), (1, 1) in (window.stride, window.dilation)
+    if allowed.onednn and has_phases and not depthwise:
         return _input_gradient_by_phases(x, kernel, gradient, window)
     x, kernel, gradient = map(at_least_float32, (x, kernel, gradient))
+    if depthwise:
+        return _each_channel(_spread(x, kernel, gradient, window), kernel[::-1, ::-1], Window(dilation=window.dilation))
     if window.groups > 1:
         return jax.linear_transpose(lambda x: _by_blocks(x, kernel, window), x)(gradient)[0]
     if _pointwise(kernel, window):
@@ -67,17 +68,16 @@ def input_gradient(x: Array, kernel: Array, gradient: Array, window: Window, mea
     return xla_input_gradient(x, kernel, gradient, window)
 
 
-def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window, means: Means) -> Array:
+def kernel_gradient(x: Array, kernel: Array, gradient: Array, window: Window, allowed: Allowed) -> Array:
     """Returns the gradient of `convolution` with respect to the kernel, of which only the shape is used."""
-    use_onednn = means.onednn and onednn.serves(x.dtype)
-    if not use_onednn:
+    if not allowed.onednn:
         x, gradient = map(at_least_float32, (x, gradient))
     if _pointwise(kernel, window):
-        product = _multiply(_side_by_side([_strided(x, window)], 1), _side_by_side([gradient], 1), use_onednn)
+        product = _multiply(_side_by_side([_strided(x, window)], 1), _side_by_side([gradient], 1), allowed.onednn)
         return product.reshape(kernel.shape)
-    if use_onednn and window.groups == 1:
+    if allowed.onednn and window.groups == 1:
         return _kernel_gradient_by_convolution(x, kernel, gradient, window)
-    return _kernel_gradient_by_products(x, kernel, gradient, window, use_onednn, means.alone)
+    return _kernel_gradient_by_products(x, kernel, gradient, window, allowed)
 
 
 def _kernel_gradient_by_convolution(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:
@@ -98,9 +98,7 @@ def _kernel_gradient_by_convolution(x: Array, kernel: Array, gradient: Array, wi
     return products.reshape(*extents, c, features)[:: window.dilation[0], :: window.dilation[1]]
 
 
-def _kernel_gradient_by_products(
-    x: Array, kernel: Array, gradient: Array, window: Window, use_onednn: bool, alone: bool
-) -> Array:
+def _kernel_gradient_by_products(x: Array, kernel: Array, gradient: Array, window: Window, allowed: Allowed) -> Array:
     """Multiplies the channels under each column of taps by the gradient, moved down to each row of taps.
 
     Both are gathered for some examples at a time. Several narrow groups are multiplied as one, and only the products
@@ -111,10 +109,10 @@ def _kernel_gradient_by_products(
     blocks = window.groups // together
 
     def part(x: Array, gradient: Array) -> Array:
-        return _products(x, gradient, kernel, window, blocks, use_onednn)
+        return _products(x, gradient, kernel, window, blocks, allowed.onednn)
 
     gathered = gradient[0].size // features * kw * window.stride[0] * x.shape[-1] * x.dtype.itemsize
-    chunk = _divisor(len(x), _CHUNK // gathered) if alone else len(x)
+    chunk = _divisor(len(x), _CHUNK // gathered) if allowed.loop else len(x)
     if chunk == len(x):
         total = part(x, gradient)
     else:

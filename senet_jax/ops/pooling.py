@@ -12,11 +12,15 @@ from senet_jax.ops.windows import Window, pad, taps
 from senet_jax.typing import Array, Float
 
 
-def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, padding: tuple[int, int]) -> Float[Array, "n oh ow c"]:
+def max_pool(
+    x: Float[Array, "n h w c"], size: int = 3, stride: int = 2, padding: tuple[int, int] = (0, 1)
+) -> Float[Array, "n oh ow c"]:
     """Returns the maximum of each window of `size` x `size` positions, `stride` apart, ignoring the padding.
 
-    `padding` is (before, after), for rows and columns alike. Equal maxima share the gradient on
-    CPUs; on other platforms one of them gets it all. Only reverse-mode first derivatives exist, but in `plain`.
+    `padding` is (before, after), for rows and columns alike. That of the authors' networks is Caffe's 0 with the
+    output's size rounded up. PyTorch's networks have (1, 1), which gives other numbers and, for odd sizes, maps of
+    another size. Equal maxima share the gradient on CPUs; on other platforms one of them gets it all. Only reverse-mode
+    first derivatives exist, but in `plain`.
     """
     if is_plain():
         return _max_of_slices(x, size, stride, padding)

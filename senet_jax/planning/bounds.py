@@ -1,6 +1,6 @@
 """Lower bounds on the time of a compiled step, from published peaks."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from senet_jax.planning.programs import Program
 from senet_jax.planning.topologies import Topology
@@ -18,12 +18,13 @@ class Bound:
     @property
     def step(self) -> float:
         """Seconds of a step if the three overlap perfectly."""
-        return max(self.arithmetic, self.memory, self.interconnect)
+        return max(astuple(self))
 
     @property
     def by(self) -> str:
         """Resource that bounds the step."""
-        return max(("arithmetic", "memory", "interconnect"), key=lambda name: getattr(self, name))
+        seconds = asdict(self)
+        return max(seconds, key=seconds.__getitem__)
 
 
 def bound(program: Program, topology: Topology, dtype: str = "bfloat16") -> Bound | None:
