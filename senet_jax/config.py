@@ -24,7 +24,7 @@ class ModelConfig:
     ratio: Positive | None = None
     """Reduction ratio of the squeeze-and-excitation blocks; none: the network's own."""
     attention: Literal["own", "none", words.Attention] = "own"
-    """Attention module; "own": the network's."""
+    """Attention module; "own": the network's, "none": none, whatever the other fields of the SE block."""
     squeeze: words.Squeeze = "mean"
     """Squeeze of the SE block; "both": mean and maximum, "none": gates at every position."""
     activation: words.Activation = "relu"

@@ -71,6 +71,11 @@ def read_config(workdir: Path, wanted: str = "a training run") -> Experiment:
         check_single(workdir)
         near = did_you_mean(workdir.name, (other.parent.name for other in workdir.parent.glob(f"*/{CONFIG}")))
         raise ValueError(f"--workdir is {str(workdir)!r}, without a {CONFIG}; it must be that of {wanted}{near}")
+    return read_config_file(path)
+
+
+def read_config_file(path: Path) -> Experiment:
+    """Reads the configuration in a file as `write_config` writes it. Raises ValueError if it holds something else."""
     try:
         return from_dict(Experiment, json.loads(path.read_text()))
     except ValueError as error:

@@ -41,6 +41,8 @@ def test_a_variant_starts_from_the_run_before_it_that_differs_by_a_label():
     for wrong in (weights_of("plian"), weights_of("more")):
         with pytest.raises(ValueError, match=r"'more' starts from '.*', and no variant before it has this label"):
             chain(variant("plain", {}), variant("more", {"init.weights": wrong})).sources()
+    with pytest.raises(ValueError, match="did you mean 'plain'"):
+        product(seeds(2), chain(variant("plain", {}), variant("more", {"init.weights": weights_of("plian")}))).sources()
 
 
 def test_a_label_of_an_axis_is_a_baseline_for_each_of_the_others():

@@ -14,8 +14,7 @@ from senet_jax.experiments.cifar10 import se_resnet20
 from senet_jax.experiments.imagenet import se_resnet50
 from senet_jax.sweep import variant
 
-NO_SE = variant("no SE", {"model.attention": "none", "model.use_bias": True})
-"""Baseline; it has no dense layers whose biases could be left out."""
+NO_SE = variant("no SE", {"model.attention": "none"})
 
 
 def get_config(dataset: str = "cifar10") -> Experiment:

@@ -22,8 +22,7 @@ PAIR = chain(variant("no SE", {"model.attention": "none"}), variant("SE", {}))
 def get_config() -> Experiment:
     """12 epochs, cosine schedule; learning_rates.py chose the learning rate."""
     config = se_resnet20.get_config()
-    config.duration = config.checkpoint_every = "12 epochs"
-    config.eval_every = "2 epochs"
+    config.duration, config.eval_every, config.checkpoint_every = "12 epochs", "2 epochs", "1 epochs"
     config.optimizer.schedule, config.optimizer.decay_at = "cosine", ()
     config.optimizer.warmup = "1 epochs"
     config.optimizer.weight_decay = 5e-4

@@ -102,6 +102,8 @@ def plot_training(curves: Curves, path: Path, title: str) -> None:
         for (variant, runs), colour in zip(curves.items(), colours(len(curves)), strict=True):
             shown = [[record for record in records if record["split"] == split] for records in runs]
             epochs = sorted({record["epoch"] for records in shown for record in records})
+            if not epochs:  # A run can have been copied without its records.
+                continue
             seconds = [_seconds(*records) for records in zip(runs, shown, strict=True)]
             times = epochs if time == "epoch" else _at(epochs, shown, seconds).mean(0)
             values = _at(epochs, shown, [[record[name] for record in records] for records in shown])

@@ -28,6 +28,8 @@ def colours(number: int) -> list[tuple[float, ...]]:
 def add_legend(figure: Figure, axis: Axes) -> None:
     """Adds the legend of an axis below a figure, in up to five columns that fit its width; the figure grows by it."""
     handles, labels = axis.get_legend_handles_labels()
+    if not labels:
+        return
     fitting = int(11 * figure.get_figwidth() / (max(map(len, labels)) + 6))  # About 11 letters to an inch.
     columns = max(1, min(5, fitting))
     figure.set_figheight(figure.get_figheight() + 0.25 * math.ceil(len(labels) / columns))

@@ -77,9 +77,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"\n{program.name()}: stopped", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # The reader of the output, such as `head`, has closed it.
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # Else the interpreter fails to flush at its exit.
+        # Else the interpreter fails to flush at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except workdirs.RunError as error:
         sys.exit(f"{program.name()}: error: {error}")
@@ -132,7 +131,7 @@ def parse(argv: Sequence[str]) -> Request:
     options = _options(command, given)
     weights: str | None = getattr(options, "weights", None) if kind.of_run else None
     if weights is not None:
-        workdir = _run_of(weights, workdir, file is not None or any(map(_is_data, overrides)))
+        workdir = _run_of(weights, workdir, file is not None or not {"data.name", "data.path"}.isdisjoint(overrides))
     if (file is not None or overrides or (workdir is not None and not kind.of_workdir)) and not kind.configured:
         taken = ", ".join(_flags_of(kind)) or "no flags"
         others = "--config and --config.FIELD" if kind.of_workdir else "--config, --config.FIELD and --workdir"
@@ -175,14 +174,11 @@ def _run_of(weights: str, workdir: Path | None, has_images: bool) -> Path | None
     return None
 
 
-def _is_data(field: str) -> bool:
-    return field in ("data.name", "data.path")
-
-
 def _experiment(given: str | None) -> tuple[Experiment, Path, str]:
     """Returns the experiment of --config, by default the digits', its file and its name."""
-    file, _, argument = (str(EXPERIMENTS / "digits.py") if given is None else given).partition(":")
-    path = find(_read("config", given if given and "://" in given else file, Path))
+    given = str(EXPERIMENTS / "digits.py") if given is None else given
+    file, _, argument = (given, "", "") if expanded(given).exists() else given.partition(":")
+    path = find(_read("config", given if "://" in given else file, Path))
     return load(path, argument), path, "-".join(filter(None, [path.stem, argument]))
 
 
@@ -212,7 +208,7 @@ def _command(words: list[str]) -> tuple[str, list[str]]:
     allowed = f"the commands are {', '.join(COMMANDS)}"
     if command.endswith(".py"):
         raise ValueError(f"unknown command {command!r}; {allowed}; a configuration is given as --config={command}")
-    stray = [word for word in words if word in ("steps", "epochs")]
+    stray = [word for word in words if word in ("step", "steps", "epoch", "epochs")]
     if stray and (command not in COMMANDS or not COMMANDS[command].words):
         raise ValueError(f"{stray[0]!r} stands alone; put quotes around values, as in --config.duration='3 epochs'")
     if command not in COMMANDS:

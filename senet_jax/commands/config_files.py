@@ -12,7 +12,7 @@ from typing import Any
 from senet_jax.config import Experiment
 from senet_jax.schema import did_you_mean, hints, sections
 from senet_jax.sweep import Sweep
-from senet_jax.workdir import CONFIG, read_config
+from senet_jax.workdir import CONFIG, read_config_file
 
 EXPERIMENTS = Path(__file__).parents[1].joinpath("experiments").resolve()
 """Folder of the package's experiments. In a checkout, `senet_jax/experiments` is a link to the folder at the top."""
@@ -32,14 +32,16 @@ def shown(path: Path) -> str:
 
 
 def load(path: Path, argument: str) -> Experiment:
-    """Returns the result of get_config() of a file, or the configuration in the config.json of a run.
+    """Returns the result of get_config() of a file, or the configuration in the config.json of a run, or in a copy.
 
     Raises ValueError, with the file's line, for any error of the file.
     """
+    if (path / CONFIG).is_file():
+        raise ValueError(f"--config={path} is a directory; its configuration is {str(path / CONFIG)!r}")
     if not path.is_file():
         raise ValueError(f"there is no configuration file {str(path)!r}{_near_file(path)}")
-    if path.name == CONFIG:
-        return read_config(path.parent)
+    if path.suffix == ".json":
+        return read_config_file(path)
     names = _run(path)
     if "get_config" not in names:
         raise ValueError(f"{path} has no get_config(), which returns an Experiment{did_you_mean('get_config', names)}")
@@ -54,7 +56,7 @@ def load(path: Path, argument: str) -> Experiment:
 
 def load_sweep(path: Path, overrides: Iterable[str]) -> Sweep:
     """Returns the result of sweep() of a file. Raises ValueError for its errors, and if it sets an override too."""
-    names = {} if path.name == CONFIG else _run(path)
+    names = {} if path.suffix == ".json" else _run(path)
     make_sweep = names.get("sweep", lambda: None)
     try:
         sweep = make_sweep()

@@ -148,6 +148,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: 
     """
     from senet_jax.analysis.cost import cost
     from senet_jax.data import open_dataset, preview, train_images
+    from senet_jax.runs.run import warn_of_data
     from senet_jax.training.plan import check_durations, make_plan
     from senet_jax.weights.configured import build_model
     from senet_jax.weights.runs import check_data
@@ -164,6 +165,8 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: 
             raise ValueError(f"variant {name!r}: {error}") from error
     needed = {repr(configs[name].data) for name in trained}
     datasets = {key: open_dataset(config) for key, config in data.items() if key in needed}
+    for key, dataset in datasets.items():
+        warn_of_data(data[key], dataset)
     previews = {key: preview(config) for key, config in data.items()}  # Some have their classes once they are prepared.
     datasets |= {key: open_dataset(data[key]) for key, (*_, ready) in previews.items() if ready and key not in datasets}
     for variant in sweep.variants:

@@ -2,9 +2,12 @@
 
 import contextlib
 import io
+import itertools
 import os
 import re
+import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +45,8 @@ class Dataset:
     fingerprint: dict[str, str] = field(default_factory=dict)
     """Identity of the data: name and version, number, bytes and shards of the images of each split, and for class
     folders the SHA-256 of all names and contents."""
+    shared: int = 0
+    """Number of images in both splits."""
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -72,7 +77,15 @@ def open_dataset(config: DataConfig) -> Dataset:
     for split in (train, test):
         split.first()
     name = config.name if config.path is None else f"{config.name} {Path(config.path).resolve().name}"
-    return Dataset(name, len(names), names, channels, train, test, _fingerprint(config, builder))
+    numbers = {name: split.num_examples for name, split in builder.info.splits.items()}
+    shared = sum(
+        max(0, min(one.stop, other.stop) - max(one.start, other.start))
+        for (first, one), (second, other) in itertools.product(
+            _ranges(config.train_split, numbers), _ranges(config.test_split, numbers)
+        )
+        if first == second
+    )
+    return Dataset(name, len(names), names, channels, train, test, _fingerprint(config, builder), shared)
 
 
 def _fingerprint(config: DataConfig, builder: tfds.core.DatasetBuilder) -> dict[str, str]:
@@ -128,6 +141,7 @@ def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
     check_writable(
         Path(builder.data_dir), f"--config.data.data_dir: the place of dataset {config.name!r}, {builder.data_dir},"
     )
+    _remove_abandoned(Path(builder.data_dir).parent)
     print(f"preparing dataset {builder.info.full_name} in {builder.data_dir}", file=sys.stderr, flush=True)
     try:
         builder.download_and_prepare(file_format="array_record")
@@ -144,6 +158,14 @@ def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
             "--config.data.data_dir=DIR here"
         ) from error
     return builder
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Removes the parts that preparations left which were killed: those in which nothing was written for an hour."""
+    for part in directory.glob("incomplete.*"):
+        with contextlib.suppress(OSError):  # Its own process can end, and another one can remove it.
+            if time.time() - max(file.stat().st_mtime for file in (part, *part.rglob("*"))) > 3600:
+                shutil.rmtree(part)
 
 
 def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:

@@ -27,6 +27,9 @@ _DIFFERENCE = (
 )
 _GATES = f"Mean and std over the seeds whose gates were analyzed after the last step. {COLUMNS}"
 _LEFT = "do not say that they are of the last step and of the run's test split; they are left out, analyze it again"
+_REPORT = "report.html"
+_OPTIONAL = ("accuracy.png", "accuracy.svg", "parameters.png", "parameters.svg", "gates.csv", "mean_gates.csv")
+"""Files that only some reports have."""
 _PICTURES = {
     "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
     "parameters.png": "Test accuracy over the number of parameters.",
@@ -47,6 +50,9 @@ def write_report(
     summaries = summarise(list(runs.values()))
     rows = cells(summaries)
     output.mkdir(parents=True, exist_ok=True)
+    if (output / _REPORT).exists():
+        for name in _OPTIONAL:  # Of an earlier report.
+            (output / name).unlink(missing_ok=True)
     write_runs(output / "runs.csv", runs.values())
     gates, others = excitation_runs.tables({done[name]: run for name, run in runs.items()})
     for name, table in gates.items():
@@ -62,7 +68,7 @@ def write_report(
     for name, directory in done.items():
         curves.setdefault(runs[name].variant, []).append(logs.read(directory))
     pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
-    (output / "report.html").write_text(_page(content, done, states, ended, runs, summaries, gates, output))
+    (output / _REPORT).write_text(_page(content, done, states, ended, runs, summaries, gates, output))
     left = f"\nthe gates of {some(list(map(str, others)), 3)} {_LEFT}" if others else ""
     return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)])) + left
 

@@ -10,6 +10,8 @@ from typing import Any
 import jax
 
 from senet_jax import workdir as workdirs
+from senet_jax.config import DataConfig
+from senet_jax.data import Dataset
 from senet_jax.files import replace_text
 from senet_jax.schema import Adjustable, extras, field_types, flatten, said
 from senet_jax.terminal import program
@@ -25,14 +27,22 @@ _PATIENCE = 60.0
 """Seconds in which a new file must appear on all hosts; a network file system can show it late."""
 
 
-def shrink_warning(image: tuple[int, int], size: int) -> str | None:
-    """Returns a warning if images of that width and height are shrunk more than twice in each direction."""
-    if min(image) <= 2 * size:
-        return None
-    return (
-        f"warning: the images ({image[0]}x{image[1]} pixels the first) are shrunk to {size}x{size}; give "
-        "--config.data.image_size=PIXELS, with --config.init.preprocessing=normalisation if weights say the size"
-    )
+def warn_of_data(config: DataConfig, dataset: Dataset) -> None:
+    """Says on stderr if test images are trained on, or if images are shrunk more than twice in each direction."""
+    (width, height), size = dataset.train.first().size, config.image_size
+    warnings = []
+    if dataset.shared:
+        warnings.append(
+            f"{dataset.shared:,} of the {len(dataset.test):,} test images are training images too; give splits without "
+            "images in common, such as --config.data.train_split='train[:80%]' --config.data.test_split='train[80%:]'"
+        )
+    if min(width, height) > 2 * size:
+        warnings.append(
+            f"the images ({width}x{height} pixels the first) are shrunk to {size}x{size}; give "
+            "--config.data.image_size=PIXELS, with --config.init.preprocessing=normalisation if weights say the size"
+        )
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
 
 
 def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str = "jit") -> None:
@@ -65,8 +75,7 @@ def run(plan: Plan, workdir: Path, command: str | None = None, parallelism: str 
         f"{plan.total_steps:,} steps of {config.batch_size} images, logged in {workdir}",
         flush=True,
     )
-    if warning := shrink_warning(dataset.train.first().size, config.data.image_size):
-        print(warning, file=sys.stderr, flush=True)
+    warn_of_data(config.data, dataset)
     results = train(plan, workdir, parallelism)
     curves = workdir / workdirs.CURVES
     plot_curves(logs.read(workdir), curves, f"{config.model.name} on {dataset.name}")

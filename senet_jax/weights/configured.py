@@ -33,18 +33,16 @@ def build_model(config: ModelConfig, num_classes: int) -> Network:
         default = ModelConfig()
         return {name: getattr(config, name) for name in names if getattr(config, name) != getattr(default, name)}
 
-    fields = given("attention", "placement", "attention_stages", "drop_path", "remat")
+    norm, dtype = partial(BatchNorm, group=config.statistics_group), jnp.dtype(config.dtype)
+    make = partial(create_model, config.name, num_classes, dtype=dtype, norm=norm, **given("drop_path", "remat"))
     if config.attention == "none":
-        fields["attention"] = None
-    norm = partial(BatchNorm, group=config.statistics_group)
-    dtype = jnp.dtype(config.dtype)
-    model = create_model(config.name, num_classes, ratio=config.ratio, dtype=dtype, norm=norm, **fields)
-    variant = given("squeeze", "activation", "gate", "use_bias")
-    if not variant:
-        return model
+        return make(attention=None)
+    place, variant = given("placement", "attention_stages"), given("squeeze", "activation", "gate", "use_bias")
+    model = make(ratio=config.ratio, **given("attention"), **place)
+    lacking = variant | (place if model.attention is None else {})
     attention: Any = model.attention
-    if getattr(attention, "func", attention) is not SqueezeExcite:
+    if lacking and getattr(attention, "func", attention) is not SqueezeExcite:
         raise ValueError(
-            f"config.model.{next(iter(variant))} is of squeeze-and-excitation, which {config.name} does not have"
+            f"config.model.{next(iter(lacking))} is of squeeze-and-excitation, which {config.name} does not have"
         )
-    return model.clone(attention=partial(attention, **variant))
+    return model.clone(attention=partial(attention, **variant)) if variant else model

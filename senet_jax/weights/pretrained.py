@@ -188,7 +188,12 @@ def hub_config(path: Path) -> dict[str, Any]:
         said = json.loads(config.read_text()) if config.is_file() else {}
     except ValueError as error:
         raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
-    return said if isinstance(said, dict) else {}
+    if not isinstance(said, dict):
+        return {}
+    for name in ("pretrained_cfg", "model_args"):
+        if not isinstance(said.get(name) or {}, dict):
+            raise ValueError(f"{config} cannot be read as timm's: its {name} is {said[name]!r}, and no dictionary")
+    return said
 
 
 def timm_name(file: Weights) -> str | None:
@@ -222,7 +227,7 @@ def preprocessing_of(name: str, file: Weights) -> Preprocessing:
     try:
         if said := hub_config(file.path).get("pretrained_cfg"):
             return Preprocessing.from_timm(said)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         config = file.path.with_name("config.json")
         raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
     usual = _usual(name)

@@ -11,7 +11,7 @@ from networks import tiny_network
 from random_variables import random_variables
 
 from senet_jax import SqueezeExcite, WithSE, analysis, create_model, ops
-from senet_jax.analysis.excitations import Excitations, Gates, accuracy_without, count_gates, excitations
+from senet_jax.analysis.excitations import Excitations, Gates, _correct, accuracy_without, count_gates, excitations
 from senet_jax.analysis.gates import ObservedNetwork
 from senet_jax.models import default_input
 from senet_jax.models.parameters import abstract_variables
@@ -74,6 +74,11 @@ def test_saturation():
     assert (block.near_zero, block.near_one, block.constant) == (2 / 8, 3 / 8, 1 / 4)
     assert np.isnan(block.class_mean[1]).all()
     assert block.between_classes == pytest.approx(1)
+
+
+def test_ties_and_nans_are_wrong():
+    logits = np.array([[2, 1, 0], [1, 1, 0], [1, np.nan, 0], [np.nan, 1, 0]])
+    assert [_correct(row[None], np.array([0])) for row in logits] == [1, 0, 0, 0]
 
 
 def test_gates_that_never_vary_have_no_share_between_classes():

@@ -35,6 +35,13 @@ def test_a_file_with_an_argument():
     assert request.config == Experiment(batch_size=64, seed=5, model=ModelConfig(ratio=4.0))
 
 
+@pytest.mark.parametrize("file", ["12:30/config.json", "copy.json"])
+def test_the_configuration_of_a_run_under_any_name(file):
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text(Path("runs/good/config.json").read_text())
+    assert parse([f"--config={file}"]).config.seed == 7
+
+
 def test_eval_reads_the_configuration_of_its_workdir():
     request = parse(["eval", "--workdir=runs/good", "--config.eval_batch_size=100"])
     assert (request.name, request.workdir, request.config_path) == (

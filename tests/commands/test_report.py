@@ -106,6 +106,16 @@ def test_a_run(tmp_path, capsys):
     assert {path.name for path in (tmp_path / "new/page").glob("*.png")} == {"training.png"}
 
 
+def test_nothing_is_left_of_another_report_and_a_run_can_lack_its_records(sweep, capsys):
+    (sweep / "ratio=16/seed=0/metrics.jsonl").unlink()
+    output = f"--output={sweep / 'page'}"
+    main(["report", f"--workdir={sweep}", output])
+    (sweep / "page/gates.csv").touch()
+    main(["report", f"--workdir={sweep}/ratio=4/seed=0", output])
+    assert {path.name for path in (sweep / "page").glob("*.png")} == {"training.png"}
+    assert not (sweep / "page/gates.csv").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_the_page_in_a_browser(sweep, tmp_path):

@@ -9,7 +9,8 @@ from senet_jax.commands import train
 from senet_jax.commands.command_line import parse
 from senet_jax.commands.request import Request
 from senet_jax.config import DataConfig, Experiment, ModelConfig
-from senet_jax.runs.run import shrink_warning
+from senet_jax.data import open_dataset
+from senet_jax.runs.run import warn_of_data
 from senet_jax.schema import to_dict
 from senet_jax.weights import runs
 
@@ -48,9 +49,31 @@ def test_fields_without_effect_on_the_result_can_change_when_a_run_goes_on(confi
     assert callable(train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run")))
 
 
-def test_images_that_are_shrunk_a_lot_give_a_warning():
-    assert "(24x17 pixels the first) are shrunk to 8x8" in (shrink_warning((24, 17), 8) or "")
-    assert shrink_warning((24, 16), 8) is None
+@pytest.mark.parametrize(
+    ("size", "split", "warning"),
+    [
+        (8, "test", None),
+        (4, "test", None),
+        (
+            3,
+            "test",
+            "warning: the images (8x8 pixels the first) are shrunk to 3x3; give --config.data",
+        ),
+        (
+            8,
+            "train[80%:]",
+            "warning: 288 of the 288 test images are training images too; give splits",
+        ),
+        (8, "test+train[:10]", "warning: 10 of the 369 test images are training images too"),
+    ],
+)
+def test_data_that_are_hardly_meant_give_a_warning(size, split, warning, config, capsys):
+    config.data.image_size, config.data.test_split = size, split
+    dataset = open_dataset(config.data)
+    capsys.readouterr()
+    warn_of_data(config.data, dataset)
+    said = capsys.readouterr().err
+    assert said == "" if warning is None else said.startswith(warning)
 
 
 def test_a_finished_run_says_so_and_changes_nothing(config, tmp_path, capsys):

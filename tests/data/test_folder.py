@@ -184,7 +184,15 @@ def test_a_preparation_that_is_interrupted_leaves_nothing_that_looks_prepared(fo
         with pytest.raises(KeyboardInterrupt):
             data.open_dataset(folder_config)
     assert not prepared(folder_config)
+    (place,) = Path(folder_config.data_dir, "folder").iterdir()
+    parts = [place / f"incomplete.{name}_1.1.0" for name in ("OLD", "NEW")]
+    for part in parts:  # As processes leave it that are killed.
+        part.mkdir()
+        (part / "shard").touch()
+    for path in (parts[0], parts[0] / "shard"):
+        os.utime(path, (0, 0))
     assert len(data.open_dataset(folder_config).train) == 12
+    assert [part.exists() for part in parts] == [False, True]
 
 
 def test_files_that_end_like_no_image_are_left_out(folder, folder_config, capsys):

@@ -235,7 +235,7 @@ def test_a_configuration_builds_its_variant():
     assert model.attention is not None
     attention = model.attention(parent=None)
     assert (attention.squeeze, attention.gate, model.drop_path) == ("max", "tanh", 0.1)
-    assert build_model(ModelConfig("se_resnet20_cifar", attention="none"), 7).attention is None
+    assert build_model(ModelConfig("se_resnet20_cifar", ratio=4, attention="none", **variant), 7).attention is None
     assert "EfficientChannel" in repr(build_model(ModelConfig("resnet20_cifar", attention="eca"), 7).attention)
 
 
@@ -243,6 +243,14 @@ def test_a_configuration_builds_its_variant():
     ("config", "message"),
     [
         (ModelConfig("resnet20_cifar", gate="tanh"), "config.model.gate is of squeeze-and-excitation, which resnet20_"),
+        (
+            ModelConfig("resnet20_cifar", placement="pre"),
+            "config.model.placement is of squeeze-and-excitation",
+        ),
+        (
+            ModelConfig("resnet20_cifar", attention_stages=(2,)),
+            "config.model.attention_stages is of squeeze",
+        ),
         (ModelConfig("se_resnet20_cifar", attention="eca", squeeze="max"), "config.model.squeeze is of squeeze-and-ex"),
         (ModelConfig("vgg16", placement="pre"), "vgg16 has no field 'placement'"),
     ],

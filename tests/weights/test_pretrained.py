@@ -112,6 +112,13 @@ def test_a_hub_that_cannot_be_reached(error, hub, monkeypatch):
     assert asked == ["model.safetensors"]  # Each attempt takes half a minute.
 
 
+def test_a_local_path_may_contain_colons(tmp_path):
+    (tmp_path / "12:30").mkdir()
+    (tmp_path / "12:30" / "model.safetensors").touch()
+    found, _ = pretrained.located(f"local-dir:{tmp_path / '12:30'}")
+    assert found == tmp_path / "12:30" / "model.safetensors"
+
+
 @pytest.mark.parametrize("path", ["absent", "runs/absent.pth", "../absent/file", "small/"])
 def test_paths_are_not_fetched(path, hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("asked"))
@@ -143,7 +150,13 @@ def test_preprocessing_of_a_file(tmp_path):
     again = small(weights=ours)
     assert (again.preprocessing, again.source) == (Preprocessing(96), "somewhere")
     jax.tree.map(np.testing.assert_array_equal, again.variables, found.variables)
-    for text, fault in (('{"pretrained_cfg": ', "JSONDecodeError"), ('{"pretrained_cfg": {"a": 1}}', "KeyError")):
+    for text, fault in (
+        ('{"pretrained_cfg": ', "JSONDecodeError"),
+        ('{"pretrained_cfg": {"a": 1}}', "KeyError"),
+        (json.dumps({"pretrained_cfg": CONFIG | {"mean": 0.5}}), "TypeError"),
+        ('{"pretrained_cfg": "x"}', "its pretrained_cfg is 'x', and no dictionary"),
+        ('{"model_args": ["x"]}', "its model_args is "),
+    ):
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(ValueError, match=rf"config\.json cannot be read as timm's: {fault}"):
             small(weights=path)
