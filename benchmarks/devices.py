@@ -35,7 +35,6 @@ from senet_jax.training.state import init_state
 from senet_jax.training.step import make_train_step
 
 _BATCH, _SIDE = 32, 8
-_MAKE = {"jit": parallel.jit_step, "pmap": parallel.PmapStep}
 
 
 def trained(devices: int, parallelism: str, steps: int) -> tuple[list[np.ndarray], str]:
@@ -55,7 +54,7 @@ def trained(devices: int, parallelism: str, steps: int) -> tuple[list[np.ndarray
     init = partial(init_state, model, optimizer, (_SIDE, _SIDE, 3), seed=0, average=False)
     state = jax.jit(init, out_shardings=parallel.replicated(mesh))()
     config = Experiment(data=DataConfig(crop_padding=1, flip=True))
-    step = _MAKE[parallelism](make_train_step(model, optimizer, config), mesh)
+    step = parallel.STEPS[parallelism](make_train_step(model, optimizer, config), mesh)
 
     rng = np.random.default_rng(0)
     share = _BATCH // jax.process_count()
@@ -81,7 +80,7 @@ def _run(processes: int, steps: int, file: Path, coordinator: str, number: int) 
     if processes > 1:
         join(coordinator, processes, number)
     texts, arrays = {}, {}
-    for parallelism in _MAKE:
+    for parallelism in parallel.STEPS:
         for devices in (1, 2, 4, 8):
             if devices >= processes:
                 leaves, found = trained(devices, parallelism, steps)

@@ -1,28 +1,21 @@
 """Names of the optimizers, and their arguments with defaults and bounds. Standard library only."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import isfinite
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from senet_jax.patterns import read_numbers
+from senet_jax.schema import Rule
 
 Optimizer = Literal["sgd", "adamw", "rmsprop", "lion", "muon", "schedule_free_sgd", "lamb", "lars"]
 
+_ANY = Rule("", lambda _: True)
+_DECAY = Rule(" in [0, 1)", lambda value: 0 <= value < 1)
+_SHARE = Rule(" in (0, 1)", lambda value: 0 < value < 1)
+_POSITIVE = Rule(" > 0", lambda value: value > 0)
+_NOT_NEGATIVE = Rule(" >= 0", lambda value: value >= 0)
 
-class _Numbers(NamedTuple):
-    """Numbers that an argument takes."""
-
-    words: str
-    test: Callable[[float], bool]
-
-
-_ANY = _Numbers("", lambda _: True)
-_DECAY = _Numbers(" in [0, 1)", lambda value: 0 <= value < 1)
-_SHARE = _Numbers(" in (0, 1)", lambda value: 0 < value < 1)
-_POSITIVE = _Numbers(" > 0", lambda value: value > 0)
-_NOT_NEGATIVE = _Numbers(" >= 0", lambda value: value >= 0)
-
-_ARGUMENTS: dict[str, dict[str, tuple[float | bool | int, _Numbers]]] = {
+_ARGUMENTS: dict[str, dict[str, tuple[float | bool | int, Rule]]] = {
     "sgd": {},
     "adamw": {"b1": (0.9, _DECAY), "b2": (0.999, _DECAY), "eps": (1e-8, _POSITIVE), "nesterov": (False, _ANY)},
     "rmsprop": {"decay": (0.9, _DECAY), "eps": (1e-10, _POSITIVE)},
@@ -64,6 +57,6 @@ def read_arguments(name: str, texts: Iterable[str]) -> dict[str, float | bool | 
     typed = {
         argument: type(defaults[argument])(value)
         for argument, value in given.items()
-        if isfinite(value) and known[argument][1].test(value)
+        if isfinite(value) and known[argument][1].holds(value)
     }
     return defaults | typed if typed == given else None

@@ -30,7 +30,7 @@ class Rule:
     """Bounds a type: `Positive = Annotated[float, Rule("a positive number", lambda value: value > 0)]`."""
 
     words: str
-    """Description of all values that the type takes then; it follows "it must be"."""
+    """Description of all values that the type takes then; it follows "it must be", or the name of an argument."""
     holds: Callable[[Any], bool]
     """Tests a value of the type."""
     names: tuple[str, ...] = ()

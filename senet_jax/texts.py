@@ -1,12 +1,12 @@
 """Values of a schema as texts of the command line, and lists of names in messages."""
 
 import math
-import os
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from senet_jax.files import expanded
 from senet_jax.schema import UNIONS, Placeholder, extras
 
 _PLACEHOLDERS = {int: "N", float: "NUMBER", bool: "BOOLEAN", Path: "PATH"}
@@ -28,10 +28,10 @@ def read(text: str, hint: Any) -> Any:
             raise ValueError(f"{text!r} is neither true nor false")
         return _BOOLEANS[text.lower()]
     if hint is Path:
-        path = os.path.expanduser(text)
-        if not text or "://" in text or path.startswith("~"):  # "~name" of no user stays as it is.
+        path = expanded(text)
+        if not text or "://" in text or str(path).startswith("~"):  # "~name" of no user stays as it is.
             raise ValueError(f"{text!r} is not a local path")
-        return Path(path)
+        return path
     return text if origin is Literal else hint(text)
 
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 from senet_jax.config import Experiment
 from senet_jax.files import read_json, write_json
 from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, said, to_dict
+from senet_jax.texts import some
 
 CONFIG = "config.json"
 """Configuration, written at the start."""
@@ -129,7 +130,7 @@ def check_sweep(workdir: Path, name: str, variants: Collection[str]) -> None:
         return
     lacking = [each for each in held["variants"] if each not in variants and (workdir / each).exists()]
     if held["name"] != name or lacking:
-        runs = f", with runs that this one lacks: {', '.join(lacking[:3])}" if lacking else ""
+        runs = f", with runs that this one lacks: {some(lacking, 3)}" if lacking else ""
         raise ValueError(f"--workdir={workdir} holds the sweep {held['name']}{runs}; give another directory")
 
 

@@ -19,7 +19,6 @@ from typing import Any
 import jax
 
 from senet_jax.checkpoints import verify
-from senet_jax.files import read_records
 from senet_jax.training import logs
 from senet_jax.weights import manifests
 
@@ -222,8 +221,8 @@ class Place:
         programs = str(self.directory / "programs")
         return {"JAX_COMPILATION_CACHE_DIR": programs, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
-    def start(self, name: str | Path, *flags: str, **settings: str) -> Run:
-        """Starts a run in a workdir of that name, or in that directory."""
+    def start(self, name: str, *flags: str, **settings: str) -> Run:
+        """Starts a run in a workdir of that name."""
         return Run(self.directory / name, [*self.flags, *flags], self.program, **self.settings | settings)
 
     def whole(self) -> Path:
@@ -234,9 +233,9 @@ class Place:
             finished(workdir, self.flags, program=self.program, **self.settings)
         return workdir
 
-    def recovered(self, tally: Tally, name: str | Path, *flags: str) -> bool:
+    def recovered(self, tally: Tally, name: str) -> bool:
         """Goes on with a harmed run to its end; returns whether it ends bit-equal to the whole one."""
-        run = self.start(name, *flags)
+        run = self.start(name)
         run.end()
         first = run.seconds_to(COMPILED)
         if first is not None:
@@ -246,8 +245,3 @@ class Place:
         if wrong:
             print(f"{tally.fault}: {wrong}", file=sys.stderr, flush=True)
         return not wrong
-
-
-def bad_images(workdir: Path) -> list[dict[str, Any]]:
-    """Returns the images that a run could not read."""
-    return read_records(workdir / "bad_images.jsonl")

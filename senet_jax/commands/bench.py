@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -31,7 +31,7 @@ class Variant:
     label: str
     worker: Sequence[str]
     """Arguments of Python that start its process."""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any]
 
 
 _JAX_WORKER = ("-m", "senet_jax.bench.jax_worker")

@@ -209,7 +209,8 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflo
         changes = " ".join(f"{field}={written(value)}" for field, value in row.changes.items())
         counts = f"{row.parameters:,}", f"{row.multiply_adds / 1e9:.4g}"
         state = textwrap.shorten(workdirs.describe(workdir / name), 90)
-        table.append((name, changes, *counts, row.duration, *(() if teraflops is None else (_text(own),)), state))
+        length = [row.duration] if teraflops is None else [row.duration, "" if own is None else f"{own:.3g}"]
+        table.append((name, changes, *counts, *length, state))
     print(*aligned(table, left=(0, 1, len(table[0]) - 1)), sep="\n")
     known = [own for own in hours if own is not None]
     total = f", {sum(known):,.4g} hours at {teraflops:g} TFLOP/s" if known and len(known) == len(names) else ""
@@ -218,10 +219,6 @@ def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflo
 
 def _interrupt(signum: int, _: object) -> NoReturn:
     raise KeyboardInterrupt(signum)
-
-
-def _text(hours: float | None) -> str:
-    return "" if hours is None else f"{hours:.3g}"
 
 
 def _train(

@@ -15,6 +15,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from senet_jax.config import DataConfig
 
 Fill = int | tuple[int, ...]
+Operation = Callable[[Image.Image, float, int, Fill], Image.Image]
+"""Function of (image, strength in [0, 1], sign, fill colour) -> image."""
 
 
 def is_on(config: DataConfig) -> bool:
@@ -87,12 +89,12 @@ def rand_augment(image: Image.Image, magnitude: float, fill: Fill, rng: np.rando
     operation changes more with more strength. "ResNet strikes back" (arXiv 2110.00476) uses this variant, timm's
     inc1-mstd0.5.
     """
-    names = list(OPERATIONS)
-    for choice in rng.integers(len(names), size=2):
+    operations = list(OPERATIONS.values())
+    for choice in rng.integers(len(operations), size=2):
         if rng.random() < 0.5:
             strength = float(np.clip(rng.normal(magnitude, 0.5), 0, 10)) / 10
             sign = 1 if rng.random() < 0.5 else -1
-            image = OPERATIONS[names[choice]](image, strength, sign, fill)
+            image = operations[choice](image, strength, sign, fill)
     return image
 
 
@@ -100,7 +102,7 @@ def _affine(image: Image.Image, matrix: tuple[float, ...], fill: Fill) -> Image.
     return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=fill)
 
 
-def _enhanced(kind: Callable[[Image.Image], Any]) -> "Operation":
+def _enhanced(kind: Callable[[Image.Image], Any]) -> Operation:
     return lambda image, strength, sign, fill: kind(image).enhance(max(0.1, 1 + sign * 0.9 * strength))
 
 
@@ -110,8 +112,6 @@ def _solarize_add(image: Image.Image, strength: float, sign: int, fill: Fill) ->
     return image.point([min(255, value + added) if value < 128 else value for value in range(256)] * len(image.mode))
 
 
-Operation = Callable[[Image.Image, float, int, Fill], Image.Image]
-"""Function of (image, strength in [0, 1], sign, fill colour) -> image."""
 OPERATIONS: dict[str, Operation] = {
     "autocontrast": lambda image, strength, sign, fill: ImageOps.autocontrast(image),
     "equalize": lambda image, strength, sign, fill: ImageOps.equalize(image),

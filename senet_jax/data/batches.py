@@ -204,11 +204,9 @@ def _noted(
 ) -> _Batches:
     """Yields the batches of these numbers, and notes their bad images; those of a split in memory at once."""
     bad = BadImages(config.bad_images) if bad is None else bad
-    workers = config.workers
-    if isinstance(load, _Gather):
+    if kept := isinstance(load, _Gather):
         bad.note(split, np.flatnonzero(load.decoded.bad).tolist())
-        workers = None
-    return _note_each(_generate(make, numbers, workers), split, bad)
+    return _note_each(_generate(make, numbers, None if kept else config.workers), split, bad)
 
 
 def _note_each(batches: _Batches, split: Split, bad: BadImages) -> _Batches:

@@ -97,7 +97,7 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
         preparation.images,
         f"writing {preparation.name}",
         "images",
-        done=sum(len(shard.members) for shard in shards if shard not in left),
+        done=preparation.images - sum(len(shard.members) for shard in left),
         size=lambda item: len(item[0].members),
     )
     with (unfinished / _DONE).open("a") as log:

@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -40,7 +39,7 @@ def train_all(
     programs: Path,
     jobs: int,
     say: Callable[[Path, str], None],
-    sources: Mapping[Path, Path] = MappingProxyType({}),
+    sources: Mapping[Path, Path],
 ) -> list[Path]:
     """Trains each run in its directory, `jobs` at a time; `say` gets the directory and how its run starts and ends.
 

@@ -44,8 +44,8 @@ def answers(
     *,
     config: Experiment,
     mesh: Mesh,
-    subset: bool = False,
-    watch: Callable[[Iterable[Batch], int], Iterable[Batch]] = lambda batches, _: batches,
+    subset: bool,
+    watch: Callable[[Iterable[Batch], int], Iterable[Batch]],
 ) -> Answers:
     """Evaluates every example of the split once.
 

@@ -36,13 +36,10 @@ class Evaluations:
         self._best = max(map(self._merit, self._records.values()), default=-math.inf)
         self._results: dict[str, float] = {}
 
-    def due(self, step: int) -> bool:
-        """Whether the configuration asks for an evaluation after a step."""
-        return self._plan.is_due(step, self._plan.eval_every)
-
     def missed(self, step: int) -> bool:
         """Whether the run was stopped in the evaluation after a step; of several processes, the first one says it."""
-        return processes.told("yes" * (step > 0 and self.due(step) and step not in self._records)) == "yes"
+        due = step > 0 and self._plan.is_due(step, self._plan.eval_every)
+        return processes.told("yes" * (due and step not in self._records)) == "yes"
 
     def run(self, step: int, state: TrainState, stop: Stop) -> None:
         """Evaluates, unless a signal stops the run meanwhile; several processes end the evaluation first."""

@@ -79,8 +79,9 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
             if stop.signum is not None and not stop.together:  # The next process makes up for it.
                 raise StoppedError(stop.signum, start)
         for step in steps:
-            record, save = (plan.is_due(step, every) for every in (plan.log_every, plan.checkpoint_every))
-            tests, first = evaluations.due(step), step == start + 1
+            periods = plan.log_every, plan.eval_every, plan.checkpoint_every
+            record, tests, save = (plan.is_due(step, every) for every in periods)
+            first = step == start + 1
             if step > plan.freeze_statistics_at:
                 train_step = last_step
             compiles = first or step == plan.freeze_statistics_at + 1
@@ -90,7 +91,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
                 wait = record or tests or save or compiles
                 state = _advance(train_step, state, batches, config, speed, compiles=compiles, wait=wait)
             log.advance()
-            if record or tests or save:
+            if record or tests:
                 _check_numbers(plan, state, checkpoints)
             if record:
                 _log_training(plan, state, step, log, speed)

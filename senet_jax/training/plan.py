@@ -62,7 +62,7 @@ class Plan:
         return self.config.optimizer.learning_rate * float(self.schedule(step))
 
     def is_due(self, step: int, period: float) -> bool:
-        """Whether that which comes after each period, in steps, comes after this step; it comes after the last too."""
+        """Whether an event with this period, in steps, is due after this step; every event is due after the last."""
         return step == self.total_steps or is_due(step, period)
 
     def train_step(self, *, frozen_statistics: bool = False) -> Callable[..., TrainState]:

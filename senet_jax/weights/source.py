@@ -209,11 +209,9 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
         return ModelConfig(model)
     said = hub_config(file.path)
     if (name := timm_name(file)) is not None:
-        arguments = model_args(file)  # The arrays say the numbers of classes and channels.
-        if (
-            arguments.keys() - {"num_classes", "in_chans", "global_pool"}
-            or arguments.get("global_pool", "avg") != "avg"
-        ):
+        arguments = model_args(file)
+        understood = {"num_classes", "in_chans", "global_pool"}  # The arrays say the first two.
+        if arguments.keys() - understood or arguments.get("global_pool", "avg") != "avg":
             raise ValueError(
                 f"{source!r} has model_args {arguments}, which are not understood here; build the network "
                 "with create_model and its fields, and load_weights into it"

@@ -274,7 +274,7 @@ def test_a_run_that_fails_and_a_process_that_dies_are_recorded_and_end_no_other(
 
     (tmp_path / "file").touch()
     runs[tmp_path / "file"] = impossible  # Not even root can write into it.
-    assert train_all(runs, tmp_path / "programs", 1, say) == [tmp_path / "file"]
+    assert train_all(runs, tmp_path / "programs", 1, say, {}) == [tmp_path / "file"]
     died = "failed: its process ended with exit code -9"
     failed = workdirs.describe(tmp_path / "second")
     assert failed.startswith("failed: ValueError: there is no network 'se_resnet21_cifar'")

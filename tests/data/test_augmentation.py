@@ -10,14 +10,6 @@ from senet_jax import data
 from senet_jax.config import DataConfig
 from senet_jax.data import augmentation
 
-EVERYTHING = {
-    "rotation": 10.0,
-    "rand_augment": 7.0,
-    "color_jitter": 0.4,
-    "pixel_jitter": 20,
-    "random_erasing": 0.5,
-}
-
 
 def generator(seed=0):
     return np.random.default_rng(seed)

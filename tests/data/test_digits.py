@@ -17,10 +17,7 @@ def test_has_every_digit_once_and_every_fifth_in_the_test_split(digits):
     is_test = np.arange(1797) % 5 == 4
     for split, chosen in ((digits.train, ~is_test), (digits.test, is_test)):
         images, labels, _ = split.decoded(8, 1.0)
-        expected = sorted(
-            (label, image.tobytes()) for image, label in zip(pixels[chosen], targets[chosen], strict=True)
-        )
-        assert sorted((label, image.tobytes()) for image, label in zip(images, labels, strict=True)) == expected
+        assert pairs(images, labels) == pairs(pixels[chosen], targets[chosen])
     assert (len(digits.train), len(digits.test)) == (1438, 359)
 
 
