@@ -3,14 +3,17 @@
 `python -m pytest tests/models/test_golden.py --update-golden` writes the files anew.
 """
 
+import functools
 import zlib
-from functools import partial
 
 import jax
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 from models.trees import GOLDEN, count, tree
 
-from senet_jax import list_models
+from senet_jax import create_model, list_models
+from senet_jax.models.preact_resnet import PreActivationResNet
+from senet_jax.models.resnet import ResNet
 from senet_jax.modules.conv import Convolution
 
 pytestmark = pytest.mark.usefixtures("unchecked_types")
@@ -20,16 +23,38 @@ OTHERS = GOLDEN / "others.csv"
 """The networks of other projects, which have our trees in other shapes: name, parameters, statistics, checksum."""
 
 
+@functools.cache
+def whole(name):
+    """The tree of a network; of many like blocks in a stage, two are traced, and the second stands for the others."""
+    model = create_model(name)
+    if not isinstance(model, ResNet | PreActivationResNet):
+        return tree(name)
+    leaves = flatten_dict(tree(name, stage_sizes=tuple(min(size, 2) for size in model.stage_sizes)))
+    for stage, size in zip(model.stages, model.stage_sizes, strict=True):
+        second = {path: leaf for path, leaf in leaves.items() if path[1] == f"stage{stage}_block2"}
+        for number in range(3, size + 1):
+            leaves |= {(top, f"stage{stage}_block{number}", *rest): leaf for (top, _, *rest), leaf in second.items()}
+    return unflatten_dict(leaves)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["se_resnet50", "se_preact_resnet20_cifar", "se_shake26_2x32d_cifar", "timm/seresnetaa50d"]
+)
+def test_the_second_block_stands_for_the_others(name):
+    assert whole(name) == tree(name)
+
+
 def lines(name):
-    leaves, _ = jax.tree.flatten_with_path(tree(name))
+    leaves, _ = jax.tree.flatten_with_path(whole(name))
     return "".join("/".join(key.key for key in path) + f" {leaf.dtype}{list(leaf.shape)}\n" for path, leaf in leaves)
 
 
 def row(name):
     return [
         name,
-        count(tree(name)["params"]),
-        count(tree(name)["batch_stats"]),
+        count(whole(name)["params"]),
+        count(whole(name)["batch_stats"]),
         f"{zlib.crc32(lines(name).encode()):08x}",
     ]
 
@@ -72,5 +97,5 @@ def test_every_golden_file_has_its_network():
 
 
 def test_the_tree_does_not_depend_on_the_lowering():
-    lowered = tree("se_resnext26_32x4d", conv=partial(Convolution, lowering="platform"))
+    lowered = tree("se_resnext26_32x4d", conv=functools.partial(Convolution, lowering="platform"))
     assert lowered == tree("se_resnext26_32x4d")
