@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from senet_jax.bounds import Count
 from senet_jax.commands.places import check_new
@@ -45,16 +45,17 @@ def prepare(request: Request) -> Callable[[], None]:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(pretrained.variables["params"]))
 
     def run() -> None:
-        described: dict[str, Any] = {
-            "preprocessing": pretrained.preprocessing,
-            "class_names": pretrained.class_names,
-        }
         if is_folder:
-            timm_folder.write_folder(
-                output, pretrained.network, pretrained.variables, config=pretrained.config, **described
-            )
+            timm_folder.write_folder(output, pretrained)
         else:
-            save_weights(output, pretrained.variables, model=pretrained.config, source=pretrained.source, **described)
+            save_weights(
+                output,
+                pretrained.variables,
+                model=pretrained.config,
+                preprocessing=pretrained.preprocessing,
+                source=pretrained.source,
+                class_names=pretrained.class_names,
+            )
         print_table(
             {
                 "network": f"{pretrained.config.name}, {pretrained.network.num_classes:,} classes",

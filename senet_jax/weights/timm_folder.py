@@ -1,19 +1,16 @@
 """A folder in timm's format, which `timm.create_model("local-dir:FOLDER", pretrained=True)` loads."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict
 
 from senet_jax.config import ModelConfig
-from senet_jax.models import Network
 from senet_jax.weights.configured import differing
 from senet_jax.weights.files import write_tensors
 from senet_jax.weights.names import tensor_names, timm_naming
-from senet_jax.weights.preprocessing import Preprocessing
+from senet_jax.weights.source import Loaded
 
 PREFIX = "timm/"
 
@@ -32,31 +29,23 @@ def check(config: ModelConfig) -> None:
         )
 
 
-def write_folder(
-    folder: Path,
-    network: Network,
-    variables: dict[str, Any],
-    *,
-    config: ModelConfig,
-    preprocessing: Preprocessing,
-    class_names: Sequence[str] = (),
-) -> None:
+def write_folder(folder: Path, loaded: Loaded) -> None:
     """Writes `model.safetensors`, by timm's names and in PyTorch's layout, and `config.json` into a new folder.
 
-    Raises ValueError if timm has no such network.
+    The network must be one that `check` allows.
     """
-    check(config)
-    arrays = {path: np.asarray(array) for path, array in flatten_dict(variables, sep="/").items()}
-    names = tensor_names(timm_naming(config.name.removeprefix(PREFIX), network), arrays)
+    name, network, images = loaded.config.name.removeprefix(PREFIX), loaded.network, loaded.preprocessing
+    arrays = {path: np.asarray(array) for path, array in flatten_dict(loaded.variables, sep="/").items()}
+    names = tensor_names(timm_naming(name, network), arrays)
     described = {
-        "architecture": config.name.removeprefix(PREFIX),
+        "architecture": name,
         "num_classes": network.num_classes,
-        "pretrained_cfg": preprocessing.to_timm() | {"num_classes": network.num_classes},
+        "pretrained_cfg": images.to_timm() | {"num_classes": network.num_classes},
     }
-    if preprocessing.channels != 3:
-        described["model_args"] = {"in_chans": preprocessing.channels}
-    if class_names:
-        described["label_names"] = list(class_names)
+    if images.channels != 3:
+        described["model_args"] = {"in_chans": images.channels}
+    if loaded.class_names:
+        described["label_names"] = list(loaded.class_names)
     folder.mkdir()
     write_tensors(
         folder / "model.safetensors",
