@@ -155,6 +155,10 @@ def _config(path: Path) -> None:
     schema.validate(workdirs.read_config(path.parent))
 
 
+def _description(path: Path) -> None:
+    runs.read_description(path.parent)
+
+
 def targets() -> dict[str, Target]:
     """The readers by their names."""
     config = json.dumps(schema.to_dict(Experiment())).encode()
@@ -163,15 +167,10 @@ def targets() -> dict[str, Target]:
     manifest = json.dumps(manifests.make(1, state, schema.to_dict(Experiment()))).encode()
     return {
         "configuration": Target(_config, [config], name=workdirs.CONFIG),
-        "description of a network": Target(
-            lambda path: runs.read_description(path.parent), [described], name=workdirs.NETWORK
-        ),
+        "description of a network": Target(_description, [described], name=workdirs.NETWORK),
         "values of configurations": Target(_config, [config], name=workdirs.CONFIG, inputs=other_values(config)),
         "values of descriptions": Target(
-            lambda path: runs.read_description(path.parent),
-            [described],
-            name=workdirs.NETWORK,
-            inputs=other_values(described),
+            _description, [described], name=workdirs.NETWORK, inputs=other_values(described)
         ),
         "manifest of a checkpoint": Target(manifests.read_file, [manifest], manifests.DamagedError),
         "weights": Target(files.read_tensors, _weights(), name="model.pth"),

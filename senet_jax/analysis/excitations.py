@@ -27,9 +27,8 @@ class Gates:
         """Begins without images; `some` are the gates of any image, (c,)."""
         self.count = np.zeros(classes, int)
         """Number of images of each class."""
-        self._pivot = some.astype(
-            np.float64
-        )  # Sums are of differences from it, so that constant gates have no variance.
+        # Sums are of differences from it, so that constant gates have no variance.
+        self._pivot = some.astype(np.float64)
         self._sum, self._square = np.zeros((2, classes, len(some)))
         self._near_zero = self._near_one = 0
 

@@ -23,8 +23,11 @@ code { font-family: ui-monospace, monospace; font-size: 0.9em; overflow-wrap: an
 
 
 def page(title: str, subtitle: str, sections: Mapping[str, Sequence[str]]) -> str:
-    """Returns the page of sections by their headings, each a sequence of parts that the functions below make."""
-    body = "".join(f"<h2>{escape(heading)}</h2>\n{''.join(parts)}" for heading, parts in sections.items())
+    """Returns the page of sections by their headings, each a sequence of parts that the functions below make.
+
+    A section without parts is left out.
+    """
+    body = "".join(f"<h2>{escape(heading)}</h2>\n{''.join(parts)}" for heading, parts in sections.items() if parts)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style>\n</head>\n'

@@ -110,7 +110,8 @@ def prepare(request: Request) -> Callable[[], None]:
         )
         rows = _rows(loaded, images, dataset, evaluation, _note(request.config, run_config), options.subset)
         if real and of_imagenet is not None:
-            rows |= _real_row(real, of_imagenet[found.classes[:, 0]], _files(found, split))
+            share, labelled = real_labels.accuracy(real, _files(found, split), of_imagenet[found.classes[:, 0]])
+            rows["ReaL accuracy"] = f"{share:.2%} of the {labelled:,} images that have labels"
         print_table(rows)
         print("", *_class_lines(evaluation), sep="\n")
         if output is not None:
@@ -210,14 +211,6 @@ def _rows(
     if evaluation.is_uneven:
         rows["balanced accuracy"] = f"{figures['balanced_accuracy']:.2%}, the mean over the classes"
     return rows | {"calibration error": f"{figures['calibration_error']:.2%} (ECE, {BINS} bins of equal width)"}
-
-
-def _real_row(labels: list[list[int]], predicted: "np.ndarray", files: list[str]) -> dict[str, str]:
-    """Returns the row of the accuracy by ReaL's labels, for ImageNet's numbers of the predicted classes."""
-    from senet_jax.analysis import real_labels
-
-    share, images = real_labels.accuracy(labels, files, predicted)
-    return {"ReaL accuracy": f"{share:.2%} of the {images:,} images that have labels"}
 
 
 def _files(found: "Answers", split: "Split") -> list[str]:

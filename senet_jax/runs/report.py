@@ -120,11 +120,7 @@ def _page(
                 page.note(_NOTE + (f" {_DIFFERENCE}" if baselines else "")),
             ],
             "Pictures": shown,
-            **(
-                {"Gates": [*map(page.table, map(excitation_runs.cells, gates.values())), page.note(_GATES)]}
-                if gates
-                else {}
-            ),
+            "Gates": [*map(page.table, map(excitation_runs.cells, gates.values())), page.note(_GATES)] if gates else [],
             "Runs": [page.table(log), page.note(f"Command: {command}")],
             "What all runs share": [page.folded(f"{len(fields)} fields of the configuration", page.table(fields))],
         },

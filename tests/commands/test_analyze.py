@@ -1,6 +1,5 @@
 """`launch.py analyze`."""
 
-import csv
 import dataclasses
 import json
 import re
@@ -17,6 +16,7 @@ from senet_jax.commands import analyze
 from senet_jax.commands.command_line import main
 from senet_jax.commands.request import Request
 from senet_jax.config import DataConfig, Experiment, ModelConfig
+from senet_jax.files import read_table
 from senet_jax.schema import to_dict
 from senet_jax.training import bad_steps, metrics
 from senet_jax.training import plan as plans
@@ -52,11 +52,6 @@ def workdir(config, plan, tmp_path, monkeypatch):
     return tmp_path
 
 
-def rows(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
 def test_the_network_of_another_configuration_is_refused(workdir, capsys):
     with pytest.raises(SystemExit):
         main(["analyze", f"--workdir={workdir}", "--config.model.gate=tanh"])
@@ -69,17 +64,17 @@ def test_pictures_tables_and_arrays_of_a_checkpoint(workdir, tmp_path, capsys):
     output = tmp_path / "new" / "here"
     main(["analyze", f"--workdir={workdir}", "--classes=7,1", f"--output={output}"])
     blocks = ["stage2_block1", "stage3_block1", "stage4_block1", "stage4_block2"]
-    assert [row["block"] for row in rows(output / "blocks.csv")] == blocks
-    assert [row["replaced"] for row in rows(output / "replaced.csv")] == [
+    assert [row["block"] for row in read_table(output / "blocks.csv")] == blocks
+    assert [row["replaced"] for row in read_table(output / "replaced.csv")] == [
         "none",
         "stage2",
         "stage3",
         "stage4",
         "all blocks",
     ]
-    origins = {(row["step"], row["split"], row["images"]) for row in rows(output / "replaced.csv")}
+    origins = {(row["step"], row["split"], row["images"]) for row in read_table(output / "replaced.csv")}
     assert origins == {("7", "test", "359")}
-    shown = rows(output / "gates.csv")
+    shown = read_table(output / "gates.csv")
     assert list(dict.fromkeys(row["block"] for row in shown)) == blocks
     assert {row["class"] for row in shown} == {"all classes", "7", "1"}
     with np.load(output / "excitations.npz") as arrays:
@@ -89,7 +84,7 @@ def test_pictures_tables_and_arrays_of_a_checkpoint(workdir, tmp_path, capsys):
     assert images.sum() == 359
     row = next(row for row in shown if (row["block"], row["class"], row["channel"]) == ("stage4_block2", "7", "31"))
     assert float(row["mean"]) == pytest.approx(means[7, 31], rel=1e-5)
-    every = float(next(row for row in rows(output / "blocks.csv") if row["block"] == "stage4_block2")["mean"])
+    every = float(next(row for row in read_table(output / "blocks.csv") if row["block"] == "stage4_block2")["mean"])
     assert every == pytest.approx((images @ means).mean() / 359, rel=1e-5)
     for name in ("classes", "instances"):
         with Image.open(output / f"{name}.png") as picture:

@@ -1,7 +1,6 @@
 """`launch.py bench`: contestants, their order, and results of measurements. Nothing is timed."""
 
 import ast
-import csv
 import json
 import sys
 from functools import partial
@@ -15,6 +14,7 @@ import pytest
 from senet_jax.bench import jax_worker, stock_flax
 from senet_jax.commands import bench
 from senet_jax.commands.command_line import main
+from senet_jax.files import read_table
 from senet_jax.models import create_model
 
 WORKER = """
@@ -53,10 +53,7 @@ def contestants(tmp_path, monkeypatch):
 
 def run(tmp_path, *words):
     main(["bench", "--batch_size=8", f"--output={tmp_path / 'new' / 'results'}", *words])
-    return (
-        list(csv.DictReader((tmp_path / f"new/results/{name}.csv").read_text().splitlines()))
-        for name in ("measurements", "ratios")
-    )
+    return (read_table(tmp_path / f"new/results/{name}.csv") for name in ("measurements", "ratios"))
 
 
 def test_contestants_are_measured_in_turns(contestants, tmp_path, capsys):

@@ -12,6 +12,7 @@ from PIL import Image
 import senet_jax
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.eval import _preprocessing
+from senet_jax.files import read_table
 from senet_jax.weights import Preprocessing, save_weights
 
 pytestmark = pytest.mark.usefixtures("short_networks")
@@ -57,8 +58,7 @@ def test_classes_are_matched_by_name(place, tmp_path, capsys):
     assert "dark 2 0.00% middle (2) middle 1 100.00% 33.33%" in said
     figures = json.loads((tmp_path / "new" / "evaluation.json").read_text())
     assert figures["calibration_error"] == pytest.approx(0.625 - 1 / 3, abs=1e-6)
-    with (tmp_path / "new" / "predictions.csv").open() as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
+    rows = sorted(read_table(tmp_path / "new" / "predictions.csv"), key=lambda row: row["file"])
     assert [(row["file"], row["class"], row["rank_of_class"]) for row in rows] == [
         ("dark/0.png", "dark", "2"),
         ("dark/1.png", "dark", "2"),
@@ -74,8 +74,7 @@ def test_a_subset_is_chosen_among_its_own_classes(place, tmp_path, capsys):
     evaluate(place, "named", "--config.data.test_split=ends", "--subset", f"--output={tmp_path / 'new'}")
     said = " ".join(capsys.readouterr().out.split())
     assert "classes 2 alone of the network's 3, by their names test accuracy 66.67%" in said.replace("ends", "test")
-    with (tmp_path / "new" / "predictions.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(tmp_path / "new" / "predictions.csv")
     assert {(row["predicted"], row["probability"]) for row in rows} == {("dark", "0.666667")}
     with (tmp_path / "new" / "confusion.csv").open() as file:
         assert next(csv.reader(file)) == ["class", "dark", "bright"]
@@ -91,8 +90,7 @@ def test_classes_without_names_are_taken_in_order_with_a_note(place, tmp_path, c
     assert "the weights do not name theirs; taken to be those of the images" in said
     assert "10 x 10 pixels" in said
     assert "note" not in said
-    with (tmp_path / "new" / "predictions.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(tmp_path / "new" / "predictions.csv")
     assert [row["example"] for row in rows] == list("012345")
     assert {row["file"] for row in rows} == {"a/0.png", "b/0.png", "b/1.png", "c/0.png", "c/1.png", "c/2.png"}
 

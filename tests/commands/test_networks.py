@@ -1,10 +1,10 @@
-import csv
 from pathlib import Path
 
 from senet_jax.analysis import published
 from senet_jax.analysis.published import ABLATIONS, NETWORKS, Published
 from senet_jax.commands import networks
 from senet_jax.commands.request import Request
+from senet_jax.files import read_table
 
 
 def test_counts_stand_beside_published_figures(monkeypatch, capsys, tmp_path):
@@ -16,15 +16,13 @@ def test_counts_stand_beside_published_figures(monkeypatch, capsys, tmp_path):
     assert printed[0].startswith(
         "| network | parameters | running statistics | G multiply-adds | paper: G multiply-adds |"
     )
-    with (tmp_path / "networks.csv").open() as file:
-        (row,) = csv.DictReader(file)
+    (row,) = read_table(tmp_path / "networks.csv")
     assert printed[2] == f"| se_resnet20_cifar, ratio=8 | {row['parameters']} | 1,568 | 0.0408 | 0.04 | 8.75 | 4 |"
 
 
 def test_the_counts_agree_with_the_papers():
     """The paper's parameters have the running statistics in them, or are cut off and not rounded (table 3)."""
-    with (Path(__file__).parents[2] / "experiments/results/networks.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(Path(__file__).parents[2] / "experiments/results/networks.csv")
     assert len(rows) == len(NETWORKS) + len(ABLATIONS)
     millions = [(row, float(row["paper_parameters"])) for row in rows if row["paper_parameters"]]
     for row, paper in millions:

@@ -1,6 +1,5 @@
 """`launch.py predict`."""
 
-import csv
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from PIL import Image
 import senet_jax
 from senet_jax.commands.command_line import main
 from senet_jax.commands.predict import _files
+from senet_jax.files import read_table
 from senet_jax.weights import Preprocessing, save_weights
 
 CLASSES = ("dark", "middle", "bright")
@@ -74,7 +74,7 @@ def test_files_and_a_bad_one(folder, capsys, tmp_path):
             predict(folder, f"{folder}/images/a {bad} {folder}/images/b.jpg --output={tmp_path}/{name}")
         assert raised.value.code == 1
         assert f"{bad} is skipped: not an image that Pillow can read" in capsys.readouterr().err
-    rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
+    rows = read_table(tmp_path / "o.csv")
     assert [row["class"] for row in rows] == ["middle", "dark", "bright"] * 2
     assert float(rows[0]["probability"]) == pytest.approx(0.625)
     first, last = map(json.loads, (tmp_path / "o.jsonl").read_text().splitlines())

@@ -2,9 +2,9 @@
 
 import json
 
+import imagenet_files
 import pytest
 
-from benchmarks import imagenet_files
 from senet_jax.commands.command_line import main
 
 

@@ -1,6 +1,5 @@
 """`launch.py report`: a sweep and a run as tables, pictures and a page, which a browser shows."""
 
-import csv
 import json
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from PIL import Image
 
 from senet_jax.commands.command_line import main
 from senet_jax.config import DataConfig, Experiment, ModelConfig
+from senet_jax.files import read_table
 from senet_jax.schema import to_dict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -58,14 +58,14 @@ def test_a_sweep(sweep, capsys):
     printed = capsys.readouterr().out
     assert "ratio=4       91.00 ± 1.41      2    baseline" in printed
     assert "3 of 4 runs have ended, 1 started; tables" in printed
-    rows = list(csv.DictReader((output / "table.csv").read_text().splitlines()))
+    rows = read_table(output / "table.csv")
     assert [(row["variant"], row["seeds"], row["difference"]) for row in rows] == [
         ("ratio=4", "2", "baseline"),
         ("ratio=16", "1", "+5.00"),
     ]
     assert "| ratio=4 | 91.00 ± 1.41 | 2 | baseline | 7 |" in (output / "table.md").read_text()
     assert r"ratio=4 & 91.00 $\pm$ 1.41 & 2 & baseline & 7 &" in (output / "table.tex").read_text()
-    runs = list(csv.DictReader((output / "runs.csv").read_text().splitlines()))
+    runs = read_table(output / "runs.csv")
     assert [(row["variant"], row["seed"], row["commit"]) for row in runs] == [
         ("ratio=4", "0", "abc<def"),
         ("ratio=4", "1", "abc<def"),
@@ -89,7 +89,7 @@ def test_gates_over_the_seeds_of_runs_that_were_analyzed(other, sweep, capsys):
     main(["report", f"--workdir={sweep}"])
     said = f"the gates of {sweep}/ratio=16/seed=0 do not say that they are of the last step"
     assert said in capsys.readouterr().out
-    rows = list(csv.DictReader((sweep / "report/gates.csv").read_text().splitlines()))
+    rows = read_table(sweep / "report/gates.csv")
     assert [(row["variant"], row["seed"], row["mean"]) for row in rows] == [
         ("ratio=4", "0", "0.5"),
         ("ratio=4", "1", "0.7"),

@@ -6,11 +6,11 @@ import os
 import sys
 import tarfile
 
+import imagenet_files
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from benchmarks import imagenet_files
 from senet_jax import data
 from senet_jax.config import DataConfig
 from senet_jax.data import members, preparation, standard_sets

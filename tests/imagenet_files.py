@@ -1,12 +1,5 @@
-"""Writes a small ImageNet of synthetic photographs, in the files and the layout of the official one.
+"""A small ImageNet of synthetic photographs, in the files and the layout of the official one."""
 
-    python -m benchmarks.imagenet_files DIRECTORY [--train=2] [--validation=50] [--shorter_side=PIXELS]
-
-Writes ILSVRC2012_img_train.tar with a tar for each of the 1,000 classes and that many images in each,
-ILSVRC2012_img_val.tar with the first of the validation images, and ILSVRC2012_devkit_t12.tar.gz with their labels.
-"""
-
-import argparse
 import io
 import tarfile
 from pathlib import Path
@@ -19,7 +12,10 @@ from senet_jax.data.standard_sets import imagenet_classes, validation_labels
 
 
 def write(directory: Path, train: int, validation: int, shorter_side: int | None = None, classes: int = 1000) -> None:
-    """Writes the three files; with fewer classes, the tars of the first ones."""
+    """Writes the tars of training and validation images and the devkit; with fewer classes, the tars of the first ones.
+
+    Each class has `train` images; `validation` is the number of those of the other tar, whose labels are in the devkit.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     names = imagenet_classes()
     different = min(40, train * classes)  # They take long to make.
@@ -55,18 +51,3 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     part = tarfile.TarInfo(name)
     part.size = len(data)
     tar.addfile(part, io.BytesIO(data))
-
-
-def main() -> None:
-    """Writes the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--train", type=int, default=2)
-    parser.add_argument("--validation", type=int, default=50)
-    parser.add_argument("--shorter_side", type=int)
-    given = parser.parse_args()
-    write(given.directory, given.train, given.validation, given.shorter_side)
-
-
-if __name__ == "__main__":
-    main()
