@@ -198,7 +198,8 @@ class OptimizerConfig:
     ] = 0.0
     """Share of the target probability that is spread evenly over all classes."""
     ema_decay: bounds.Decay | None = None
-    """Decay of the exponential moving average of parameters and statistics, which is then evaluated; none: off."""
+    """Decay of the exponential moving average of parameters and statistics, which is then evaluated; none: off. At
+    step n it is at most (1 + n) / (10 + n), so that 0.999 is reached at step 8,990."""
     bad_steps: Annotated[CountOrZero, Adjustable()] = 0
     """Steps with a loss or a gradient that is not finite, whose updates are left out; one more ends the run."""
     kind: Annotated[
@@ -213,7 +214,7 @@ class OptimizerConfig:
         ),
     ] = "sgd"
     """Optimizer, all of them optax's; "lars" and "lamb": for large batches (arXiv 1708.03888, 1904.00962), "rmsprop":
-    as TensorFlow has it, "muon": for kernels but the last layer's, with Adam for all else (arXiv 2502.16982),
+    as TensorFlow has it, "muon": for kernels but the last layer's, with Adam at the same rate for all else (K. Jordan),
     "schedule_free_sgd": arXiv 2405.15682; evaluated at its mean, but with the running statistics of its training
     points."""
     arguments: Annotated[
@@ -223,7 +224,7 @@ class OptimizerConfig:
             lambda arguments, config: read_arguments(config.optimizer.kind, arguments) is not None,
         ),
     ] = ()
-    """Arguments of the optimizer that differ from optax's defaults, such as "b2=0.95"."""
+    """Arguments of the optimizer that differ from its defaults, such as "b2=0.95"."""
     multipliers: bounds.Factors = ()
     """Factors of the learning rate for parameters whose paths match a pattern; of several that match, the product."""
     layer_decay: Share = 1.0

@@ -27,6 +27,17 @@ def check_writable(directory: Path, name: str) -> None:
         raise ValueError(f"{name} cannot be written: {error.strerror}; give another directory") from error
 
 
+def allow_open_files() -> None:
+    """Lets this process and those that it starts have as many files open as the system allows, up to 65,536."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit.
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """Yields the path of a temporary file, which then replaces `path` in one step.

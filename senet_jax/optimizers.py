@@ -37,9 +37,9 @@ Nesterov are fields of their own."""
 
 
 def described_arguments() -> str:
-    """Lists the arguments of all optimizers that have some."""
+    """Lists the arguments of all optimizers that have some, with their defaults."""
     described = {
-        name: ", ".join(argument + numbers.words for argument, (_, numbers) in own.items())
+        name: ", ".join(f"{argument}={default}{numbers.words}" for argument, (default, numbers) in own.items())
         for name, own in _ARGUMENTS.items()
     }
     return "; ".join(f"{name}: {own}" for name, own in described.items() if own)

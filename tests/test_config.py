@@ -191,7 +191,7 @@ def test_possible_values(values):
         (
             {"optimizer__kind": "adamw", "optimizer__arguments": ("b1=1",)},
             "config.optimizer.arguments is ('b1=1',); it must be NAME=NUMBER, each name once, of the arguments of "
-            "config.optimizer.kind (adamw: b1 in [0, 1), b2 in [0, 1), eps > 0, nesterov",
+            "config.optimizer.kind (adamw: b1=0.9 in [0, 1), b2=0.999 in [0, 1), eps=",
         ),
         (
             {"optimizer__kind": "muon", "optimizer__arguments": ("ns_steps=5.7",)},

@@ -3,10 +3,11 @@ import subprocess
 
 import pytest
 
-from senet_jax import create_model
 from senet_jax.commands.config_files import EXPERIMENTS
 from senet_jax.schema import flatten, validate
+from senet_jax.sweep import Sweep, resolve
 from senet_jax.training.optimizer import make_schedule
+from senet_jax.weights.configured import build_model
 
 LAUNCHERS = sorted((EXPERIMENTS / "launchers").glob("*.sh"))
 FILES = [path.relative_to(EXPERIMENTS).with_suffix("").as_posix() for path in sorted(EXPERIMENTS.rglob("*.py"))]
@@ -20,7 +21,16 @@ def load(name):
 def test_every_experiment_is_possible(name):
     config = load(name)
     validate(config)
-    create_model(config.model.name, ratio=config.model.ratio)
+    build_model(config.model, num_classes=10)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_variant_of_its_sweep_is_possible(name):
+    module = importlib.import_module(f"senet_jax.experiments.{name.replace('/', '.')}")
+    sweep = module.sweep() if hasattr(module, "sweep") else None
+    for config in resolve(load(name), sweep or Sweep(())).values():
+        validate(config)
+        build_model(config.model, num_classes=10)
 
 
 @pytest.mark.parametrize("kind", ["lars", "lamb", "nesterov"])

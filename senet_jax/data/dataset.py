@@ -24,7 +24,7 @@ from senet_jax.data.cifar import Cifar10, Cifar100
 from senet_jax.data.digits import Digits
 from senet_jax.data.records import Records
 from senet_jax.data.split import Source, Split
-from senet_jax.files import check_writable
+from senet_jax.files import allow_open_files, check_writable
 from senet_jax.schema import did_you_mean
 
 OWN = {"digits": Digits, "cifar10": Cifar10, "cifar100": Cifar100}
@@ -55,6 +55,7 @@ def open_dataset(config: DataConfig) -> Dataset:
     Raises ValueError if the dataset is unknown, cannot be prepared, has another file format, is not one of images with
     labels, lacks a split or examples of it, or if mean and std do not fit its channels.
     """
+    allow_open_files()  # One for each shard, and ImageNet has more than the usual 1,024.
     with _quiet():
         builder = tfds.builder_from_directory(_prepared(config).data_dir)
     if tfds.core.FileFormat.ARRAY_RECORD not in builder.info.available_file_formats():
@@ -196,6 +197,8 @@ def split_names(text: str) -> set[str]:
 
 def overlap(first: str, second: str) -> bool | None:
     """Returns whether two expressions of TFDS have examples in common; None if their number decides it."""
+    if "all" in split_names(f"{first}+{second}"):  # TFDS's name of all splits.
+        return True
     names = split_names(first) & split_names(second)
     if first != second and names and re.search(r"[\[:]-?\d+(?![\d%])", first + second):
         return None

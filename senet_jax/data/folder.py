@@ -21,6 +21,10 @@ from senet_jax.terminal.progress import progress
 from senet_jax.texts import some
 
 Classes = dict[str, list[os.DirEntry[str]]]
+_LARGEST = 1000 * 2**20
+"""Bytes of a split that TFDS shuffles in memory; for more it takes TensorFlow's files."""
+_OVERHEAD = 300
+"""Bytes of an example besides its image."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -80,8 +84,8 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
     all of them are grey, else three. Files that cannot be used are named, and become examples with a fault.
 
     Raises ValueError, before anything is written, if the directory or a split is missing, if a split holds anything but
-    class folders, if a class is empty, nested or not in all of the splits, and if a larger share of the files than
-    `bad_share` cannot be used, as `images.read` decides.
+    class folders, if a class is empty, nested or not in all of the splits, if a split has more than 1000 MiB, and if a
+    larger share of the files than `bad_share` cannot be used, as `images.read` decides.
     """
     root = expanded(path).resolve()
     found = _list(root, sorted(set(splits)))
@@ -89,7 +93,22 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
     builder = Folder(config=FolderConfig(name=name, splits=found), data_dir=data_dir)
     if builder.is_prepared():
         return builder
+    _check_size(root, found)
     return Folder(config=_checked(name, root, tuple(found), bad_share), data_dir=data_dir)
+
+
+def _check_size(root: Path, splits: dict[str, Classes]) -> None:
+    """Raises ValueError if a split is larger than TFDS can shuffle without TensorFlow."""
+    for split, classes in splits.items():
+        files = [Path(file.path) for kept in classes.values() for file in kept]
+        size = sum(file.stat().st_size + _OVERHEAD for file in files if file.exists())
+        if size > _LARGEST:
+            name = re.sub(r"\W", "_", root.name).lower()
+            raise ValueError(
+                f"{root / split} has {size / 2**20:,.0f} MiB of images, and folders of at most {_LARGEST / 2**20:,.0f} "
+                f"MiB a split are packed by themselves; pack it once with `prepare --dataset={name} --source={root}`, "
+                f"and give --config.data.name={name} without --config.data.path"
+            )
 
 
 def count(path: str, split: str) -> int | None:

@@ -58,7 +58,7 @@ def _find_imagenet(source: Path) -> Splits:
         found["validation"] = members.in_tar(tar, validation_labels(source))
     for folder in (source / "val", source / "validation"):
         if "validation" not in found and folder.is_dir():
-            flat = any(entry.is_file() for entry in members.entries(folder))
+            flat = not any(entry.is_dir() for entry in members.entries(folder))
             labels = validation_labels(source) if flat else {}
             found["validation"] = members.in_folder(folder, labels) if flat else members.in_class_folders(folder)
     if not found:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,11 @@ from PIL import Image
 import senet_jax
 from senet_jax.commands.command_line import main
 from senet_jax.commands.predict import _files
+from senet_jax.config import ModelConfig
 from senet_jax.files import read_table
+from senet_jax.models import Network
 from senet_jax.weights import Preprocessing, save_weights
+from senet_jax.weights.source import Loaded
 
 CLASSES = ("dark", "middle", "bright")
 
@@ -47,6 +51,37 @@ def test_a_table_of_a_directory_and_a_pattern(folder, capsys):
     two = [["middle", "62.50%"], ["dark", "25.00%"]]
     assert [line[-2:] for line in lines] == two * 2  # The image that is named twice is shown once.
     assert [line[0].rpartition("/")[2] for line in lines[::2]] == ["a", "b.jpg"]
+
+
+class ChannelMeans(Network, kw_only=True):
+    """Has no parameters; its classes are the channels."""
+
+    def maps(self, x, *, train):
+        yield 1, x
+
+    def classify(self, x, *, train):
+        return 100 * x.mean((1, 2))
+
+
+def test_each_file_has_the_answer_to_its_own_pixels(tmp_path, monkeypatch, capsys):
+    names = ("red", "green", "blue")
+    images = Preprocessing(8, 1.0, "bilinear", mean=(0.0,) * 3, std=(1.0,) * 3)
+    steps = []
+
+    def load(weights, model, step):
+        steps.append(step)
+        return Loaded(ChannelMeans(num_classes=3), {}, images, names, ModelConfig(), "here")
+
+    monkeypatch.setattr(senet_jax, "load", load)
+    for number, name in enumerate(names):
+        pixels = np.zeros((9, 12, 3), np.uint8)
+        pixels[..., number] = 200
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    for step in ("newest", "best", "7"):
+        predict(tmp_path, f"{tmp_path} --batch_size=2 --top=1 --step={step} --output={tmp_path}/{step}.csv")
+        rows = read_table(tmp_path / f"{step}.csv")
+        assert {Path(row["file"]).stem: row["class"] for row in rows} == {name: name for name in names}
+    assert steps == ["newest", "best", 7]
 
 
 def test_a_name_that_is_not_text(folder, capsys, tmp_path):

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import run_python
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.command_line import main, parse
@@ -168,9 +167,3 @@ def test_the_program_refuses_at_once(words, message):
     assert done.stderr.startswith("launch.py: error: ")
     assert done.stderr.endswith(f"{message}\n")
     assert done.stderr.count("\n") == 1
-
-
-def test_nothing_slow_is_imported():
-    code = "import sys, senet_jax.commands.command_line; print({'jax', 'numpy', 'flax', 'grain'} & sys.modules.keys())"
-    done = run_python(code)
-    assert done.stdout == "set()\n"

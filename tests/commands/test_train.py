@@ -10,6 +10,7 @@ from senet_jax.commands.command_line import parse
 from senet_jax.commands.request import Request
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.data import open_dataset
+from senet_jax.inherited import adopted, with_preprocessing
 from senet_jax.runs.run import warn_of_data
 from senet_jax.schema import to_dict
 from senet_jax.weights import runs
@@ -96,6 +97,24 @@ def test_a_longer_run_is_refused_with_the_way_to_it(config, tmp_path):
     config.duration = "20 epochs"
     with pytest.raises(ValueError, match="it starts anew in another workdir"):
         train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
+
+
+def test_preprocessing_is_of_the_weights_or_of_the_user(config, tmp_path):
+    config.init.weights, config.init.preprocessing = "a.safetensors", "weights"
+    request = Request("train", config, frozenset({"data.mean"}), options=train.Options(), workdir=tmp_path / "run")
+    with pytest.raises(ValueError, match=r"config\.data\.mean is given, but config.init.preprocessing='weights'"):
+        train.prepare(request)
+
+
+def test_a_run_that_goes_on_keeps_the_preprocessing_that_it_took(config, tmp_path):
+    config.init.weights, config.init.preprocessing = "a.safetensors", "weights"
+    assert adopted(config, tmp_path / "run") == config
+    taken = with_preprocessing(config, {"image_size": 12, "mean": (0.25,)})
+    write_run(tmp_path / "run", taken)
+    assert adopted(config, tmp_path / "run") == taken
+    assert config.data.image_size == 8
+    config.init.weights = "b.safetensors"
+    assert adopted(config, tmp_path / "run") == config
 
 
 def test_a_workdir_that_cannot_be_written_is_refused(config):

@@ -45,6 +45,41 @@ def test_operations_with_a_known_result(pixels):
         np.testing.assert_array_equal(np.asarray(augmentation.OPERATIONS[name](image, 0.5, 1, (0, 0, 0))), values)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_operations_of_full_strength(sign):
+    pixels = generator().integers(0, 256, (20, 40, 3), np.uint8)
+    image, fill = Image.fromarray(pixels), (7, 8, 9)
+    found = {name: np.asarray(make(image, 1.0, sign, fill)) for name, make in augmentation.OPERATIONS.items()}
+    moved = np.full_like(pixels, fill)
+    moved[:, slice(22) if sign > 0 else slice(18, 40)] = pixels[:, slice(18, 40) if sign > 0 else slice(22)]
+    np.testing.assert_array_equal(found["translate_x"], moved)
+    moved = np.full_like(pixels, fill)
+    moved[slice(11) if sign > 0 else slice(9, 20)] = pixels[slice(9, 20) if sign > 0 else slice(11)]
+    np.testing.assert_array_equal(found["translate_y"], moved)
+    turned = image.rotate(30 * sign, Image.Resampling.BILINEAR, fillcolor=fill)
+    np.testing.assert_array_equal(found["rotate"], np.asarray(turned))
+    factor = 1.9 if sign > 0 else 0.1
+    for name, kind in (("brightness", "Brightness"), ("contrast", "Contrast"), ("color", "Color")):
+        np.testing.assert_array_equal(found[name], np.asarray(getattr(ImageEnhance, kind)(image).enhance(factor)))
+
+
+def test_strengths_of_rand_augment_are_near_the_magnitude_and_have_either_sign(pixels, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        augmentation, "OPERATIONS", {"note": lambda image, *arguments: (drawn.append(arguments), image)[1]}
+    )
+    rng = generator()
+    for _ in range(400):
+        augmentation.rand_augment(Image.fromarray(pixels), 7.0, (1, 2, 3), rng)
+    strengths, signs, fills = zip(*drawn, strict=True)
+    assert abs(np.mean(strengths) - 0.7) < 0.01
+    assert abs(np.std(strengths) - 0.05) < 0.01
+    assert abs(np.mean(signs)) < 0.15
+    assert set(signs) == {-1, 1}
+    assert set(fills) == {(1, 2, 3)}
+    assert 350 < len(drawn) < 450  # Half of two for each image.
+
+
 def test_rotation_is_around_the_centre():
     square = generator().integers(0, 256, (9, 9, 1), np.uint8)
     np.testing.assert_array_equal(augmentation.rotate(square, 90), np.rot90(square))

@@ -1,4 +1,5 @@
 import dataclasses
+import resource
 import shutil
 from pathlib import Path
 from typing import ClassVar
@@ -11,6 +12,7 @@ from senet_jax import data
 from senet_jax.config import DataConfig
 from senet_jax.data.dataset import overlap
 from senet_jax.data.split import Split
+from senet_jax.files import allow_open_files
 
 
 class SenetJaxTestDataset(tfds.core.GeneratorBasedBuilder):
@@ -173,6 +175,7 @@ class FakeSource:
         ("train[:80%]+test", "train[79%:]", True),
         ("train", "train[-1%:]", True),
         ("train[:500]", "train[500:]", None),
+        ("all", "train", True),
         ("train[:500]", "train[:500]", True),
     ],
 )
@@ -201,6 +204,16 @@ def test_preparing_prints_one_line_and_then_nothing(tmp_path, capfd):
     assert capfd.readouterr() == ("", f"preparing dataset digits/1.0.0 in {tmp_path}/digits/1.0.0\n")
     data.open_dataset(config)
     assert capfd.readouterr() == ("", "")
+
+
+def test_files_of_many_shards_can_be_open():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        allow_open_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, 65_536), hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_data_dir_that_cannot_be_written_is_named(tmp_path):

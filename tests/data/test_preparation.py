@@ -70,6 +70,10 @@ def test_missing_unknown_and_contradictory_files_are_named(imagenet, tmp_path):
     (tmp_path / "train" / "cat" / "1.JPEG").touch()
     with pytest.raises(ValueError, match="split 'train' has unknown classes: cat"):
         standard_sets.find("imagenet2012", tmp_path, partial=True)
+    (tmp_path / "val" / "n01440764").mkdir(parents=True)
+    (tmp_path / "val" / "valprep.sh").touch()
+    with pytest.raises(ValueError, match=r"valprep.sh is not a class folder"):
+        standard_sets.find("imagenet2012", tmp_path, partial=True)
     (tmp_path / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(b"cut short")
     with pytest.raises(ValueError, match=r"devkit in .* cannot be read \(ReadError: .*; fetch it again, or remove it"):
         standard_sets.validation_labels(tmp_path)

@@ -27,6 +27,7 @@ def table(request):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("parity")
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.parity) for name in NAMES]
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 import orbax.checkpoint as ocp
-from process import small
+import process  # noqa: F401  # Makes networks small.
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands import train
@@ -148,7 +148,6 @@ def test_one_that_stands_still_ends_the_other():
 
 if __name__ == "__main__":
     processes.join(ADDRESS, 2, NUMBER, heartbeat_seconds=HEARTBEAT)
-    plan.build_model = small
     DIRECTORY.mkdir(exist_ok=True)
     with processes.none_outlives():
         trained = opened(0.1)

@@ -9,6 +9,7 @@ from senet_jax import create_model
 from senet_jax.commands.command_line import main
 from senet_jax.modules import BatchNorm
 from senet_jax.training import plan
+from senet_jax.weights import source
 
 
 def small(config, num_classes):
@@ -18,6 +19,7 @@ def small(config, num_classes):
     return create_model(config.name, num_classes, norm=norm, dtype=jnp.result_type(float), **sizes)
 
 
+plan.build_model = source.build_model = small  # In the workers of a sweep too, which import this file.
+
 if __name__ == "__main__":
-    plan.build_model = small
     main(sys.argv[1:])

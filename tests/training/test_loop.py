@@ -2,24 +2,27 @@ import dataclasses
 import math
 import re
 from contextlib import closing
+from functools import partial
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from networks import tiny_network
 
 from senet_jax.analysis.curves import plot_curves
-from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
+from senet_jax.config import DataConfig, Experiment, InitConfig, ModelConfig, OptimizerConfig
 from senet_jax.data import open_dataset
 from senet_jax.data.bad_images import BadImages
 from senet_jax.schema import validate
-from senet_jax.training import evaluation, logs, loop
+from senet_jax.training import evaluation, logs, loop, metrics
 from senet_jax.training import plan as training_plan
 from senet_jax.training.checkpoints import Checkpoints
 from senet_jax.training.loop import train
 from senet_jax.training.parallel import data_mesh
-from senet_jax.training.plan import check_devices, make_plan, open_plan
+from senet_jax.training.plan import check_devices, initial, make_plan, open_plan
 from senet_jax.training.state import TrainState
 from senet_jax.training.stopping import Stop
 from senet_jax.weights.load import read
@@ -94,11 +97,23 @@ def test_a_run_is_not_resumed_with_fewer_bad_steps_than_it_has_had(dataset, unch
         loop._check_numbers(tiny_plan(dataset, optimizer=config), state, checkpoints)
 
 
+def test_parameters_that_are_not_finite_are_not_saved(unchecked_types):
+    variables = {"params": {"a": {"kernel": np.array([1.0, np.nan])}, "b": np.zeros(2)}}
+    message = r"after step 3 parameters are not finite, .*: .*a/kernel; the newest checkpoint, of step 2, is good; try"
+    with pytest.raises(FloatingPointError, match=message):
+        loop._check_parameters(SimpleNamespace(step=3, variables=variables), SimpleNamespace(latest=2))
+
+
 @pytest.mark.slow
-def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path, caplog):
+def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path, caplog, monkeypatch):
     plan = tiny_plan(dataset, eval_every="0.35 epochs")
+    counts, means = [], metrics.means
+    monkeypatch.setattr(
+        metrics, "means", lambda parts: counts.append(sum(int(p["count"]) for p in parts)) or means(parts)
+    )
     with jax.log_compiles():
         results = train(plan, tmp_path)
+    assert [count for count in counts if count != 359] == [960] * 3  # Ten steps each time.
     assert sum("Finished XLA compilation of jit(train_step)" in text for text in caplog.messages) == 1
     records = logs.read(tmp_path)
     steps = {split: [r["step"] for r in records if r["split"] == split] for split in ("train", "test")}
@@ -121,6 +136,18 @@ def test_a_run_over_four_devices_learns_and_logs(dataset, tmp_path, caplog):
     (tmp_path / "metrics.jsonl").write_text("".join(lines[:-1]))  # As a signal during the last evaluation leaves it.
     assert train(plan, tmp_path)["accuracy"] == results["accuracy"]
     assert logs.read(tmp_path) == records
+
+
+@pytest.mark.slow
+def test_frozen_parameters_and_factors_of_the_rate_reach_the_step(dataset, short_networks):
+    config = Experiment(init=InitConfig(freeze=("stem",)), optimizer=OptimizerConfig(multipliers=("head=0",)))
+    plan = make_plan(config, dataset)
+    state = jax.jit(partial(initial, plan))(0)
+    batch = {"image": np.arange(512, dtype=np.uint8).reshape(8, 8, 8, 1), "label": np.arange(8, dtype=np.int32)}
+    new = jax.jit(plan.train_step())(state.replace(step=jnp.int32(5)), batch, 0, 0.1)
+    before, after = (flatten_dict(each.variables["params"]) for each in (state, new))
+    changed = {path[0] for path in before if not np.array_equal(before[path], after[path])}
+    assert changed == {path[0] for path in before} - {"stem", "head"}
 
 
 @pytest.mark.slow
@@ -157,12 +184,23 @@ def test_a_time_after_the_end_is_refused_for_statistics(dataset):
 )
 def test_the_best_evaluation_is_kept_by_its_figure_across_a_restart(figure, kept, dataset, tmp_path, monkeypatch):
     results = iter([(math.nan,) * 3, (1.5, 0.5, 0.9), (1.75, 0.6, 0.9), (1.25, 0.6, 0.8)])
-    evaluate = lambda *_: dict(zip(("loss", "accuracy", "top5_accuracy"), next(results), strict=True))  # noqa: E731
     sources = []
+
+    def evaluate(variables, _):
+        assert variables == {"average": True}
+        return dict(zip(("loss", "accuracy", "top5_accuracy"), next(results), strict=True))
+
+    def save_weights(path, variables, *, model, preprocessing, source, class_names):
+        assert variables == {"average": True}
+        assert (path.name, model, preprocessing.image_size) == ("best.safetensors", plan.config.model, 8)
+        assert class_names == dataset.class_names
+        sources.append(source)
+
     monkeypatch.setattr(evaluation, "make_evaluate", lambda *_: evaluate)
-    monkeypatch.setattr(evaluation, "save_weights", lambda *_, source, **__: sources.append(source))
+    monkeypatch.setattr(evaluation, "save_weights", save_weights)
     plan = tiny_plan(dataset, best_by=figure)
-    state, mesh = TrainState(step=0, variables={}, optimizer_state=(), average=None, sums={}, bad={}), data_mesh()
+    average = {"average": True}
+    state, mesh = TrainState(step=0, variables={}, optimizer_state=(), average=average, sums={}, bad={}), data_mesh()
     for step in (5, 10, 20, 30):
         with closing(logs.Logs(tmp_path, start=step, total=30, steps_per_epoch=15)) as log:
             evaluation.Evaluations(plan, tmp_path, log, mesh, BadImages(0)).run(step, state, Stop())

@@ -1,3 +1,4 @@
+import os
 import shlex
 import subprocess
 import sys
@@ -15,7 +16,8 @@ def git(tmp_path):
 
     def git(*words):
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=b", *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        own = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        return subprocess.run(command, env=own, check=True, capture_output=True, text=True).stdout.strip()
 
     git("init")
     git("commit", "--allow-empty", "--message=first")

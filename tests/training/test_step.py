@@ -21,6 +21,7 @@ from senet_jax.training import bad_steps, metrics, parallel
 from senet_jax.training.state import init_state
 from senet_jax.training.step import _augmented as augmented
 from senet_jax.training.step import _losses as step_losses
+from senet_jax.training.step import _move as moved
 from senet_jax.training.step import make_eval_step, make_train_step
 from senet_jax.weights.configured import build_model
 
@@ -194,6 +195,12 @@ def test_the_moving_average_follows_and_is_evaluated(state, batch):
     assert state.evaluated is state.variables
 
 
+@pytest.mark.parametrize(("step", "kept"), [(0, 0.1), (7, 8 / 17), (8, 0.5), (1000, 0.5)])
+def test_the_moving_average_forgets_faster_at_first(step, kept):
+    average = moved({"a": jnp.ones(2)}, {"a": jnp.zeros(2)}, 0.5, jnp.int32(step))
+    np.testing.assert_allclose(average["a"], kept, rtol=1e-6)
+
+
 @pytest.mark.parametrize("batch_size", [1, 5, 16, 24])
 def test_evaluation_is_exact_for_every_batch_size(batch_size, state, logits):
     eval_step = jax.jit(make_eval_step(MODEL, Experiment()))
@@ -292,6 +299,25 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(batch, options):
     first, second = (jax.tree.leaves((state.variables, state.sums)) for state in states)
     for whole, parts in zip(first, second, strict=True):
         np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 1.0, "repeats": 2}])
+def test_labels_are_mixed_as_their_images_are(options):
+    """The value of an image is its label."""
+    labels = np.array([3, 9, 20, 40, 80, 160, 200, 250], np.int32)
+    images = np.broadcast_to(labels[:, None, None, None], (8, 6, 6, 1)).astype(np.uint8)
+    for step in range(4):
+        mixed = augmented(
+            {"image": jnp.array(images), "label": jnp.array(labels)},
+            DataConfig(mean=(0.0,), std=(1.0,), **options),
+            0,
+            jnp.int32(step),
+        )
+        label, other, share = (np.asarray(mixed[name]) for name in ("label", "other", "share"))
+        np.testing.assert_array_equal(label, labels)
+        np.testing.assert_array_equal(other, np.roll(labels, options.get("repeats", 1)))
+        found = 255 * np.asarray(mixed["image"]).mean((1, 2, 3))
+        np.testing.assert_allclose(found, share * label + (1 - share) * other, rtol=1e-4)
 
 
 def test_copies_of_an_image_are_mixed_with_those_of_another(batch):
