@@ -11,7 +11,8 @@ from PIL import Image
 
 import senet_jax
 from senet_jax.commands.command_line import main, parse
-from senet_jax.commands.eval import _preprocessing
+from senet_jax.commands.eval import _note, _preprocessing
+from senet_jax.config import DataConfig, Experiment
 from senet_jax.files import read_table
 from senet_jax.weights import Preprocessing, save_weights
 
@@ -46,6 +47,23 @@ def place(tmp_path_factory):
 def evaluate(place, weights, *words):
     data = (f"--config.data.path={place}/images", f"--config.data.data_dir={place}/prepared")
     main(["eval", f"--weights={place}/{weights}.safetensors", "--config.data.name=folder", *data, *words])
+
+
+@pytest.mark.parametrize(
+    ("trained", "evaluated", "note"),
+    [
+        ("train", "test", None),
+        ("train[:80%]", "train[80%:]", None),
+        ("train", "train[80%:]", "no test: the run was trained on images of the split 'train'"),
+        ("train", "all", "no test: the run was trained on images of the split 'train'"),
+        ("train[:500]", "train[500:]", "maybe no test: the run was trained on images of the split 'train[:500]'"),
+        (None, "test", None),
+        (None, "train[80%:]", "maybe no test: the weights may have been trained on images of the split 'train[80%:]'"),
+    ],
+)
+def test_images_that_the_network_was_trained_on_are_noted(trained, evaluated, note):
+    run = None if trained is None else Experiment(data=DataConfig(train_split=trained))
+    assert _note(Experiment(data=DataConfig(test_split=evaluated)), run) == note
 
 
 @pytest.mark.slow

@@ -2,10 +2,14 @@
 
 import json
 import multiprocessing
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import compilation
 import jax
 import jax.numpy as jnp
 import pytest
@@ -25,6 +29,7 @@ from senet_jax.training.state import init_state
 from senet_jax.weights import runs
 from senet_jax.weights.configured import build_model
 
+REPOSITORY = Path(__file__).parents[2]
 TINY = tiny_network()
 
 FILE = """
@@ -236,6 +241,25 @@ def test_runs_that_differ_in_seed_and_learning_rate_share_their_program(tmp_path
         return jax.jit(plan.train_step()).lower(state, batch, seed, learning_rate).as_text()
 
     assert program(0, 0.1) == program(1, 0.5)
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_in_processes_and_from_the_weights_of_a_run(tmp_path):
+    """Runs are trained two at a time, but for the one that needs the weights of another."""
+    write("product(seeds(2), chain(variant('plain', {}), variant('more', {'init.weights': weights_of('plain')})))")
+    program = [sys.executable, REPOSITORY / "tests/training/process.py", "sweep", "--config=ratios.py", "--jobs=2"]
+    environment = os.environ | compilation.environment() | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [*program, "--config.duration=2 steps"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for seed in (0, 1):
+        plain, more = (Path(f"runs/ratios/seed={seed}/{name}") for name in ("plain", "more"))
+        assert [workdirs.state(directory) for directory in (plain, more)] == [workdirs.RunState.DONE] * 2
+        result = workdirs.read_result(more)
+        assert (result["steps"], result["seed"]) == (2, seed)
+        assert "sweep --config=ratios.py --jobs=2" in result["command"]
+        assert f"seed={seed}/plain, step 2" in str(workdirs.read_init(more))
 
 
 def test_a_run_waits_for_the_run_of_its_weights_and_is_refused_if_that_has_not_ended(tmp_path):
