@@ -7,14 +7,16 @@ import math
 import jax
 import numpy as np
 import pytest
+from networks import ChannelMeans
 from PIL import Image
 
 import senet_jax
 from senet_jax.commands.command_line import main, parse
 from senet_jax.commands.eval import _note, _preprocessing
-from senet_jax.config import DataConfig, Experiment
+from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.files import read_table
 from senet_jax.weights import Preprocessing, save_weights
+from senet_jax.weights.source import Loaded
 
 pytestmark = pytest.mark.usefixtures("short_networks")
 
@@ -64,6 +66,16 @@ def evaluate(place, weights, *words):
 def test_images_that_the_network_was_trained_on_are_noted(trained, evaluated, note):
     run = None if trained is None else Experiment(data=DataConfig(train_split=trained))
     assert _note(Experiment(data=DataConfig(test_split=evaluated)), run) == note
+
+
+def test_images_are_normalised_as_the_weights_say(place, monkeypatch, capsys):
+    """By the mean of ImageNet, the last channel would be the largest."""
+    images = Preprocessing(8, 1.0, mean=(0.9, 0.1, 0.2), std=(1.0, 1.0, 1.0))
+    classes = ("dark", "middle", "bright")
+    loaded = Loaded(ChannelMeans(num_classes=3), {}, images, classes, ModelConfig(), "here")
+    monkeypatch.setattr(senet_jax, "load", lambda *_, **__: loaded)
+    evaluate(place, "named")
+    assert "dark 2 0.00% middle (2) middle 1 100.00% 33.33%" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow

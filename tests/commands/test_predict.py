@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import ChannelMeans
 from PIL import Image
 
 import senet_jax
@@ -16,7 +17,6 @@ from senet_jax.commands.command_line import main
 from senet_jax.commands.predict import _files
 from senet_jax.config import ModelConfig
 from senet_jax.files import read_table
-from senet_jax.models import Network
 from senet_jax.weights import Preprocessing, save_weights
 from senet_jax.weights.source import Loaded
 
@@ -51,16 +51,6 @@ def test_a_table_of_a_directory_and_a_pattern(folder, capsys):
     two = [["middle", "62.50%"], ["dark", "25.00%"]]
     assert [line[-2:] for line in lines] == two * 2  # The image that is named twice is shown once.
     assert [line[0].rpartition("/")[2] for line in lines[::2]] == ["a", "b.jpg"]
-
-
-class ChannelMeans(Network, kw_only=True):
-    """Has no parameters; its classes are the channels."""
-
-    def maps(self, x, *, train):
-        yield 1, x
-
-    def classify(self, x, *, train):
-        return 100 * x.mean((1, 2))
 
 
 def test_each_file_has_the_answer_to_its_own_pixels(tmp_path, monkeypatch, capsys):
