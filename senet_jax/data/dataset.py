@@ -26,6 +26,7 @@ from senet_jax.data.records import Records
 from senet_jax.data.split import Source, Split
 from senet_jax.files import allow_open_files, check_writable
 from senet_jax.schema import did_you_mean
+from senet_jax.workdir import RunError, space
 
 OWN = {"digits": Digits, "cifar10": Cifar10, "cifar100": Cifar100}
 """Datasets that this package prepares itself."""
@@ -150,6 +151,9 @@ def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
         if builder.is_prepared():  # Another process was faster.
             return builder
         if config.name in ("digits", "folder"):
+            if type(error) is RuntimeError:  # Of the files' writer, as on a full disk.
+                place = standard_sets.data_root(config.data_dir)
+                raise RunError(f"{builder.data_dir} could not be written: {error}; {place} {space(place)}") from error
             raise
         cause = str(error).strip().partition("\n")[0]
         raise ValueError(

@@ -103,7 +103,7 @@ def _check_size(root: Path, splits: dict[str, Classes]) -> None:
         files = [Path(file.path) for kept in classes.values() for file in kept]
         size = sum(file.stat().st_size + _OVERHEAD for file in files if file.exists())
         if size > _LARGEST:
-            name = re.sub(r"\W", "_", root.name).lower()
+            name = "my_" + re.sub("[^a-z0-9]", "_", root.name.lower())
             raise ValueError(
                 f"{root / split} has {size / 2**20:,.0f} MiB of images, and folders of at most {_LARGEST / 2**20:,.0f} "
                 f"MiB a split are packed by themselves; pack it once with `prepare --dataset={name} --source={root}`, "

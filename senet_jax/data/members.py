@@ -103,10 +103,7 @@ def in_tar(path: Path, labels: dict[str, str]) -> list[Member]:
 
 
 def listed(root: Path, labels: dict[str, str]) -> list[Member]:
-    """Lists the files of `labels`: their classes by their paths below a folder, or below the only folder of a tar.
-
-    Raises ValueError if one is missing.
-    """
+    """Lists those files of `labels` that exist: classes by paths below a folder, or below the only folder of a tar."""
     if root.is_dir():
         paths = {name: root / name for name in labels if (root / name).is_file()}
         found = {name: Member(str(path), 0, path.stat().st_size, name, labels[name]) for name, path in paths.items()}
@@ -115,9 +112,7 @@ def listed(root: Path, labels: dict[str, str]) -> list[Member]:
         found = {
             name: Member(str(root), offset, size, name, labels[name]) for name, offset, size in below if name in labels
         }
-    if missing := [name for name in labels if name not in found]:
-        raise ValueError(f"{root} lacks {some(missing, 1)}")
-    return [found[name] for name in labels]
+    return [found[name] for name in labels if name in found]
 
 
 def in_tars_in_tar(path: Path) -> list[Member]:

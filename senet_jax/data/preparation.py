@@ -1,5 +1,6 @@
 """Writes image files as a TFDS dataset of array_record files, in parallel; a killed preparation can be continued."""
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -22,6 +23,7 @@ from senet_jax.data import images, members
 from senet_jax.data.members import Member
 from senet_jax.files import line_of, read_records, replace_text, replaced, write_records
 from senet_jax.terminal.progress import progress
+from senet_jax.workdir import space
 
 _SHARD_BYTES = 128 * 2**20
 """Bytes of the source's files in a shard, about; a process holds one shard in memory."""
@@ -156,7 +158,7 @@ def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> lis
     for row, data in zip(by_place, members.read(shard.members[row] for row in by_place), strict=True):
         contents[row] = data
     features, unreadable = _features(class_names), []
-    with replaced(shard.file) as partial:
+    with replaced(shard.file) as partial, _as_os_errors(shard.file):
         writer = ArrayRecordWriter(str(partial), "group_size:1")
         for row, member in enumerate(shard.members):
             data, contents[row] = contents[row], b""
@@ -168,6 +170,15 @@ def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> lis
             writer.write(features.serialize_example(features.encode_example(example)))
         writer.close()
     return unreadable
+
+
+@contextlib.contextmanager
+def _as_os_errors(file: Path) -> Iterator[None]:
+    """Names the file in an error of its writer, such as that of a full disk."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(f"{file} could not be written: {error}; its directory {space(file.parent)}") from error
 
 
 def convert(data: bytes, options: Options) -> bytes:

@@ -41,7 +41,7 @@ def test_an_unchanged_folder_is_reused_and_a_changed_one_prepared_anew(folder, f
 
 def test_a_folder_that_only_tensorflow_could_shuffle_is_refused_with_the_way(folder_config, monkeypatch):
     monkeypatch.setattr("senet_jax.data.folder._LARGEST", 3000)
-    message = r"pets/train has 0 MiB of images, .*; pack it once with `prepare --dataset=pets --source=.*/pets`, "
+    message = r"pets/train has 0 MiB of images, .*; pack it once with `prepare --dataset=my_pets --source=.*/pets`, "
     with pytest.raises(ValueError, match=message):
         data.open_dataset(folder_config)
     assert not Path(folder_config.data_dir).exists()

@@ -15,6 +15,7 @@ from senet_jax import data
 from senet_jax.config import DataConfig
 from senet_jax.data import members, preparation, standard_sets
 from senet_jax.data.preparation import Options, Preparation
+from senet_jax.workdir import RunError
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,22 @@ def test_missing_unknown_and_contradictory_files_are_named(imagenet, tmp_path):
         standard_sets.validation_labels(tmp_path)
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path, write_images, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("write() failed: No space left on device")
+
+    for split in ("train", "test"):
+        write_images(tmp_path / "source", split, "cat", 2)
+    plan = planned(tmp_path / "source", tmp_path, name="pets")
+    monkeypatch.setattr(preparation, "ArrayRecordWriter", fail)
+    with pytest.raises(OSError, match=r"pets-test.* could not be written: write\(\) failed: No space .* bytes free"):
+        preparation.write(plan, jobs=1)
+    config = DataConfig("folder", path=str(tmp_path / "source"), data_dir=str(tmp_path))
+    monkeypatch.setattr("senet_jax.data.folder.Folder._generate_examples", fail)
+    with pytest.raises(RunError, match=r"folder/source.* could not be written: write\(\) failed: .* bytes free"):
+        data.open_dataset(config)
+
+
 def test_any_class_folders_become_a_dataset_of_their_name(tmp_path, write_images, capsys):
     for split in ("train", "test"):
         for label in ("cat", "dog"):
@@ -108,14 +125,14 @@ def test_names_that_are_not_text_and_names_of_splits(tmp_path, write_images):
 def test_places365_is_read_by_its_lists(tmp_path):
     (tmp_path / "categories_places365.txt").write_text("/a/airfield 0\n/b/bar 1\n")
     (tmp_path / "places365_train_standard.txt").write_text("/a/airfield/1.jpg 0\n/b/bar/1.jpg 1\n")
-    (tmp_path / "places365_val.txt").write_text("v1.jpg 1\n")
+    (tmp_path / "places365_val.txt").write_text("v1.jpg 1\nv2.jpg 0\n")
     with tarfile.open(tmp_path / "train_256_places365standard.tar", "w") as tar:
         for name, data in (("data_256/a/airfield/1.jpg", b"one"), ("data_256/b/bar/1.jpg", b"second")):
             part = tarfile.TarInfo(name)
             part.size = len(data)
             tar.addfile(part, io.BytesIO(data))
     (tmp_path / "val_256").mkdir()
-    with pytest.raises(ValueError, match=r"val_256 lacks v1\.jpg"):
+    with pytest.raises(ValueError, match=r"split 'validation' in .* has no images"):
         standard_sets.find("places365", tmp_path, partial=True)
     (tmp_path / "val_256" / "v1.jpg").write_bytes(b"val")
     directory, names, splits = standard_sets.find("places365", tmp_path, partial=True)
