@@ -62,6 +62,19 @@ class BadImages:
         """Returns the number of images of the split that are known to be bad."""
         return len(self._known.get(split.name, ()))
 
+    def forget_repaired(self, split: Split) -> None:
+        """Forgets the images of a split that can be read again, as after a fault of a disk."""
+        known = self._known.get(split.name, set())
+        repaired = {index for index in known if not split.fault(index)[1]}
+        known -= repaired
+        if repaired and self._file is not None and self._file.exists():
+            kept = [
+                record
+                for record in read_records(self._file)
+                if record["split"] != split.name or record["index"] not in repaired
+            ]
+            write_records(self._file, kept)
+
     def note(self, split: Split, indices: Iterable[int]) -> None:
         """Counts and names the images that are not known yet.
 

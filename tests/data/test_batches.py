@@ -15,6 +15,7 @@ from senet_jax.data import images
 from senet_jax.data.bad_images import BadImages, TooManyBadImagesError
 from senet_jax.data.batches import loader
 from senet_jax.data.split import Split
+from senet_jax.files import read_records, write_records
 
 MODES = {"memory": {}, "threads": {"memory_limit_gib": 0.0}, "processes": {"memory_limit_gib": 0.0, "workers": 2}}
 AUGMENTED = {
@@ -272,6 +273,20 @@ def test_more_bad_images_than_allowed_end_the_batches(damaged, tmp_path):
     threads = dataclasses.replace(config, memory_limit_gib=0.0)
     with pytest.raises(TooManyBadImagesError, match=r"of the 18 images of split 'train' cannot be read"):
         take(data.train_batches(opened.train, threads, batch_size=6, seed=0, bad=BadImages(0.1)), 3)
+
+
+def test_images_that_can_be_read_again_are_forgotten(damaged, tmp_path):
+    opened, config = damaged
+    file = tmp_path / "bad.jsonl"
+    bad = np.flatnonzero(opened.train.decoded(16, 1.0).bad).tolist()
+    good = [index for index in range(len(opened.train)) if index not in bad]
+    records = [
+        {"split": split, "index": index, "file": "", "fault": ""} for split in ("train", "test") for index in good
+    ]
+    write_records(file, records)
+    take(data.train_batches(opened.train, config, batch_size=6, seed=0, bad=BadImages(0.2, file)), 3)
+    assert sorted(record["index"] for record in read_records(file) if record["split"] == "train") == bad
+    assert [record["index"] for record in read_records(file) if record["split"] == "test"] == good
 
 
 def test_the_bad_images_of_all_processes_are_counted_together(damaged, tmp_path):
