@@ -62,18 +62,19 @@ class BadImages:
         """Returns the number of images of the split that are known to be bad."""
         return len(self._known.get(split.name, ()))
 
-    def forget_repaired(self, split: Split) -> None:
-        """Forgets the images of a split that can be read again, as after a fault of a disk."""
-        known = self._known.get(split.name, set())
-        repaired = {index for index in known if not split.fault(index)[1]}
-        known -= repaired
+    def forget_repaired(self, *splits: Split) -> None:
+        """Forgets the images of these splits that can be read again, as after a fault of a disk."""
+        repaired = {
+            (split.name, index)
+            for split in splits
+            for index in self._known.get(split.name, ())
+            if not split.fault(index)[1]
+        }
+        for name, index in repaired:
+            self._known[name].remove(index)
         if repaired and self._file is not None and self._file.exists():
-            kept = [
-                record
-                for record in read_records(self._file)
-                if record["split"] != split.name or record["index"] not in repaired
-            ]
-            write_records(self._file, kept)
+            records = read_records(self._file)
+            write_records(self._file, [each for each in records if (each["split"], each["index"]) not in repaired])
 
     def note(self, split: Split, indices: Iterable[int]) -> None:
         """Counts and names the images that are not known yet.

@@ -204,7 +204,6 @@ def _noted(
 ) -> _Batches:
     """Yields the batches of these numbers, and notes their bad images; those of a split in memory at once."""
     bad = BadImages(config.bad_images) if bad is None else bad
-    bad.forget_repaired(split)
     if kept := isinstance(load, _Gather):
         bad.note(split, np.flatnonzero(load.decoded.bad).tolist())
     return _note_each(_generate(make, numbers, None if kept else config.workers), split, bad)

@@ -100,8 +100,8 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
 def _check_size(root: Path, splits: dict[str, Classes]) -> None:
     """Raises ValueError if a split is larger than TFDS can shuffle without TensorFlow."""
     for split, classes in splits.items():
-        files = [Path(file.path) for kept in classes.values() for file in kept]
-        size = sum(file.stat().st_size + _OVERHEAD for file in files if file.exists())
+        files = [file for kept in classes.values() for file in kept]
+        size = sum(status.st_size + _OVERHEAD for status in map(_status, files) if status is not None)
         if size > _LARGEST:
             name = "my_" + re.sub("[^a-z0-9]", "_", root.name.lower())
             raise ValueError(
@@ -182,11 +182,16 @@ def _fingerprint(splits: dict[str, Classes]) -> str:
 
 def _version(file: os.DirEntry[str]) -> str:
     """Returns size and time of change; of a link to nothing, whose fault is told later, that it is missing."""
+    status = _status(file)
+    return "missing" if status is None else f"{status.st_size}\0{status.st_mtime_ns}"
+
+
+def _status(file: os.DirEntry[str]) -> os.stat_result | None:
+    """Returns the status of a file, which its entry keeps; None for a link to nothing."""
     try:
-        status = file.stat()
+        return file.stat()
     except FileNotFoundError:
-        return "missing"
-    return f"{status.st_size}\0{status.st_mtime_ns}"
+        return None
 
 
 @functools.lru_cache(maxsize=1)

@@ -138,6 +138,7 @@ class Network(nn.Module, kw_only=True):
             "activation": self.activation,
         }
 
+    @nn.nowrap
     def run(self, block: nn.Module, x: Array, *, train: bool) -> Array:
         """Returns the output of a block."""
         if not self.remat:

@@ -25,7 +25,7 @@ from senet_jax.models import (
 )
 from senet_jax.models.network import Network
 from senet_jax.modules import ATTENTIONS, SqueezeExcite
-from senet_jax.modules.squeeze_excite import check_maker
+from senet_jax.modules.squeeze_excite import check_maker, made_class
 from senet_jax.ops import ACTIVATIONS
 from senet_jax.schema import did_you_mean
 from senet_jax.typing import ModuleDef
@@ -110,13 +110,13 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
         if attention is None:
             twin = f"; did you mean 'se_{name}'?" if f"se_{name}" in _NETWORKS else ""
             raise ValueError(f"{name} has no squeeze-and-excitation and so takes no ratio{twin}")
-        if not dataclasses.is_dataclass(_class(attention)):
+        if not dataclasses.is_dataclass(made_class(attention)):
             raise ValueError(f"ratio is for a class of attention or its partial; give {attention!r} the ratio itself")
         if "ratio" not in _fields(attention):
-            raise ValueError(f"{_class(attention).__name__} has no ratio; leave it out")
+            raise ValueError(f"{made_class(attention).__name__} has no ratio; leave it out")
         keywords = getattr(attention, "keywords", {})
         attention = partial(attention, ratio=ratio, **({"hidden": None} if "hidden" in keywords else {}))
-    if isinstance(made := _class(attention), type):
+    if isinstance(made := made_class(attention), type):
         if "param_dtype" not in _fields(made):
             raise ValueError(
                 f"attention makes a {made.__name__}, which has no field `param_dtype`; give a class with the fields "
@@ -138,7 +138,7 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
 
 def _check_norm(norm: Any) -> None:
     """Raises ValueError if a class, or a partial of it, has no `param_dtype`, or is not called with `train`."""
-    made = _class(norm)
+    made = made_class(norm)
     if not isinstance(made, type):
         return
     parameters = inspect.signature(made.__call__).parameters
@@ -165,9 +165,5 @@ def _named(kind: str, name: str, known: Mapping[Any, Any]) -> Any:
     return known[name]
 
 
-def _class(definition: Any) -> Any:
-    return definition.func if isinstance(definition, partial) else definition
-
-
 def _fields(definition: Any) -> set[str]:
-    return {field.name for field in dataclasses.fields(_class(definition))} - {"parent", "name"}
+    return {field.name for field in dataclasses.fields(made_class(definition))} - {"parent", "name"}

@@ -1,6 +1,7 @@
 """The squeeze-and-excitation block (Hu et al., arXiv 1709.01507, section 3), and base classes of its descendants."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, NoReturn, overload
 
@@ -9,11 +10,17 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
 from senet_jax import ops
+from senet_jax.ops.precision import float32_or_wider
 from senet_jax.schema import did_you_mean
 from senet_jax.typing import Array, Float
 
 Function = str | Callable[..., Array]
 _LECUN_NORMAL = nn.initializers.lecun_normal()
+
+
+def made_class(maker: Any) -> Any:
+    """Returns the class of a partial of one, and anything else as it is."""
+    return maker.func if isinstance(maker, partial) else maker
 
 
 def check_maker(attention: Any) -> None:
@@ -72,7 +79,7 @@ class Attention(nn.Module, kw_only=True):
                 f"{type(self).__name__} takes floating-point inputs (..., height, width, channels); given one of shape "
                 f"{x.shape} and dtype {x.dtype}"
             )
-        return self.dtype or (x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.float32)
+        return self.dtype or float32_or_wider(x.dtype)
 
 
 class ReducingAttention(Attention):

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from senet_jax.modules.attention import ATTENTIONS
 from senet_jax.modules.batch_norm import unfused
-from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker
+from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker, made_class
 from senet_jax.typing import ModuleDef
 
 
@@ -99,7 +99,7 @@ class _Recalibrate:
         self.root = root
         self.patterns = patterns
         self.attention = attention
-        self.least_dimensions = 4 if getattr(attention, "func", attention) in ATTENTIONS.values() else 1
+        self.least_dimensions = 4 if made_class(attention) in ATTENTIONS.values() else 1
         self.matched: set[str] = set()
         """Patterns that have matched a module."""
         self.candidates: dict[str, dict[str, None]] = {}

@@ -63,7 +63,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
         log = _open_logs(plan, workdir, start)
         bad = BadImages(config.data.bad_images, workdir / BAD_IMAGES, log.say, jax.process_index())
         evaluations, speed = Evaluations(plan, workdir, log, mesh, bad), Speed(log)
-        _begin(plan, start, log, workdir)
+        _begin(plan, start, log, workdir, bad)
 
     with (
         closing(checkpoints),
@@ -153,7 +153,8 @@ def _open_logs(plan: Plan, workdir: Path, start: int) -> Logs | NoLogs:
     return Logs(workdir, start=start, total=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
 
 
-def _begin(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path) -> None:
+def _begin(plan: Plan, start: int, log: Logs | NoLogs, workdir: Path, bad: BadImages) -> None:
+    bad.forget_repaired(plan.dataset.train, plan.dataset.test)
     if start:
         log.say(f"goes on after step {start} of {plan.total_steps}")
     elif plan.start is not None and processes.is_first():

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from senet_jax.config import ModelConfig
 from senet_jax.models import Network, create_model
 from senet_jax.modules import BatchNorm, SqueezeExcite
+from senet_jax.modules.squeeze_excite import made_class
 
 _OF_TRAINING = {"dtype", "drop_path", "remat", "statistics_group"}
 """Fields of the network that change neither its parameters nor what it computes from them."""
@@ -41,7 +42,7 @@ def build_model(config: ModelConfig, num_classes: int) -> Network:
     model = make(ratio=config.ratio, **given("attention"), **place)
     lacking = variant | (place if model.attention is None else {})
     attention: Any = model.attention
-    if lacking and getattr(attention, "func", attention) is not SqueezeExcite:
+    if lacking and made_class(attention) is not SqueezeExcite:
         raise ValueError(
             f"config.model.{next(iter(lacking))} is of squeeze-and-excitation, which {config.name} does not have"
         )
