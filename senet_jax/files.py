@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,15 @@ def check_writable(directory: Path, name: str) -> None:
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
         raise ValueError(f"{name} cannot be written: {error.strerror}; give another directory") from error
+
+
+def check_space(directory: Path, needed: int, other: str) -> None:
+    """Raises ValueError, which advises to give the other thing, if a disk has fewer free bytes than needed."""
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise ValueError(
+            f"{directory} needs {needed / 2**30:.1f} GiB and its disk has {free / 2**30:.1f}; give {other}"
+        )
 
 
 def allow_open_files() -> None:

@@ -15,16 +15,12 @@ import tensorflow_datasets as tfds
 
 from senet_jax.data import images
 from senet_jax.data.local_info import LocalInfo
-from senet_jax.data.members import class_files, entries, tell_left_out
-from senet_jax.files import expanded
+from senet_jax.data.members import Member, class_files, entries, in_shards, tell_left_out
+from senet_jax.files import check_space, expanded
 from senet_jax.terminal.progress import progress
 from senet_jax.texts import some
 
 Classes = dict[str, list[os.DirEntry[str]]]
-_LARGEST = 1000 * 2**20
-"""Bytes of a split that TFDS shuffles in memory; for more it takes TensorFlow's files."""
-_OVERHEAD = 300
-"""Bytes of an example besides its image."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -39,10 +35,10 @@ class FolderConfig(tfds.core.BuilderConfig):
     """SHA-256 of the names and contents of all files."""
 
 
-class Folder(tfds.core.GeneratorBasedBuilder):
+class Folder(tfds.core.ShardBasedBuilder):
     """A dataset of the unchanged bytes of image files and the names of their folders."""
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")
     builder_config: FolderConfig  # pyright: ignore[reportIncompatibleMethodOverride]  # TFDS sets it.
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -63,15 +59,34 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(sha256=config.sha256),
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        return {split: self._generate_examples(classes) for split, classes in self.builder_config.splits.items()}
+    def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        config = self.builder_config
+        shards = {
+            split: in_shards(
+                [
+                    Member(file.path, 0, 0 if file.path in config.faults else file.stat().st_size, file.name, name)
+                    for name, files in classes.items()
+                    for file in files
+                ]
+            )
+            for split, classes in config.splits.items()
+        }
+        needed = sum(member.size for parts in shards.values() for part in parts for member in part)
+        check_space(Path(self.data_dir).parent, needed, "another --config.data.data_dir")
+        return {
+            split: [functools.partial(self._examples, split, parts, number) for number in range(len(parts))]
+            for split, parts in shards.items()
+        }
 
-    def _generate_examples(self, classes: Classes) -> Iterator[tuple[Any, dict[str, Any]]]:
-        for name, files in classes.items():
-            for file in files:
-                file_name, fault = os.fsencode(f"{name}/{file.name}"), self.builder_config.faults.get(file.path, "")
-                image = b"" if fault else Path(file.path).read_bytes()
-                yield file_name, {"image": image, "label": name, "file_name": file_name, "fault": fault}
+    def _examples(
+        self, split: str, parts: list[list[Member]], number: int
+    ) -> Iterator[tuple[bytes, dict[str, str | bytes]]]:
+        """Yields the examples of one part of a split."""
+        before, total = sum(map(len, parts[:number])), sum(map(len, parts))
+        for member in progress(parts[number], total, f"packing {split}", "images", done=before):
+            fault = self.builder_config.faults.get(member.path, "")
+            image = b"" if fault else Path(member.path).read_bytes()
+            yield member.key, {"image": image, "label": member.label, "file_name": member.key, "fault": fault}
 
 
 def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_share: float) -> Folder:
@@ -84,7 +99,7 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
     all of them are grey, else three. Files that cannot be used are named, and become examples with a fault.
 
     Raises ValueError, before anything is written, if the directory or a split is missing, if a split holds anything but
-    class folders, if a class is empty, nested or not in all of the splits, if a split has more than 1000 MiB, and if a
+    class folders, if a class is empty, nested or not in all of the splits, and if a
     larger share of the files than `bad_share` cannot be used, as `images.read` decides.
     """
     root = expanded(path).resolve()
@@ -93,22 +108,7 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_s
     builder = Folder(config=FolderConfig(name=name, splits=found), data_dir=data_dir)
     if builder.is_prepared():
         return builder
-    _check_size(root, found)
     return Folder(config=_checked(name, root, tuple(found), bad_share), data_dir=data_dir)
-
-
-def _check_size(root: Path, splits: dict[str, Classes]) -> None:
-    """Raises ValueError if a split is larger than TFDS can shuffle without TensorFlow."""
-    for split, classes in splits.items():
-        files = [file for kept in classes.values() for file in kept]
-        size = sum(status.st_size + _OVERHEAD for status in map(_status, files) if status is not None)
-        if size > _LARGEST:
-            name = "my_" + re.sub("[^a-z0-9]", "_", root.name.lower())
-            raise ValueError(
-                f"{root / split} has {size / 2**20:,.0f} MiB of images, and folders of at most {_LARGEST / 2**20:,.0f} "
-                f"MiB a split are packed by themselves; pack it once with `prepare --dataset={name} --source={root}`, "
-                f"and give --config.data.name={name} without --config.data.path"
-            )
 
 
 def count(path: str, split: str) -> int | None:
@@ -182,16 +182,11 @@ def _fingerprint(splits: dict[str, Classes]) -> str:
 
 def _version(file: os.DirEntry[str]) -> str:
     """Returns size and time of change; of a link to nothing, whose fault is told later, that it is missing."""
-    status = _status(file)
-    return "missing" if status is None else f"{status.st_size}\0{status.st_mtime_ns}"
-
-
-def _status(file: os.DirEntry[str]) -> os.stat_result | None:
-    """Returns the status of a file, which its entry keeps; None for a link to nothing."""
     try:
-        return file.stat()
+        status = file.stat()
     except FileNotFoundError:
-        return None
+        return "missing"
+    return f"{status.st_size}\0{status.st_mtime_ns}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """The image files of a source: in class folders, in tars, or in tars within a tar."""
 
+import hashlib
 import itertools
 import os
 import sys
@@ -11,6 +12,9 @@ from typing import BinaryIO
 
 from senet_jax.data.images import has_image_name
 from senet_jax.texts import some
+
+SHARD_BYTES = 128 * 2**20
+"""Bytes of the image files in a shard of a dataset, about; a process that writes holds one shard in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,18 @@ class Member:
     """Name in its dataset, such as n01440764_18.JPEG."""
     label: str
     """Name of its class."""
+
+    @property
+    def key(self) -> bytes:
+        """Class and name, which no other member of the split has."""
+        return os.fsencode(f"{self.label}/{self.name}")
+
+
+def in_shards(split: list[Member]) -> list[list[Member]]:
+    """Divides a split into shards, ordered by a hash of names: every slice of it is a mixture of the classes."""
+    ordered = sorted(split, key=lambda member: hashlib.blake2b(member.key, digest_size=8).digest())
+    count = max(1, min(len(ordered), round(sum(member.size for member in split) / SHARD_BYTES)))
+    return [ordered[number * len(ordered) // count : (number + 1) * len(ordered) // count] for number in range(count)]
 
 
 def read(members: Iterable[Member]) -> Iterator[bytes]:

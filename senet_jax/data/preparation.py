@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -21,12 +20,10 @@ from PIL import Image
 from senet_jax.children import end_with_parent
 from senet_jax.data import images, members
 from senet_jax.data.members import Member
-from senet_jax.files import line_of, read_records, replace_text, replaced, write_records
+from senet_jax.files import check_space, line_of, read_records, replace_text, replaced, write_records
 from senet_jax.terminal.progress import progress
 from senet_jax.workdir import space
 
-_SHARD_BYTES = 128 * 2**20
-"""Bytes of the source's files in a shard, about; a process holds one shard in memory."""
 _DONE = "done.jsonl"
 UNREADABLE = "unreadable.txt"
 """Names the images that could not be decoded, if there are any."""
@@ -93,7 +90,8 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
     shards = list(_shards(preparation, unfinished))
     left = [shard for shard in shards if shard.file.name not in done or not shard.file.exists()]
     if preparation.options.shorter_side is None:
-        _check_space(unfinished, sum(member.size for shard in left for member in shard.members))
+        needed = sum(member.size for shard in left for member in shard.members)
+        check_space(unfinished, needed, "another --data_dir, or --shorter_side=256 for about a third of the bytes")
     written = progress(
         _written(left, preparation, jobs),
         preparation.images,
@@ -137,18 +135,11 @@ def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Itera
 
 
 def _shards(preparation: Preparation, directory: Path) -> Iterator[_Shard]:
-    """Yields the shards. Splits are ordered by a hash of names, so that every slice is a mixture of the classes."""
     for split, found in preparation.splits.items():
-        ordered = sorted(found, key=lambda member: hashlib.blake2b(_key(member), digest_size=8).digest())
-        count = max(1, round(sum(member.size for member in found) / _SHARD_BYTES))
-        for number in range(count):
-            part = ordered[number * len(ordered) // count : (number + 1) * len(ordered) // count]
-            name = f"{preparation.name}-{split}.array_record-{number:05d}-of-{count:05d}"
+        parts = members.in_shards(found)
+        for number, part in enumerate(parts):
+            name = f"{preparation.name}-{split}.array_record-{number:05d}-of-{len(parts):05d}"
             yield _Shard(directory / name, split, part)
-
-
-def _key(member: Member) -> bytes:
-    return os.fsencode(f"{member.label}/{member.name}")
 
 
 def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> list[str]:
@@ -165,7 +156,7 @@ def _write_shard(class_names: list[str], options: Options, shard: _Shard) -> lis
             try:
                 data = convert(data, options)
             except ValueError as error:
-                unreadable.append(f"{_key(member).decode(errors='replace')}: {error}")
+                unreadable.append(f"{member.key.decode(errors='replace')}: {error}")
             example = {"image": data, "label": member.label, "file_name": os.fsencode(member.name)}
             writer.write(features.serialize_example(features.encode_example(example)))
         writer.close()
@@ -247,7 +238,7 @@ def _fingerprint(preparation: Preparation) -> str:
     digest = hashlib.sha256(json.dumps([preparation.class_names, str(preparation.options)]).encode())
     for split, found in preparation.splits.items():
         for member in found:
-            digest.update(b"%b\0%b\0%d\n" % (split.encode(), _key(member), member.size))
+            digest.update(b"%b\0%b\0%d\n" % (split.encode(), member.key, member.size))
     return digest.hexdigest()
 
 
@@ -258,13 +249,4 @@ def _check_same(file: Path, fingerprint: str) -> None:
         raise ValueError(
             f"{file.parent} was begun with other files, or with another --shorter_side, --quality or --check; give "
             "those again, or remove it"
-        )
-
-
-def _check_space(directory: Path, needed: int) -> None:
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        raise ValueError(
-            f"{directory} needs {needed / 2**30:.1f} GiB and its disk has {free / 2**30:.1f}; give another --data_dir, "
-            "or --shorter_side=256 for about a third of the bytes"
         )

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from senet_jax import data
 
 
 def prepared(config):
-    return sorted(path.parent.name for path in Path(config.data_dir).glob("folder/*/1.1.0"))
+    return sorted(path.parent.name for path in Path(config.data_dir).glob("folder/*/1.2.0"))
 
 
 def test_bytes_pass_through_untouched(folder, folder_config, write_images):
@@ -39,12 +40,22 @@ def test_an_unchanged_folder_is_reused_and_a_changed_one_prepared_anew(folder, f
     assert len(data.open_dataset(folder_config).train) == 11
 
 
-def test_a_folder_that_only_tensorflow_could_shuffle_is_refused_with_the_way(folder_config, monkeypatch):
-    monkeypatch.setattr("senet_jax.data.folder._LARGEST", 3000)
-    message = r"pets/train has 0 MiB of images, .*; pack it once with `prepare --dataset=my_pets --source=.*/pets`, "
+def test_a_large_folder_is_packed_in_shards_in_the_order_of_one(folder_config, monkeypatch):
+    one = data.open_dataset(folder_config).train
+    monkeypatch.setattr("senet_jax.data.members.SHARD_BYTES", 1000)
+    several = data.open_dataset(dataclasses.replace(folder_config, data_dir=folder_config.data_dir + "2")).train
+    shards = list(Path(folder_config.data_dir + "2").glob("folder/*/1.2.0/*-train.array_record-*"))
+    assert len(shards) > 2
+    assert several.names(range(12)) == one.names(range(12)) != sorted(one.names(range(12)))
+    assert several.source.__getitems__(range(12)) == one.source.__getitems__(range(12))
+
+
+def test_a_disk_without_room_is_named_before_anything_is_packed(folder_config, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    message = r"folder/pets-\w+ needs 0.0 GiB and its disk has 0.0; give another --config.data.data_dir"
     with pytest.raises(ValueError, match=message):
         data.open_dataset(folder_config)
-    assert not Path(folder_config.data_dir).exists()
+    assert not prepared(folder_config)
 
 
 def test_slices_of_splits(folder_config):
@@ -183,17 +194,17 @@ def test_names_that_are_not_utf_8(folder, folder_config):
 def test_a_preparation_that_is_interrupted_leaves_nothing_that_looks_prepared(folder_config, monkeypatch):
     from senet_jax.data.folder import Folder
 
-    def interrupt(self, classes):
+    def interrupt(self, *_):
         yield "cat/0.png", {"image": b"", "label": "cat", "file_name": "cat/0.png", "fault": ""}
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "_generate_examples", interrupt)
+        patch.setattr(Folder, "_examples", interrupt)
         with pytest.raises(KeyboardInterrupt):
             data.open_dataset(folder_config)
     assert not prepared(folder_config)
     (place,) = Path(folder_config.data_dir, "folder").iterdir()
-    parts = [place / f"incomplete.{name}_1.1.0" for name in ("OLD", "NEW")]
+    parts = [place / f"incomplete.{name}_1.2.0" for name in ("OLD", "NEW")]
     for part in parts:  # As processes leave it that are killed.
         part.mkdir()
         (part / "shard").touch()

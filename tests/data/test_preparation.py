@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, write_images, monkeypa
     with pytest.raises(OSError, match=r"pets-test.* could not be written: write\(\) failed: No space .* bytes free"):
         preparation.write(plan, jobs=1)
     config = DataConfig("folder", path=str(tmp_path / "source"), data_dir=str(tmp_path))
-    monkeypatch.setattr("senet_jax.data.folder.Folder._generate_examples", fail)
+    monkeypatch.setattr("senet_jax.data.folder.Folder._examples", fail)
     with pytest.raises(RunError, match=r"folder/source.* could not be written: write\(\) failed: .* bytes free"):
         data.open_dataset(config)
 
@@ -163,7 +163,7 @@ def test_imagenet_v2_is_read_by_the_numbers_of_its_folders(tmp_path):
 
 
 def test_a_preparation_that_was_stopped_goes_on(imagenet, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "_SHARD_BYTES", 4_000)
+    monkeypatch.setattr(members, "SHARD_BYTES", 4_000)
     whole, stopped = (planned(imagenet, tmp_path / name) for name in ("whole", "stopped"))
     preparation.write(whole, jobs=1)
     write_shard, written = preparation._write_shard, []
@@ -210,7 +210,7 @@ def test_images_are_shrunk_and_those_that_cannot_be_decoded_are_named(tmp_path, 
 
 @pytest.mark.slow
 def test_processes_write_the_same_files(imagenet, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "_SHARD_BYTES", 4_000)
+    monkeypatch.setattr(members, "SHARD_BYTES", 4_000)
     one, two = (planned(imagenet, tmp_path / name) for name in ("one", "two"))
     preparation.write(one, jobs=1)
     preparation.write(two, jobs=2)
