@@ -62,7 +62,7 @@ class RunError(Exception):
 
 
 class BusyError(RunError):
-    """Another process is training in the workdir."""
+    """Another process is writing in the directory."""
 
 
 def read_config(workdir: Path, wanted: str = "a training run") -> Experiment:
@@ -156,27 +156,27 @@ def space(directory: Path) -> str:
 
 
 @contextmanager
-def locked(workdir: Path) -> Iterator[None]:
-    """Makes the workdir and keeps it for this process. Raises BusyError if another process is training there."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / LOCK).open("w") as lock:
-        _lock(lock, workdir, shared=False)
+def locked(directory: Path, task: str = "training") -> Iterator[None]:
+    """Makes the directory and keeps it for this process. Raises BusyError if another process is at the task there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / LOCK).open("w") as lock:
+        _lock(lock, directory, task, shared=False)
         yield
 
 
-def _lock(file: IO[str], workdir: Path, *, shared: bool) -> None:
+def _lock(file: IO[str], directory: Path, task: str, *, shared: bool) -> None:
     import fcntl  # Windows lacks it, and reading a workdir does not need it.
 
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise BusyError(f"another process is training in {workdir}; wait for it, or give another workdir") from None
+        raise BusyError(f"another process is {task} in {directory}; wait for it, or give another directory") from None
 
 
 def check_free(workdir: Path) -> None:
     """Raises BusyError if another process is training in the workdir. Several processes can look at once."""
     with suppress(FileNotFoundError, NotADirectoryError), (workdir / LOCK).open() as lock:
-        _lock(lock, workdir, shared=True)
+        _lock(lock, workdir, "training", shared=True)
 
 
 def is_busy(workdir: Path) -> bool:

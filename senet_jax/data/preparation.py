@@ -22,7 +22,7 @@ from senet_jax.data import images, members
 from senet_jax.data.members import Member
 from senet_jax.files import check_space, line_of, read_records, replace_text, replaced, write_records
 from senet_jax.terminal.progress import progress
-from senet_jax.workdir import space
+from senet_jax.workdir import LOCK, locked, space
 
 _DONE = "done.jsonl"
 UNREADABLE = "unreadable.txt"
@@ -75,14 +75,18 @@ def write(preparation: Preparation, jobs: int) -> list[str]:
     process finished are kept.
 
     Raises ValueError if the dataset exists, if the disk has no room for it, or if the unfinished dataset has other
-    files or options, and OSError if a file cannot be read or written.
+    files or options, BusyError if another process is writing it, and OSError if a file cannot be read or written.
     """
     final = preparation.directory
     check_new(final)
     unfinished = final.with_name(f"{final.name}.unfinished")
-    unfinished.mkdir(parents=True, exist_ok=True)
+    with locked(unfinished, "preparing"):
+        return _write(preparation, unfinished, jobs)
+
+
+def _write(preparation: Preparation, unfinished: Path, jobs: int) -> list[str]:
     _check_same(unfinished / "fingerprint.txt", _fingerprint(preparation))
-    for leftover in unfinished.glob(".*"):
+    for leftover in set(unfinished.glob(".*")) - {unfinished / LOCK}:
         leftover.unlink()
     records = read_records(unfinished / _DONE)
     write_records(unfinished / _DONE, records)  # Without a line that a kill cut short.
@@ -225,6 +229,7 @@ def _finish(preparation: Preparation, directory: Path, shards: list[_Shard], unr
         (directory / UNREADABLE).write_text("".join(f"{fault}\n" for fault in unreadable))
     (directory / _DONE).unlink()
     (directory / "fingerprint.txt").unlink()
+    (directory / LOCK).unlink()
     os.replace(directory, preparation.directory)
 
 

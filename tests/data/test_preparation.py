@@ -15,7 +15,7 @@ from senet_jax import data
 from senet_jax.config import DataConfig
 from senet_jax.data import members, preparation, standard_sets
 from senet_jax.data.preparation import Options, Preparation
-from senet_jax.workdir import RunError
+from senet_jax.workdir import BusyError, RunError, locked
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,9 @@ def test_a_preparation_that_was_stopped_goes_on(imagenet, tmp_path, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         preparation.write(stopped, jobs=1)
     assert not stopped.directory.exists()
+    unfinished = stopped.directory.with_name("5.1.0.unfinished")
+    with locked(unfinished), pytest.raises(BusyError, match=f"another process is preparing in {unfinished}; wait for"):
+        preparation.write(stopped, jobs=1)
     with pytest.raises(ValueError, match=r"was begun with other files, or with another --shorter_side"):
         preparation.write(dataclasses.replace(stopped, options=Options(shorter_side=16)), jobs=1)
 
