@@ -9,21 +9,18 @@ import optax
 import pytest
 from compilation import quickly
 from flax import linen as nn
-from networks import tiny_network
+from networks import Linear, tiny_network
 from random_variables import initial_variables
 
 from senet_jax import create_model
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
-from senet_jax.models.parameters import abstract_variables
 from senet_jax.modules import BatchNorm
 from senet_jax.modules.conv import Convolution
 from senet_jax.training import bad_steps, metrics, parallel
 from senet_jax.training.state import init_state
 from senet_jax.training.step import _augmented as augmented
-from senet_jax.training.step import _losses as step_losses
 from senet_jax.training.step import _move as moved
 from senet_jax.training.step import make_eval_step, make_train_step
-from senet_jax.weights.configured import build_model
 
 BATCH = {
     "image": np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), np.uint8),
@@ -218,66 +215,6 @@ def test_evaluation_is_exact_for_every_batch_size(batch_size, state, logits):
     assert result["loss"] == pytest.approx(float(metrics.losses(logits, jnp.array(BATCH["label"])).mean()), rel=1e-5)
 
 
-def test_a_configuration_builds_its_network():
-    model = build_model(ModelConfig("se_resnet20_cifar", ratio=4, dtype="bfloat16", statistics_group=8), 7)
-    images = jax.ShapeDtypeStruct((16, 8, 8, 1), jnp.float32)
-    variables = abstract_variables(model, images, train=False)
-    assert variables["params"]["stage2_block1"]["se"]["reduce"]["kernel"].shape == (16, 4)
-    train = partial(model.apply, train=True, mutable=["batch_stats"])
-    logits, _ = jax.eval_shape(train, variables, images)
-    assert logits.shape == (16, 7)
-    with pytest.raises(ValueError, match="group of 8 does not divide the batch of 4"):
-        jax.eval_shape(train, variables, images.update(shape=(4, 8, 8, 1)))
-
-
-def test_a_configuration_builds_its_variant():
-    variant = {"squeeze": "max", "gate": "tanh", "use_bias": False, "placement": "pre", "attention_stages": (3,)}
-    model = build_model(ModelConfig("se_resnet20_cifar", ratio=4, drop_path=0.1, **variant), 7)
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((2, 8, 8, 3)), train=False))
-    assert jax.tree.map(jnp.shape, variables["params"]["stage3_block1"]["se"]) == {
-        "reduce": {"kernel": (16, 4)},
-        "expand": {"kernel": (4, 16)},
-    }
-    assert "se" not in variables["params"]["stage2_block1"]
-    assert model.attention is not None
-    attention = model.attention(parent=None)
-    assert (attention.squeeze, attention.gate, model.drop_path) == ("max", "tanh", 0.1)
-    assert build_model(ModelConfig("se_resnet20_cifar", ratio=4, attention="none", **variant), 7).attention is None
-    assert "EfficientChannel" in repr(build_model(ModelConfig("resnet20_cifar", attention="eca"), 7).attention)
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        (ModelConfig("resnet20_cifar", gate="tanh"), "config.model.gate is of squeeze-and-excitation, which resnet20_"),
-        (
-            ModelConfig("resnet20_cifar", placement="pre"),
-            "config.model.placement is of squeeze-and-excitation",
-        ),
-        (
-            ModelConfig("resnet20_cifar", attention_stages=(2,)),
-            "config.model.attention_stages is of squeeze",
-        ),
-        (ModelConfig("se_resnet20_cifar", attention="eca", squeeze="max"), "config.model.squeeze is of squeeze-and-ex"),
-        (ModelConfig("vgg16", placement="pre"), "vgg16 has no field 'placement'"),
-    ],
-)
-def test_an_impossible_variant_is_an_error(config, message):
-    with pytest.raises(ValueError, match=message):
-        build_model(config, 7)
-
-
-class Linear(nn.Module):
-    """Without batch normalisation, so that an example's logits are its own."""
-
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, x, *, train):
-        x = nn.Dropout(self.dropout, deterministic=not train)(x.reshape(len(x), -1))
-        return nn.Dense(10, name="dense")(x)
-
-
 class Steep(nn.Module):
     """Has the root of a parameter that is zero."""
 
@@ -299,36 +236,6 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(batch, options):
     first, second = (jax.tree.leaves((state.variables, state.sums)) for state in states)
     for whole, parts in zip(first, second, strict=True):
         np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("options", [{"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 1.0, "repeats": 2}])
-def test_labels_are_mixed_as_their_images_are(options):
-    """The value of an image is its label."""
-    labels = np.array([3, 9, 20, 40, 80, 160, 200, 250], np.int32)
-    images = np.broadcast_to(labels[:, None, None, None], (8, 6, 6, 1)).astype(np.uint8)
-    for step in range(4):
-        mixed = augmented(
-            {"image": jnp.array(images), "label": jnp.array(labels)},
-            DataConfig(mean=(0.0,), std=(1.0,), **options),
-            0,
-            jnp.int32(step),
-        )
-        label, other, share = (np.asarray(mixed[name]) for name in ("label", "other", "share"))
-        np.testing.assert_array_equal(label, labels)
-        np.testing.assert_array_equal(other, np.roll(labels, options.get("repeats", 1)))
-        found = 255 * np.asarray(mixed["image"]).mean((1, 2, 3))
-        np.testing.assert_allclose(found, share * label + (1 - share) * other, rtol=1e-4)
-
-
-def test_copies_of_an_image_are_mixed_with_those_of_another(batch):
-    state = init_state(Linear(), SGD, (8, 8, 1), seed=0, average=False)
-
-    def gradient(examples, repeats):
-        config = Experiment(data=DataConfig(mixup=0.3, repeats=repeats))
-        return jax.jit(make_train_step(Linear(), SGD, config))(state, examples).optimizer_state
-
-    copies = jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), batch)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), gradient(copies, 2), gradient(batch, 1))
 
 
 @pytest.mark.slow
@@ -357,17 +264,3 @@ def test_parts_whose_groups_reach_over_devices_are_refused_by_pmap(state):
     step = parallel.PmapStep(make_train_step(MODEL, SGD, config), mesh)
     with pytest.raises(ValueError, match=r"a device has 2 images of each of config.accumulate=2 parts, .*_group=4"):
         step(state, next(parallel.to_devices([BATCH], mesh)), 0, 0.1)
-
-
-@pytest.mark.parametrize(("loss", "smoothing"), [("cross_entropy", 0.1), ("binary_cross_entropy", 0.0)])
-def test_mixed_examples_have_both_labels(loss, smoothing):
-    logits = np.random.default_rng(0).normal(size=(2, 4))
-    examples = {"label": jnp.array([0, 1]), "other": jnp.array([3, 1]), "share": jnp.array([0.7, 0.7])}
-    losses = step_losses(jnp.array(logits), examples, OptimizerConfig(loss=loss, label_smoothing=smoothing))
-    targets = (1 - smoothing) * np.array([[0.7, 0, 0, 0.3], [0, 1, 0, 0]]) + smoothing / 4
-    p, log_p = 1 / (1 + np.exp(-logits)), logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    expected = {
-        "cross_entropy": -(targets * log_p).sum(1),
-        "binary_cross_entropy": -np.where(targets > 0.2, np.log(p), np.log(1 - p)).mean(1),
-    }
-    np.testing.assert_allclose(losses, expected[loss], rtol=1e-4)
