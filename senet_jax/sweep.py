@@ -29,10 +29,18 @@ _OF = "weights of "
 class Variant:
     """One experiment of a sweep."""
 
-    labels: tuple[str, ...]
-    """Name on each axis, such as ("ratio=8", "seed=1")."""
-    changes: Mapping[str, Any]
-    """Fields and their values, such as {"model.ratio": 8, "seed": 1}."""
+    axes: tuple[tuple[str, Mapping[str, Any]], ...]
+    """Name on each axis and the fields that it changes, such as (("ratio=8", {"model.ratio": 8}), ...)."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name on each axis, such as ("ratio=8", "seed=1")."""
+        return tuple(label for label, _ in self.axes)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Fields and their values, such as {"model.ratio": 8, "seed": 1}."""
+        return {field: value for _, changes in self.axes for field, value in changes.items()}
 
     @property
     def name(self) -> str:
@@ -41,9 +49,8 @@ class Variant:
 
     @property
     def group(self) -> str:
-        """Name without the seed, which the runs of a mean have in common."""
-        seed = f"seed={self.changes.get('seed')}"
-        return "/".join(label for label in self.labels if label != seed) or "base"
+        """Name without those on axes of seeds alone, which the runs of a mean have in common."""
+        return "/".join(label for label, changes in self.axes if changes.keys() != {"seed"}) or "base"
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,13 @@ class Sweep:
     """Group or label of an axis that the others are compared with."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError if two variants have the same name or the same changes."""
+        """Raises ValueError if there is no variant, or if two have the same name or the same changes."""
+        if not self.variants or not self.variants[0].labels:
+            raise ValueError("the sweep has no variants; chain, product and zipped need one sweep at least")
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
                 raise ValueError(f"{times} variants are called {name!r}; each needs a name of its own")
-        _refuse_alike({variant.name: dict(variant.changes) for variant in self.variants})
+        _refuse_alike({variant.name: variant.changes for variant in self.variants})
 
     def against(self, baseline: str) -> "Sweep":
         """Returns the sweep with this group, or this label of an axis, as its baseline.
@@ -120,7 +129,7 @@ def variant(name: str, changes: Mapping[str, Any]) -> Sweep:
             f"the name is {name!r}, which cannot name a directory; name the values, as in "
             'axis("model.name", {"50": "timm/seresnet50"})'
         )
-    return Sweep((Variant((name,), dict(changes)),))
+    return Sweep((Variant(((name, dict(changes)),)),))
 
 
 def axis(field: str, values: Iterable[Any] | Mapping[str, Any]) -> Sweep:
@@ -166,6 +175,8 @@ def product(*sweeps: Sweep) -> Sweep:
 def zipped(*sweeps: Sweep) -> Sweep:
     """Combines the first variants of all sweeps, then the second ones, and so on, as one axis.
 
+    Runs are not averaged over the seeds in it.
+
     Raises ValueError if the sweeps differ in length, or if two of them set the same field.
     """
     lengths = [len(sweep.variants) for sweep in sweeps]
@@ -173,7 +184,7 @@ def zipped(*sweeps: Sweep) -> Sweep:
         axes = (f"{len(sweep.variants)} ({', '.join(v.name for v in sweep.variants)})" for sweep in sweeps)
         raise ValueError(f"zipped takes axes of the same length; these have {' and '.join(axes)}")
     merged = (_together(chosen) for chosen in zip(*_variants(sweeps), strict=True))
-    return Sweep(tuple(replace(variant, labels=(", ".join(variant.labels),)) for variant in merged))
+    return Sweep(tuple(Variant(((", ".join(variant.labels), variant.changes),)) for variant in merged))
 
 
 def resolve(base: Experiment, sweep: Sweep, workdir: Path = Path()) -> dict[str, Experiment]:
@@ -221,13 +232,12 @@ def _swapped(labels: Sequence[str], label: str) -> list[str]:
 
 
 def _together(variants: Iterable[Variant]) -> Variant:
-    labels: tuple[str, ...] = ()
-    changes: dict[str, Any] = {}
+    merged = Variant(())
     for each in variants:
-        for field in each.changes.keys() & changes.keys():
-            raise ValueError(f"{field} is set twice, in {'/'.join(labels)!r} and in {each.name!r}")
-        labels, changes = labels + each.labels, changes | dict(each.changes)
-    return Variant(labels, changes)
+        for field in each.changes.keys() & merged.changes.keys():
+            raise ValueError(f"{field} is set twice, in {merged.name!r} and in {each.name!r}")
+        merged = Variant(merged.axes + each.axes)
+    return merged
 
 
 def _refuse_alike(variants: Mapping[str, dict[str, Any]]) -> None:

@@ -59,12 +59,15 @@ def test_zipped_axes_are_one_axis():
     sweep = zipped(axis("batch_size", [64, 128]), axis("optimizer.learning_rate", [0.05, 1e-4]))
     assert names(sweep) == ["batch_size=64, learning_rate=0.05", "batch_size=128, learning_rate=0.0001"]
     assert sweep.variants[1].changes == {"batch_size": 128, "optimizer.learning_rate": 1e-4}
+    assert zipped(seeds(2), axis("batch_size", [8, 16])).variants[0].group == "seed=0, batch_size=8"
 
 
 def test_values_can_be_named_and_are_written_as_on_the_command_line():
     assert names(axis("model.attention_stages", {"all": None, "stage 2": (2,)})) == ["all", "stage 2"]
     assert names(axis("model.attention_stages", [None, (2, 3)])) == ["attention_stages=none", "attention_stages=2,3"]
     assert names(axis("data.flip", [True])) == ["flip=true"]
+    named = product(NO_SE, axis("seed", {"first": 5, "second": 6}))
+    assert [(each.name, each.group) for each in named.variants] == [("no SE/first", "no SE"), ("no SE/second", "no SE")]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,8 @@ def test_values_can_be_named_and_are_written_as_on_the_command_line():
         (lambda: axis("ratio", [2]), "there is no field 'ratio'; did you mean 'model.ratio'?"),
         (lambda: axis("model", [2]), "there is no field 'model'"),
         (lambda: axis("model.ratio", []), "the axis 'model.ratio' has no values"),
+        (chain, "the sweep has no variants; chain, product and zipped need one sweep at least"),
+        (product, "the sweep has no variants"),
         (lambda: axis("model.ratio", [2, 2.0]), "has a value twice: ratio=2, ratio=2"),
         (lambda: axis("model.name", ["timm/seresnet50"]), "'name=timm/seresnet50', which cannot name a directory"),
         (lambda: variant("..", {}), "the name is '..'"),

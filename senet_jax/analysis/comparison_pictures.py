@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 
 from senet_jax.analysis.comparison import Summary
 from senet_jax.analysis.figures import GREY, add_legend, colours, save
+from senet_jax.texts import written
 
 Records = Sequence[Mapping[str, Any]]
 Curves = Mapping[str, Sequence[Records]]
@@ -53,19 +54,20 @@ def _plot_numbers(summaries: Sequence[Summary], field: str, path: Path, title: s
     axis = figure.subplots()
     for each in summaries:
         if field not in each.changes:
-            label, std = f"{each.variant} ({each.seeds} seed{'s' * (each.seeds > 1)})", each.std or 0
+            label = f"{each.variant} ({each.seeds} seed{'s' * (each.seeds > 1)})"
             axis.axhline(each.accuracy, label=label, color=GREY, linestyle="--")
-            low, high = each.accuracy - std, each.accuracy + std
-            axis.axhspan(low, high, color=GREY, alpha=0.12, linewidth=0, label=f"{each.variant} ± std")
+            if each.std is not None:
+                low, high = each.accuracy - each.std, each.accuracy + each.std
+                axis.axhspan(low, high, color=GREY, alpha=0.12, linewidth=0, label=f"{each.variant} ± std")
     placed = sorted((each for each in summaries if field in each.changes), key=lambda each: each.changes[field])
     positions, means = [each.changes[field] for each in placed], [each.accuracy for each in placed]
     stds = [each.std or 0 for each in placed]
     axis.errorbar(positions, means, stds, fmt="o-", capsize=4, color="tab:orange", label="mean ± std")
     axis.set_xlabel(field.rpartition(".")[2])
-    if min(positions) > 0 and max(positions) > 4 * min(positions):
-        axis.set_xscale("log", base=2)
-    axis.set_xticks(positions)
-    axis.xaxis.set_major_formatter(ScalarFormatter())
+    least = min((x for x in positions if x > 0), default=0.0)
+    if min(positions) >= 0 and max(positions) > 4 * least:
+        axis.set_xscale("symlog", base=2, linthresh=least)  # The logarithm, and linear from zero to the least.
+    axis.set_xticks(positions, list(map(written, positions)))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylabel("test accuracy")
     add_legend(figure, axis)
@@ -150,7 +152,7 @@ def varied_number(summaries: Sequence[Summary]) -> str | None:
 
 
 def _finish(figure: Figure, axis: Axes, accuracies: Axis, path: Path, title: str) -> None:
-    accuracies.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    accuracies.set_major_formatter(PercentFormatter(1.0))
     axis.grid(alpha=0.3)
     axis.set_title(title)
     save(figure, path)

@@ -30,7 +30,7 @@ def tables(runs: Mapping[Path, Run]) -> tuple[dict[str, list[dict[str, str]]], l
     """Returns the tables "gates" and "mean_gates" of the runs, given by workdir, that `analyze` has been called for.
 
     They are its "blocks" and "replaced" with variant and seed; a table without rows is left out. So are tables that do
-    not say that they are of the last step and of the run's test split: the second value has the workdirs of these.
+    not say that they are of the last step and of the run's test images: the second value has the workdirs of these.
     """
     found: dict[str, list[dict[str, str]]] = {}
     others = []

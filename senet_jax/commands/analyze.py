@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_output_directory
@@ -11,6 +11,9 @@ from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.config import ModelConfig
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.texts import some
+
+if TYPE_CHECKING:
+    from senet_jax.training.plan import Plan
 
 _IMAGENET = {"n01443537": "goldfish", "n02690373": "plane", "n02110958": "pug", "n09246464": "cliff"}
 """Classes of figure 6 by their WordNet numbers, first the two of figure 7."""
@@ -82,7 +85,8 @@ def prepare(request: Request) -> Callable[[], None]:
             groups = found.stages | {"all blocks": list(found.blocks)}
             left = accuracy_without(plan.model, variables, batches("replacing gates"), found, groups)
         with working("drawing the figures"):
-            origin = {"step": step, "split": data.test_split, "images": len(dataset.test), "commit": commit()}
+            split = data.test_split if _as_in_run(workdir, plan) else f"{data.test_split} of other data"
+            origin = {"step": step, "split": split, "images": len(dataset.test), "commit": commit()}
             excitation_tables.save(output, title, dataset.class_names, classes, found, left, origin)
         print(excitation_tables.printed(found, left))
         print(f"\npictures, tables and arrays are in {output}")
@@ -100,6 +104,19 @@ def _check_network(workdir: Path, model: ModelConfig) -> None:
     if others := differing(model, own):
         given, said = getattr(model, others[0]), getattr(own, others[0])
         raise ValueError(f"config.model.{others[0]} is {given!r}, and the run in {workdir} has {said!r}; give no other")
+
+
+def _as_in_run(workdir: Path, plan: "Plan") -> bool:
+    """Returns whether the data, and all that is done to test images, are those of the run, of whatever split."""
+    from senet_jax.weights import runs
+
+    names = workdirs.changed(workdirs.read_config(workdir), plan.config)
+    fields = [name for name in names if name.startswith("data.") and name != "data.test_split"]
+    try:
+        runs.check_data(workdir, plan.dataset.class_names, data=plan.dataset.fingerprint)
+    except ValueError:
+        return False
+    return not fields
 
 
 def _choose(names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:

@@ -81,7 +81,10 @@ def prepare(request: Request) -> Callable[[], None]:
     changes = {variant.name: variant.changes for variant in sweep.variants}
     workdirs.check_sweep(workdir, request.name, changes)
     for name, config in configs.items():
-        check_overrides(config, {*request.overrides, *changes[name]})
+        try:
+            check_overrides(config, {*request.overrides, *changes[name]})
+        except ValueError as error:
+            raise ValueError(f"variant {name!r}: {error}") from error
         workdirs.check(workdir / name, adopted(config, workdir / name))
         workdirs.describe(workdir / name)  # A damaged result is refused before anything is trained.
     sources = sweep.sources()
@@ -252,3 +255,5 @@ def _train(
     failed = [each for each in runs if each in unwritten or workdirs.state(each) is RunState.FAILED]
     if failed:
         sys.exit(f"{program.name()}: {len(failed)} of {len(runs)} runs failed; the same command tries them again")
+    if left := sum(workdirs.state(each) is not RunState.DONE for each in runs):
+        sys.exit(f"{program.name()}: {left} of {len(runs)} runs are left, as said above; the same command trains them")

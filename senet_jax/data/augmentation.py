@@ -86,8 +86,8 @@ def rand_augment(image: Image.Image, magnitude: float, fill: Fill, rng: np.rando
     """Applies two random operations, each with probability 1/2: RandAugment (arXiv 1909.13719).
 
     Their strength is drawn from a normal distribution around the magnitude with std 0.5, limited to 0 to 10. Every
-    operation changes more with more strength. "ResNet strikes back" (arXiv 2110.00476) uses this variant, timm's
-    inc1-mstd0.5.
+    operation that takes it changes more with more strength. "ResNet strikes back" (arXiv 2110.00476) uses this variant,
+    timm's inc1-mstd0.5.
     """
     operations = list(OPERATIONS.values())
     for choice in rng.integers(len(operations), size=2):

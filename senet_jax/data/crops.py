@@ -73,8 +73,8 @@ def resize(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def _smoothing(scale: float) -> float:
-    """Returns the sigma of three Gaussian taps that widen a triangle of 2 pixels to 2 `scale`; 0: none are needed."""
+    """Returns the sigma of three Gaussian taps that widen a triangle of 2 pixels to 2 `scale`; 0: none needed."""
     if scale < 1.15:  # The bilinear interpolation alone is as near to Pillow's filter.
         return 0.0
     side = (scale**2 - 1) / 12  # The weight at either side: a triangle of half width s has the variance s^2 / 6.
-    return math.sqrt(-0.5 / math.log(side / (1 - 2 * side))) if side < 1 / 3 - 1e-6 else math.inf
+    return math.sqrt(-0.5 / math.log(side / (1 - 2 * side)))

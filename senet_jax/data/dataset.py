@@ -80,13 +80,7 @@ def open_dataset(config: DataConfig) -> Dataset:
         split.first()
     name = config.name if config.path is None else f"{config.name} {Path(config.path).resolve().name}"
     numbers = {name: split.num_examples for name, split in builder.info.splits.items()}
-    shared = sum(
-        max(0, min(one.stop, other.stop) - max(one.start, other.start))
-        for (first, one), (second, other) in itertools.product(
-            _ranges(config.train_split, numbers), _ranges(config.test_split, numbers)
-        )
-        if first == second
-    )
+    shared = _shared(config.train_split, config.test_split, numbers)
     return Dataset(name, len(names), names, channels, train, test, _fingerprint(config, builder), shared)
 
 
@@ -201,16 +195,24 @@ def split_names(text: str) -> set[str]:
 
 def overlap(first: str, second: str) -> bool | None:
     """Returns whether two expressions of TFDS have examples in common; None if their number decides it."""
-    if "all" in split_names(f"{first}+{second}"):  # TFDS's name of all splits.
+    names = split_names(f"{first}+{second}")
+    if first == second or "all" in names:  # TFDS's name of all splits.
         return True
-    names = split_names(first) & split_names(second)
-    if first != second and names and re.search(r"[\[:]-?\d+(?![\d%])", first + second):
+    if not split_names(first) & split_names(second):
+        return False
+    if re.search(r"[\[:]-?\d+(?![\d%])", first + second):
         return None
-    hundredths = (
-        {(name, place) for name, places in _ranges(text, dict.fromkeys(split_names(text), 100)) for place in places}
-        for text in (first, second)
+    return _shared(first, second, dict.fromkeys(names, 100)) > 0
+
+
+def _shared(first: str, second: str, numbers: Mapping[str, int]) -> int:
+    """Returns the number of examples that two expressions of TFDS have in common, from the numbers in each split."""
+    pairs = itertools.product(_ranges(first, numbers), _ranges(second, numbers))
+    return sum(
+        max(0, min(one.stop, other.stop) - max(one.start, other.start))
+        for (own, one), (its, other) in pairs
+        if own == its
     )
-    return first == second or not set.isdisjoint(*hundredths)
 
 
 def _ranges(text: str, numbers: Mapping[str, int]) -> list[tuple[str, range]]:

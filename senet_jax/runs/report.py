@@ -22,16 +22,17 @@ _NOTE = (
 )
 _DIFFERENCE = (
     "The difference is to the baseline over pairs of equal seeds, in percentage points, with its "
-    f"{CONFIDENCE:.0%} confidence interval (paired t-test). It is not significant if the interval contains zero. "
-    "Every interval is for itself: of comparisons without an effect, one in twenty is significant by chance."
+    f"{CONFIDENCE:.0%} confidence interval (paired t-test). It is not significant if the interval contains zero; equal "
+    "differences of all pairs have no interval. Every interval is for itself: of comparisons without an effect, one in "
+    "twenty is significant by chance."
 )
 _GATES = f"Mean and std over the seeds whose gates were analyzed after the last step. {COLUMNS}"
-_LEFT = "do not say that they are of the last step and of the run's test split; they are left out, analyze it again"
+_LEFT = "do not say that they are of the last step and of the run's test images; they are left out, analyze it again"
 _REPORT = "report.html"
 _OPTIONAL = ("accuracy.png", "accuracy.svg", "parameters.png", "parameters.svg", "gates.csv", "mean_gates.csv")
 """Files that only some reports have."""
 _PICTURES = {
-    "accuracy.png": "Test accuracy of each variant: mean and std over seeds.",
+    "accuracy.png": "Test accuracy of each variant: mean and std over seeds. A baseline is a square or a dashed line.",
     "parameters.png": "Test accuracy over the number of parameters.",
     "training.png": "Training loss and test accuracy: mean over seeds, and a band from the lowest to the highest. "
     "Seconds compare variants only if their runs shared the machine in the same way.",
@@ -101,8 +102,9 @@ def _page(
     configs = [flatten(workdirs.read_config(directory)) for directory in done.values()]
     shared = {name: value for name, value in configs[0].items() if all(value == other[name] for other in configs)}
     fields = [{"field": name, "value": written(value)} for name, value in shared.items()]
-    commit, hardware = (
-        ", ".join(dict.fromkeys(str(run.results[name]) for run in runs.values())) for name in ("commit", "hardware")
+    commit, hardware, command = (
+        ", ".join(dict.fromkeys(str(run.results[name]) for run in runs.values()))
+        for name in ("commit", "hardware", "command")
     )
     log = []
     for name, text in states.items():
@@ -110,7 +112,6 @@ def _page(
         seconds = f"{results['seconds']:,.1f}" if "seconds" in results else ""
         log.append({"run": name, "state": text, "seconds of training": seconds, "ended": results.get("finished", "")})
     shown = [page.picture(output / name, caption) for name, caption in _PICTURES.items() if (output / name).is_file()]
-    command = next(iter(runs.values())).results["command"]
     return page.page(
         content["name"],
         f"{ended}. Commit {commit}; {hardware}.",

@@ -80,7 +80,8 @@ def make_optimizer(
             mean = optax.scale_by_rms(**arguments, initial_scale=1.0, eps_in_sqrt=True)
             parts = [decay, mean, rate, optax.trace(config.momentum)]
         case "schedule_free_sgd":  # The weights of its mean are relative, so that shares of the peak rate will do.
-            return optax.contrib.schedule_free(optax.chain(clip, decay, rate), schedule, **arguments)
+            steps = optax.chain(clip, decay, rate)
+            return optax.contrib.schedule_free(steps, lambda count: schedule(count - 1), **arguments)  # It begins at 1.
         case "adamw":
             parts = [optax.scale_by_adam(**arguments), decay, rate]
         case "lion":

@@ -1,6 +1,7 @@
 """Means over seeds, differences with their intervals, and the tables made of them."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +125,20 @@ def test_pictures(draw, tmp_path):
         draw(summarise(runs), tmp_path / f"{name}.png", name)
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.size[0] > 600
+
+
+def test_ticks_say_their_values(monkeypatch):
+    axes = []
+    monkeypatch.setattr(pictures, "save", lambda figure, _: axes.append(figure.axes[0]))
+    for values in ([0.0, 1e-6, 1e-4, 1e-2], [2, 4, 8, 16], [0.1, 0.2, 0.3]):
+        runs = [run(str(x), 0, 0.772 + 0.00025 * number, changes={"data.x": x}) for number, x in enumerate(values)]
+        pictures.plot_accuracy(summarise(runs), Path(), "")
+        axis = axes.pop()
+        assert [label.get_text() for label in axis.get_xticklabels()] == [f"{x:g}" for x in values]
+        places = axis.transData.transform([(x, 0.772) for x in values])[:, 0]
+        assert np.diff(places).min() > 0.1 * np.ptp(places)
+        shown = axis.yaxis.get_major_formatter().format_ticks(axis.get_yticks())
+        np.testing.assert_allclose([float(text.strip("%")) for text in shown], 100 * axis.get_yticks(), atol=1e-9)
 
 
 def test_curves(tmp_path):

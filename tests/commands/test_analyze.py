@@ -41,7 +41,7 @@ def plan(config):
 @pytest.fixture
 def workdir(config, plan, tmp_path, monkeypatch):
     """Workdir of a run of a smaller network, with random parameters."""
-    monkeypatch.setattr(plans, "open_plan", lambda config: plan)
+    monkeypatch.setattr(plans, "open_plan", lambda config: dataclasses.replace(plan, config=config))
     variables = random_variables(TINY, jnp.zeros((1, 8, 8, 1)))
     params = variables["params"]
     optimizer_state, bad = plan.optimizer.init(params), bad_steps.none(params)
@@ -93,6 +93,8 @@ def test_pictures_tables_and_arrays_of_a_checkpoint(workdir, tmp_path, capsys):
     assert printed.startswith("se_resnet20_cifar on digits, step 7, 359 test images")
     assert re.search(r"\nstage4_block2 +32 ", printed)
     assert re.search(r"\nall blocks +\d+\.\d\d% +[+-]", printed)
+    main(["analyze", f"--workdir={workdir}", f"--output={output}", "--config.data.mean=0.9"])
+    assert {row["split"] for row in read_table(output / "blocks.csv")} == {"test of other data"}
 
 
 @pytest.mark.parametrize(

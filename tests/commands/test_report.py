@@ -75,7 +75,7 @@ def test_a_sweep(sweep, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("other", [(10, "test"), (20, "test[:50]")])
+@pytest.mark.parametrize("other", [(10, "test"), (20, "test[:50]"), (20, "test of other data")])
 def test_gates_over_the_seeds_of_runs_that_were_analyzed(other, sweep, capsys):
     columns = "block,channels,mean,between_classes,step,split\n"
     for run, mean, step, split in (

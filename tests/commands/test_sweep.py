@@ -99,6 +99,14 @@ def test_the_table_of_a_dry_run(capsys):
 
 
 @pytest.mark.slow
+def test_runs_that_others_train_are_left(monkeypatch):
+    monkeypatch.setattr("senet_jax.runs.workers.train_all", lambda *_: [])
+    finish("ratio=4/seed=0", 0.95)
+    with pytest.raises(SystemExit, match=r"1 of 2 runs are left, as said above; the same command trains them"):
+        main(["sweep", "--config=ratios.py", "--only=ratio=4/*"])
+
+
+@pytest.mark.slow
 def test_hours_at_a_rate(capsys):
     lines, last = table(["--only=no SE/*", "--config.data.name=cifar10", "--teraflops=0.5"], capsys)
     *_, giga_multiply_adds, duration, _, hours, state = lines["no SE/seed=0"]

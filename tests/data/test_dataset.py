@@ -175,6 +175,7 @@ class FakeSource:
         ("train[:80%]+test", "train[79%:]", True),
         ("train", "train[-1%:]", True),
         ("train[:500]", "train[500:]", None),
+        ("train[:500]", "test", False),
         ("all", "train", True),
         ("train[:500]", "train[:500]", True),
     ],

@@ -117,6 +117,25 @@ def test_schedule_free_sgd_clips_first():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
 
 
+def test_schedule_free_sgd_weighs_each_step_by_its_own_rate():
+    """The recursion of arXiv 2405.15682, whose weights are the squares of the rates, in a warm-up."""
+    config = OptimizerConfig(0.1, kind="schedule_free_sgd", weight_decay=0.0, arguments=("b1=0.9",))
+    optimizer = make_optimizer(config, lambda step: step / 3)
+    params = {"bias": jnp.array([1.0, -2.0])}
+    state = optimizer.init(params)
+    z = x = y = np.asarray(params["bias"], np.float64)
+    total = 0.0
+    for step in range(4):
+        updates, state = optimizer.update({"bias": params["bias"] ** 2}, state, params, learning_rate=0.1)
+        params = optax.apply_updates(params, updates)
+        rate = 0.1 * step / 3
+        total += rate**2
+        z = z - rate * y**2
+        x = x + (rate**2 / total if total else 0) * (z - x)
+        y = 0.9 * x + 0.1 * z
+        np.testing.assert_allclose(params["bias"], y, rtol=1e-5)
+
+
 def test_lamb_decays_and_scales_the_kernels_alone():
     config = OptimizerConfig(kind="lamb", learning_rate=0.1, weight_decay=0.02, schedule="constant")
     ours = make_optimizer(config, make_schedule(config, total_steps=100, steps_per_epoch=10))
