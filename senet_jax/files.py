@@ -21,20 +21,24 @@ def check_writable(directory: Path, name: str) -> None:
 
     The message begins with the name, such as "--workdir=runs/first".
     """
-    nearest = next(place for place in (directory, *directory.parents) if place.exists())
     try:
-        tempfile.TemporaryFile(dir=nearest).close()
+        tempfile.TemporaryFile(dir=_nearest(directory)).close()
     except OSError as error:
         raise ValueError(f"{name} cannot be written: {error.strerror}; give another directory") from error
 
 
 def check_space(directory: Path, needed: int, other: str) -> None:
     """Raises ValueError, which advises to give the other thing, if a disk has fewer free bytes than needed."""
-    free = shutil.disk_usage(directory).free
+    free = shutil.disk_usage(_nearest(directory)).free
     if free < needed:
         raise ValueError(
             f"{directory} needs {needed / 2**30:.1f} GiB and its disk has {free / 2**30:.1f}; give {other}"
         )
+
+
+def _nearest(directory: Path) -> Path:
+    """Returns the directory, or the nearest one above it that exists."""
+    return next(place for place in (directory, *directory.parents) if place.exists())
 
 
 def allow_open_files() -> None:

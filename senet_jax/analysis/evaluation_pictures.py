@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from senet_jax.analysis.figures import save
+from senet_jax.analysis.figures import plain, save
 
 _MOST_NAMED = 40
 _MOST_COUNTED = 20
@@ -27,14 +27,14 @@ def plot_confusion(confusion: np.ndarray, rows: Sequence[str], columns: Sequence
     figure.colorbar(image, ax=axis, label="share of the true class", format=PercentFormatter(1.0))
     if most <= _MOST_NAMED:
         is_long = most > 6 or max(map(len, columns)) > 8
-        axis.set_xticks(range(len(columns)), columns, rotation=90 if is_long else 0)
+        axis.set_xticks(range(len(columns)), list(map(plain, columns)), rotation=90 if is_long else 0)
     if len(rows) <= _MOST_NAMED:
-        axis.set_yticks(range(len(rows)), rows)
+        axis.set_yticks(range(len(rows)), list(map(plain, rows)))
     if most <= _MOST_COUNTED:
         for (row, column), count in np.ndenumerate(confusion):
             colour = "white" if shares[row, column] > 0.5 else "black" if count else "0.7"
             axis.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     save(figure, path)

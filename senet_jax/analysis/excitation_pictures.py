@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from senet_jax.analysis.excitations import Excitations, Gates
-from senet_jax.analysis.figures import add_legend, save
+from senet_jax.analysis.figures import add_legend, plain, save
 
 
 def title(path: str) -> str:
@@ -46,7 +46,7 @@ def plot_stds(found: Excitations, classes: Mapping[str, int], path: Path, headin
 
 
 def _counted(name: str, images: np.integer) -> str:
-    return f"{name} ({images:,} images)"
+    return plain(f"{name} ({images:,} images)")
 
 
 def _save(found: Excitations, draw: Callable[[Axes, Gates, np.ndarray], None], path: Path, heading: str) -> None:
@@ -67,6 +67,6 @@ def _save(found: Excitations, draw: Callable[[Axes, Gates, np.ndarray], None], p
         axis.set_ylabel("gate")
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(min(low, 0), max(high, 1))
-    figure.suptitle(heading)
+    figure.suptitle(plain(heading))
     add_legend(figure, panels[0])
     save(figure, path)

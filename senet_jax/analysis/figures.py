@@ -25,6 +25,11 @@ def colours(number: int) -> list[tuple[float, ...]]:
     return [palette(index if number <= 10 else index / (number - 1)) for index in range(number)]
 
 
+def plain(name: str) -> str:
+    """Returns a name for a text of matplotlib, which takes "$" for mathematics and leaves "_x" out of legends."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
 def add_legend(figure: Figure, axis: Axes) -> None:
     """Adds the legend of an axis below a figure, in up to five columns that fit its width; the figure grows by it."""
     handles, labels = axis.get_legend_handles_labels()

@@ -139,12 +139,14 @@ def _preprocessing(own: "Preprocessing", request: Request) -> "Preprocessing":
 
 
 def _dataset(data: DataConfig, run: Experiment | None) -> "Dataset":
-    """Opens the dataset, a run's with its training split, any other with the evaluated split alone."""
+    """Opens the dataset with the evaluated split alone, but a run's own test images as they were prepared for it."""
     from senet_jax.data import open_dataset
+    from senet_jax.data.dataset import split_names
     from senet_jax.terminal.progress import working
 
     same = run is not None and (data.name, data.path) == (run.data.name, run.data.path)
-    train = data.train_split if same else data.test_split
+    own = split_names(f"{run.data.train_split}+{run.data.test_split}") if run is not None else set()
+    train = data.train_split if same and split_names(data.test_split) <= own else data.test_split
     with working("opening the dataset"):  # The mean and std of the weights are applied, not those of the data.
         return open_dataset(dataclasses.replace(data, train_split=train, mean=(0.5,), std=(0.5,)))
 
@@ -170,10 +172,10 @@ def _note(config: Experiment, run: Experiment | None) -> str | None:
     from senet_jax.data.dataset import overlap, split_names
 
     data = config.data
-    if run is not None and (data.name, data.path) == (run.data.name, run.data.path):
+    if run is not None and data.name == run.data.name:
         shared = overlap(data.test_split, run.data.train_split)
         if shared is not False:
-            sure = "" if shared else "maybe "
+            sure = "" if shared and data.path == run.data.path else "maybe "
             return f"{sure}no test: the run was trained on images of the split {run.data.train_split!r}"
     elif "train" in split_names(data.test_split):
         return f"maybe no test: the weights may have been trained on images of the split {data.test_split!r}"

@@ -1,5 +1,6 @@
 """`launch.py export`: writes a trained network as a file that other programs run."""
 
+import dataclasses
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,8 +45,12 @@ def prepare(request: Request) -> Callable[[], None]:
             )
     check_new(output)
     loaded = options.load(options.weights)
+    if kind != "stablehlo":  # Their programs have few operations for bfloat16.
+        loaded = dataclasses.replace(loaded, network=loaded.network.clone(dtype="float32"))
 
     def run() -> None:
+        import jax.numpy as jnp
+
         from senet_jax.terminal.progress import working
 
         try:
@@ -58,6 +63,7 @@ def prepare(request: Request) -> Callable[[], None]:
             {
                 "network": f"{loaded.config.name}, {loaded.network.num_classes:,} classes",
                 "source": loaded.source,
+                "computes in": jnp.dtype(loaded.network.dtype).name,
                 "images": _described(loaded.preprocessing, normalise),
                 "difference": f"{difference:.1e} of the largest logit, against JAX, batches of 1 and 3",
                 "written": f"{output}, {output.stat().st_size / 2**20:.1f} MiB",

@@ -24,7 +24,7 @@ from senet_jax.data.cifar import Cifar10, Cifar100
 from senet_jax.data.digits import Digits
 from senet_jax.data.records import Records
 from senet_jax.data.split import Source, Split
-from senet_jax.files import allow_open_files, check_writable
+from senet_jax.files import allow_open_files, check_space, check_writable
 from senet_jax.schema import did_you_mean
 from senet_jax.workdir import RunError, space
 
@@ -105,6 +105,8 @@ def preview(config: DataConfig) -> tuple[int, int, bool]:
         prepared = builder.is_prepared()
         if prepared:  # Its files say the channels of class folders.
             builder = tfds.builder_from_directory(builder.data_dir)
+        elif isinstance(builder, folder.Folder):
+            builder = folder.checked(builder, config.bad_images)
         channels, names = _features(config, builder)
         return len(names), channels, prepared
 
@@ -132,12 +134,15 @@ def train_images(config: DataConfig) -> int | None:
 def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
     """Returns a builder of the dataset, and prepares it if need be."""
     builder = _builder(config)
+    _remove_abandoned(standard_sets.data_root(config.data_dir) / config.name)
     if builder.is_prepared():
         return builder
-    check_writable(
-        Path(builder.data_dir), f"--config.data.data_dir: the place of dataset {config.name!r}, {builder.data_dir},"
-    )
-    _remove_abandoned(Path(builder.data_dir).parent)
+    place = Path(builder.data_dir)
+    check_writable(place, f"--config.data.data_dir: the place of dataset {config.name!r}, {place},")
+    if isinstance(builder, folder.Folder):
+        needed = sum(member.size for members in builder.members().values() for member in members)
+        check_space(place, needed, "another --config.data.data_dir")
+        builder = folder.checked(builder, config.bad_images)
     print(f"preparing dataset {builder.info.full_name} in {builder.data_dir}", file=sys.stderr, flush=True)
     try:
         builder.download_and_prepare(file_format="array_record")
@@ -161,8 +166,8 @@ def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
 
 def _remove_abandoned(directory: Path) -> None:
     """Removes the parts that preparations left which were killed: those in which nothing was written for an hour."""
-    for part in directory.glob("incomplete.*"):
-        with contextlib.suppress(OSError):  # Its own process can end, and another one can remove it.
+    with contextlib.suppress(OSError):  # Their own processes can end, and another one can remove them.
+        for part in directory.rglob("incomplete.*"):
             if time.time() - max(file.stat().st_mtime for file in (part, *part.rglob("*"))) > 3600:
                 shutil.rmtree(part)
 
@@ -173,7 +178,7 @@ def _builder(config: DataConfig) -> tfds.core.DatasetBuilder:
         if config.path is None:
             raise ValueError("config.data.path is none; give the directory that holds <split>/<class>/<file>")
         splits = split_names(f"{config.train_split}+{config.test_split}")
-        return folder.folder_builder(config.path, splits, data_dir, config.bad_images)
+        return folder.folder_builder(config.path, splits, data_dir)
     if config.name in OWN:
         return OWN[config.name](data_dir=data_dir)
     try:

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from senet_jax.data import images
 from senet_jax.data.local_info import LocalInfo
 from senet_jax.data.members import Member, class_files, entries, in_shards, tell_left_out
-from senet_jax.files import check_space, expanded
+from senet_jax.files import expanded
 from senet_jax.terminal.progress import progress
 from senet_jax.texts import some
 
@@ -33,6 +33,7 @@ class FolderConfig(tfds.core.BuilderConfig):
     """Faults of the files that cannot be used, by their paths."""
     sha256: str = ""
     """SHA-256 of the names and contents of all files."""
+    root: Path = dataclasses.field(default=Path(), repr=False)
 
 
 class Folder(tfds.core.ShardBasedBuilder):
@@ -60,22 +61,21 @@ class Folder(tfds.core.ShardBasedBuilder):
         )
 
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        config = self.builder_config
-        shards = {
-            split: in_shards(
-                [
-                    Member(file.path, 0, 0 if file.path in config.faults else file.stat().st_size, file.name, name)
-                    for name, files in classes.items()
-                    for file in files
-                ]
-            )
-            for split, classes in config.splits.items()
-        }
-        needed = sum(member.size for parts in shards.values() for part in parts for member in part)
-        check_space(Path(self.data_dir).parent, needed, "another --config.data.data_dir")
+        shards = {split: in_shards(members) for split, members in self.members().items()}
         return {
             split: [functools.partial(self._examples, split, parts, number) for number in range(len(parts))]
             for split, parts in shards.items()
+        }
+
+    def members(self) -> dict[str, list[Member]]:
+        """Returns the files of each split; a link to nothing, whose fault is told, has no bytes."""
+        return {
+            split: [
+                Member(file.path, 0, status.st_size if (status := _status(file)) else 0, file.name, name)
+                for name, files in classes.items()
+                for file in files
+            ]
+            for split, classes in self.builder_config.splits.items()
         }
 
     def _examples(
@@ -89,26 +89,35 @@ class Folder(tfds.core.ShardBasedBuilder):
             yield member.key, {"image": image, "label": member.label, "file_name": member.key, "fault": fault}
 
 
-def folder_builder(path: str, splits: Iterable[str], data_dir: str | None, bad_share: float) -> Folder:
-    """Returns the builder of these splits of a directory, prepared or not.
+def folder_builder(path: str, splits: Iterable[str], data_dir: str | None) -> Folder:
+    """Returns the builder of these splits of a directory, prepared or not; before it is prepared, see `checked`.
 
     A preparation is known by the name of the directory and a fingerprint of its listing (relative paths, sizes and
     times of change), so that a changed folder is prepared anew, beside the old one, and an unchanged one is reused.
     Classes are numbered by their sorted names. Names that begin with a dot are skipped, and so are those that end like
-    no image, which are told. Before the first preparation every file is decoded once; the images have one channel if
-    all of them are grey, else three. Files that cannot be used are named, and become examples with a fault.
+    no image.
 
-    Raises ValueError, before anything is written, if the directory or a split is missing, if a split holds anything but
-    class folders, if a class is empty, nested or not in all of the splits, and if a
-    larger share of the files than `bad_share` cannot be used, as `images.read` decides.
+    Raises ValueError if the directory or a split is missing, if a split holds anything but class folders, and if a
+    class is empty, nested or not in all of the splits.
     """
     root = expanded(path).resolve()
     found = _list(root, sorted(set(splits)))
     name = re.sub(r"[^\w.-]", "_", root.name) + "-" + _fingerprint(found)
-    builder = Folder(config=FolderConfig(name=name, splits=found), data_dir=data_dir)
-    if builder.is_prepared():
-        return builder
-    return Folder(config=_checked(name, root, tuple(found), bad_share), data_dir=data_dir)
+    return Folder(config=FolderConfig(name=name, splits=found, root=root), data_dir=data_dir)
+
+
+def checked(builder: Folder, bad_share: float) -> Folder:
+    """Returns the builder that prepares the images: every file is decoded once.
+
+    The images have one channel if all of them are grey, else three. Files that end like no image are told. Those that
+    cannot be used are named, and become examples with a fault.
+
+    Raises ValueError if a larger share of the files than `bad_share` cannot be used, as `images.read` decides, or if
+    one cannot be read from its disk.
+    """
+    config = builder.builder_config
+    config = _checked(config.name, config.root, tuple(config.splits), bad_share)
+    return Folder(config=config, data_dir=os.fspath(builder.data_dir_root))
 
 
 def count(path: str, split: str) -> int | None:
@@ -127,20 +136,16 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
             f"config.data.path is {str(root)!r}, which {problem}; give one that holds <split>/<class>/<file>"
         )
     there = [entry.name for entry in entries(root) if entry.is_dir()]
+    odd = [name for name in there if not re.fullmatch(r"[\w-]+", name)]
     for split in splits:
         if split not in there:
-            if odd := [name for name in there if not re.fullmatch(r"[\w-]+", name)]:
-                raise ValueError(
-                    f"{root} has no split directory {split!r}; names of splits are letters, digits, _ and -: rename "
-                    f"{odd[0]!r}"
-                )
             if (root.parent / split).is_dir():
                 raise ValueError(
                     f"{root} has no split directory {split!r}, but the directory above it has: give "
                     f"--config.data.path={root.parent}"
                 )
             parts = "as in --config.data.train_split='train[:80%]' and --config.data.test_split='train[80%:]'"
-            if any(entry.is_file() for name in there for entry in entries(root / name)):
+            if there and all(any(file.is_file() for file in entries(root / name)) for name in there):
                 raise ValueError(
                     f"{root} has class folders and no splits; move them into {root / 'train'}, and if there are no "
                     f"others for {root / 'test'}, take parts of it, {parts}"
@@ -148,6 +153,7 @@ def _list(root: Path, splits: list[str]) -> dict[str, Classes]:
             raise ValueError(
                 f"{root} has no split directory {split!r}; it has {', '.join(map(repr, there)) or 'none at all'}: name "
                 f"the one to use with --config.data.train_split or --config.data.test_split, or parts of one, {parts}"
+                + (f"; names of splits are letters, digits, _ and -: rename {odd[0]!r}" if odd else "")
             )
     found = {split: _list_classes(root / split) for split in splits}
     names = {name for classes in found.values() for name in classes}
@@ -165,7 +171,11 @@ def _list_classes(split: Path) -> Classes:
     for folder in entries(split):
         classes[folder.name] = [file for file in class_files(folder) if images.has_image_name(file.name)]
         if not classes[folder.name]:
-            raise ValueError(f"class folder {folder.path} has no image; put some into it or remove it from every split")
+            others = some(sorted({Path(file.name).suffix for file in class_files(folder)} - {""}))
+            raise ValueError(
+                f"class folder {folder.path} has no image{others and f' that can be read, but files of {others}'}; put "
+                "some into it or remove it from every split"
+            )
     if not classes:
         raise ValueError(f"{split} has no class folders; images belong into {split}/<class>/<file>")
     return classes
@@ -182,11 +192,16 @@ def _fingerprint(splits: dict[str, Classes]) -> str:
 
 def _version(file: os.DirEntry[str]) -> str:
     """Returns size and time of change; of a link to nothing, whose fault is told later, that it is missing."""
+    status = _status(file)
+    return "missing" if status is None else f"{status.st_size}\0{status.st_mtime_ns}"
+
+
+def _status(file: os.DirEntry[str]) -> os.stat_result | None:
+    """Returns the status of a file, which its entry keeps; None for a link to nothing."""
     try:
-        status = file.stat()
+        return file.stat()
     except FileNotFoundError:
-        return "missing"
-    return f"{status.st_size}\0{status.st_mtime_ns}"
+        return None
 
 
 @functools.lru_cache(maxsize=1)
@@ -219,10 +234,15 @@ def _checked(name: str, root: Path, splits: tuple[str, ...], bad_share: float) -
 
 
 def _check_image(path: str) -> tuple[int, str, bytes]:
-    """Returns the channels of the image in a file, its fault, and the SHA-256 of its bytes."""
+    """Returns the channels of the image in a file, its fault, and the SHA-256 of its bytes.
+
+    Raises ValueError if the file is there and cannot be read.
+    """
     content = b""
     try:
         content = Path(path).read_bytes()
         return len(images.read(content).getbands()), "", hashlib.sha256(content).digest()
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, images.BadImageError) as error:
         return 0, str(error), hashlib.sha256(content).digest()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); nothing is packed without it") from error

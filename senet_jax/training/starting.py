@@ -15,6 +15,7 @@ from senet_jax.models.insert_se import insert_se
 from senet_jax.training import random
 from senet_jax.weights import imagenet, runs
 from senet_jax.weights.load import classes, to_variables
+from senet_jax.weights.pretrained import check_network
 from senet_jax.weights.source import read_source
 
 
@@ -58,6 +59,7 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
         return None
     try:
         file, class_names, said, preprocessing = read_source(init.weights)
+        check_network(config.model.name, file)
         plain = network.clone(attention=None) if init.insert_se else network
         keeps, reason = _keeps_head(init.head, classes(plain, file), class_names, dataset)
         key = random.stream(config.seed, "init")

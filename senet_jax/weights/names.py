@@ -25,7 +25,7 @@ def namings(network: Network) -> Sequence[Naming]:
     Raises ValueError if no other project's weights are known.
     """
     if isinstance(network, ResNet):
-        return _RESNET
+        return [_BY_TIMM_AVERAGE] if _averages(network) else _RESNET
     if isinstance(network, VGG):
         return [partial(_vgg, stage_sizes=network.stage_sizes)]
     others = {BNInception: _CAFFE_INCEPTION, InceptionResNetV2: _INCEPTION_RESNET, MobileNet: _MOBILENET}
@@ -42,7 +42,12 @@ def timm_naming(name: str, network: Network) -> Naming:
         return _BY_CADENE
     if name.endswith("ts"):
         return _BY_TIMM_TS
-    return _BY_TIMM_AVERAGE if getattr(network.block, "keywords", {}).get("average_shortcut") else _BY_TIMM
+    return _BY_TIMM_AVERAGE if _averages(network) else _BY_TIMM
+
+
+def _averages(network: ResNet) -> bool:
+    """Returns whether shortcuts begin with a mean, as in timm's networks alone; their layers have other numbers."""
+    return getattr(network.block, "keywords", {}).get("average_shortcut", False)
 
 
 def tensor_names(naming: Naming, paths: Iterable[str]) -> dict[str, str]:
@@ -150,7 +155,6 @@ _BY_TIMM_TS = _naming(_TIMM_TS)
 _BY_CADENE = _naming(_CADENE, _TIMM)
 _RESNET = (
     _BY_TIMM,
-    _BY_TIMM_AVERAGE,
     _BY_CADENE,
     _naming(_numbered("layers.{}.{}", first_stage=2), _NVIDIA, _TIMM),
     _naming(_NVIDIA, _TIMM),

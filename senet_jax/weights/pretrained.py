@@ -190,6 +190,8 @@ def hub_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
     if not isinstance(said, dict):
         return {}
+    if "input_size" in said:  # As older versions of timm wrote it.
+        said = {"pretrained_cfg": said, "architecture": said.get("architecture"), "label_names": said.get("labels")}
     for name in ("pretrained_cfg", "model_args"):
         if not isinstance(said.get(name) or {}, dict):
             raise ValueError(f"{config} cannot be read as timm's: its {name} is {said[name]!r}, and no dictionary")
@@ -215,15 +217,13 @@ def channels_of(name: str, file: Weights) -> int:
 def preprocessing_of(name: str, file: Weights) -> Preprocessing:
     """Returns the preprocessing of the file's header, else of timm's `config.json`, else the usual one, with a warning.
 
-    Raises ValueError if `config.json` cannot be read, or if it says another network than that of the name.
+    Raises ValueError if `config.json` cannot be read, and as `check_network` does.
     """
+    check_network(name, file)
     if file.header:
         return Preprocessing.from_json(file.header["preprocessing"])
     if file.is_caffe:
         return CAFFE
-    own = timm_name(file)
-    if own is not None and _plain(own) != _plain(name):
-        raise ValueError(f"{file.path} is of timm's {own[5:]}, which computes something else than {name}; give {own!r}")
     try:
         if said := hub_config(file.path).get("pretrained_cfg"):
             return Preprocessing.from_timm(said)
@@ -236,6 +236,20 @@ def preprocessing_of(name: str, file: Weights) -> Preprocessing:
         stacklevel=3,
     )
     return usual
+
+
+def check_network(name: str, file: Weights) -> None:
+    """Raises ValueError if a file says that it is of another network than the named one, whatever its attention."""
+    own = file.header.get("model") or timm_name(file)
+    if own is not None and own != name and _plain(own) != _plain(name):
+        raise ValueError(f"{file.path} is of {own}, which computes something else than {name}; give {own!r}")
+    arguments = {} if file.header else model_args(file)
+    understood = {"num_classes", "in_chans", "global_pool"}  # The arrays say the first two.
+    if arguments.keys() - understood or arguments.get("global_pool", "avg") != "avg":
+        raise ValueError(
+            f"{file.path} is of a network with timm's model_args {arguments}, which are not understood here; build the "
+            "network with create_model and its fields, and load_weights into it"
+        )
 
 
 def _plain(name: str) -> str:

@@ -75,7 +75,8 @@ def read_legacy(path: Path, *, average: bool) -> dict[str, np.ndarray]:
     """Reads the state dict in a file of PyTorch before 1.6, as read-only arrays.
 
     In a checkpoint it is sought as timm does: if `average` is true, under "state_dict_ema" and "model_ema", the
-    exponential moving averages, with a warning, then under "state_dict" and "model".
+    exponential moving averages, with a warning, then under "state_dict", "model" and
+    "model_state_dict".
 
     Raises ValueError if the file is damaged or holds other objects than a state dict.
     """
@@ -227,7 +228,8 @@ def _state_dict(value: Any, average: bool) -> dict[str, _Tensor]:
     if not isinstance(value, dict):
         raise ValueError("it holds no dictionary of tensors")
     averages = ("state_dict_ema", "model_ema")
-    order = (*averages, "state_dict", "model") if average else ("state_dict", "model", *averages)
+    plain = ("state_dict", "model", "model_state_dict")
+    order = (*averages, *plain) if average else (*plain, *averages)
     wrapped = [name for name in order if isinstance(value.get(name), dict)]
     tensors = value[wrapped[0]] if wrapped else value
     if len(wrapped) > 1 and wrapped[0] in averages:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +21,10 @@ from senet_jax.weights.load import Weights, classes, from_variables, read, to_va
 from senet_jax.weights.preprocessing import Preprocessing
 from senet_jax.weights.pretrained import (
     channels_of,
+    check_network,
     digest,
     hub_config,
     located,
-    model_args,
     preprocessing_of,
     timm_name,
     written_config,
@@ -209,13 +210,7 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
         return ModelConfig(model)
     said = hub_config(file.path)
     if (name := timm_name(file)) is not None:
-        arguments = model_args(file)
-        understood = {"num_classes", "in_chans", "global_pool"}  # The arrays say the first two.
-        if arguments.keys() - understood or arguments.get("global_pool", "avg") != "avg":
-            raise ValueError(
-                f"{source!r} has model_args {arguments}, which are not understood here; build the network "
-                "with create_model and its fields, and load_weights into it"
-            )
+        check_network(name, file)
         return ModelConfig(name)
     if "architecture" in said:
         which = f"is of timm's {said['architecture']!r}, which is not a network here"
@@ -234,4 +229,12 @@ def _class_names(file: Weights) -> tuple[str, ...]:
     if file.header:
         return tuple(json.loads(file.header.get("class_names", "[]")))
     names = hub_config(file.path).get("label_names") or ()
-    return tuple(names) if isinstance(names, list | tuple) else ()
+    if isinstance(names, dict):
+        numbers = list(map(str, range(len(names))))
+        if set(names) != set(numbers):
+            warnings.warn(
+                f"the label_names of {file.path.parent} have no numbers from 0; they are left out", stacklevel=2
+            )
+            return ()
+        names = [names[number] for number in numbers]
+    return tuple(names) if isinstance(names, list) else ()

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
 from senet_jax.config import ModelConfig
+from senet_jax.models import Network
+from senet_jax.models.parameters import abstract_variables
 from senet_jax.weights.configured import differing
 from senet_jax.weights.files import write_tensors
 from senet_jax.weights.names import tensor_names, timm_naming
@@ -40,7 +44,7 @@ def write_folder(folder: Path, loaded: Loaded) -> None:
     described = {
         "architecture": name,
         "num_classes": network.num_classes,
-        "pretrained_cfg": images.to_timm() | {"num_classes": network.num_classes},
+        "pretrained_cfg": images.to_timm() | _first_and_last(name, network) | {"num_classes": network.num_classes},
     }
     if images.channels != 3:
         described["model_args"] = {"in_chans": images.channels}
@@ -53,6 +57,15 @@ def write_folder(folder: Path, loaded: Loaded) -> None:
         {"format": "pt"},
     )
     (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+
+
+def _first_and_last(name: str, network: Network) -> dict[str, str]:
+    """Returns timm's names of the layers that it changes for other channels and classes."""
+    naming = timm_naming(name, network)
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), np.float32)
+    params: Any = flatten_dict(abstract_variables(network, images, train=False)["params"], sep="/")
+    first = next(path for path, array in params.items() if array.ndim == 4 and array.shape[2] == 3)
+    return {"first_conv": naming(first.removesuffix("/kernel")), "classifier": naming("head")}
 
 
 def _their_layout(path: str, array: np.ndarray) -> np.ndarray:

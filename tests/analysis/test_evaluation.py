@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 from matplotlib import font_manager
+from matplotlib.figure import Figure
 from PIL import Image
 
 from senet_jax.analysis.evaluation import Evaluation
 from senet_jax.analysis.evaluation_pictures import plot_confusion
+from senet_jax.analysis.figures import add_legend, plain, save
 
 FOUND = Evaluation(
     labels=np.array([0, 0, 0, 1, 1]),
@@ -44,6 +46,17 @@ def test_the_confusion_matrix_is_a_picture_of_shares(tmp_path):
     assert ">title<" in path.with_suffix(".svg").read_text()
     pixels = np.asarray(Image.open(path).convert("RGB"))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_names_are_no_mathematics_and_all_are_in_the_legend(tmp_path):
+    axis = (figure := Figure()).subplots()
+    axis.plot([0, 1], label=plain("_other"))
+    axis.plot([1, 0], label=plain("$1$ shop"))
+    add_legend(figure, axis)
+    save(figure, tmp_path / "names.png")
+    drawn = (tmp_path / "names.svg").read_text()
+    assert "_other" in drawn
+    assert "$1$ shop" in drawn
 
 
 def test_letters_that_no_font_has_are_told(tmp_path, capsys):

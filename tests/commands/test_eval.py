@@ -1,6 +1,7 @@
 """`launch.py eval`, of a network that answers 0.625 middle, 0.25 dark and 0.125 bright to every image."""
 
 import csv
+import dataclasses
 import json
 import math
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 import senet_jax
 from senet_jax.commands.command_line import main, parse
-from senet_jax.commands.eval import _note, _preprocessing
+from senet_jax.commands.eval import _dataset, _note, _preprocessing
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.files import read_table
 from senet_jax.weights import Preprocessing, save_weights
@@ -66,6 +67,23 @@ def evaluate(place, weights, *words):
 def test_images_that_the_network_was_trained_on_are_noted(trained, evaluated, note):
     run = None if trained is None else Experiment(data=DataConfig(train_split=trained))
     assert _note(Experiment(data=DataConfig(test_split=evaluated)), run) == note
+
+
+def test_images_at_another_place_may_be_those_of_the_run():
+    run = Experiment(data=DataConfig("folder", path="here", train_split="train[:80%]"))
+    said = "maybe no test: the run was trained on images of the split 'train[:80%]'"
+    for split, note in (("train[80%:]", None), ("train", said)):
+        assert _note(Experiment(data=DataConfig("folder", path="there", test_split=split)), run) == note
+
+
+@pytest.mark.parametrize(
+    ("test_split", "opened"), [("test", "train[:80%]"), ("extra", "extra"), ("train+x", "train+x")]
+)
+def test_other_splits_than_those_of_the_run_are_opened_alone(test_split, opened, monkeypatch):
+    monkeypatch.setattr("senet_jax.data.open_dataset", lambda config: config)
+    data = DataConfig("folder", path="here", train_split="train[:80%]")
+    found = _dataset(dataclasses.replace(data, test_split=test_split), Experiment(data=data))
+    assert (found.train_split, found.test_split) == (opened, test_split)
 
 
 def test_images_are_normalised_as_the_weights_say(place, monkeypatch, capsys):

@@ -1,14 +1,19 @@
 """`launch.py export`."""
 
+import importlib.util
+import re
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
 
 from senet_jax import create_model
 from senet_jax.commands.command_line import main
+from senet_jax.config import ModelConfig
 from senet_jax.export import stablehlo
-from senet_jax.weights import Preprocessing, save_weights
+from senet_jax.weights import Preprocessing, load_weights, save_weights
 
 
 @pytest.fixture
@@ -32,6 +37,24 @@ def test_stablehlo(weights, capsys):
     assert "float32 (n, 8, 8, 3), pixels in [0, 255]" in printed
     exported = export.deserialize(bytearray((weights / "a.stablehlo").read_bytes()))
     assert exported.call(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 10)
+
+
+def test_onnx_computes_in_float32_whatever_the_network_was_trained_in(weights, monkeypatch, capsys):
+    network = ModelConfig("resnet20_cifar", dtype="bfloat16")
+    arrays = load_weights(create_model("resnet20_cifar"), "a.safetensors")
+    save_weights("b.safetensors", arrays, model=network, preprocessing=Preprocessing(8), source="here")
+    written = []
+
+    def write(file, loaded, **_):
+        file.touch()
+        written.append(loaded.network.dtype)
+        return 0.0
+
+    monkeypatch.setattr("senet_jax.export.onnx.write", write)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    run("--weights=b.safetensors --format=onnx --output=b.onnx")
+    assert jnp.dtype(written.pop()) == jnp.float32
+    assert re.search("computes in +float32", capsys.readouterr().out)
 
 
 def test_a_file_that_differs_is_not_left(weights, monkeypatch):

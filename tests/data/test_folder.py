@@ -50,9 +50,15 @@ def test_a_large_folder_is_packed_in_shards_in_the_order_of_one(folder_config, m
     assert several.source.__getitems__(range(12)) == one.source.__getitems__(range(12))
 
 
-def test_a_disk_without_room_is_named_before_anything_is_packed(folder_config, monkeypatch):
+def test_place_and_room_are_looked_at_before_the_images(folder_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("senet_jax.data.images.read", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ValueError, match=r"--config.data.data_dir: the place of dataset 'folder', .* cannot be written"
+    ):
+        data.open_dataset(dataclasses.replace(folder_config, data_dir=str(tmp_path / "file" / "data")))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    message = r"folder/pets-\w+ needs 0.0 GiB and its disk has 0.0; give another --config.data.data_dir"
+    message = r"folder/pets-\w+/1.2.0 needs 0.0 GiB and its disk has 0.0; give another --config.data.data_dir"
     with pytest.raises(ValueError, match=message):
         data.open_dataset(folder_config)
     assert not prepared(folder_config)
@@ -115,6 +121,10 @@ def deepen(root):
             r"no split directory 'test'; it has 'train', 'val': .* --config.data.train_split or --config.data.test",
         ),
         (empty, r"class folder .*train.cat has no image; put some into it"),
+        (
+            lambda root: [file.rename(file.with_suffix(".heic")) for file in (root / "train" / "dog").iterdir()],
+            r"class folder .*train.dog has no image that can be read, but files of .heic; put some into it",
+        ),
         (lambda root: shutil.rmtree(root / "test" / "dog"), r"test has no class dog, which another split has"),
         (
             lambda root: shutil.copytree(root / "test" / "dog", root / "test" / "emu"),
@@ -131,7 +141,7 @@ def deepen(root):
         ),
         (
             lambda root: (root / "test").rename(root / "test.v2"),
-            r"no split directory 'test'; names of splits are letters, digits, _ and -: rename 'test.v2'",
+            r"no split directory 'test'; it has 'test.v2', 'train': .*; names of splits are .*: rename 'test.v2'",
         ),
         (put_text, r"README.txt is not a class folder"),
         (
@@ -208,10 +218,13 @@ def test_a_preparation_that_is_interrupted_leaves_nothing_that_looks_prepared(fo
     for part in parts:  # As processes leave it that are killed.
         part.mkdir()
         (part / "shard").touch()
+    assert len(data.open_dataset(folder_config).train) == 12
     for path in (parts[0], parts[0] / "shard"):
         os.utime(path, (0, 0))
-    assert len(data.open_dataset(folder_config).train) == 12
-    assert [part.exists() for part in parts] == [False, True]
+    config = dataclasses.replace(folder_config, test_split="train")  # Is another preparation.
+    for other in (folder_config, config):
+        data.open_dataset(other)
+        assert [part.exists() for part in parts] == [False, True]
 
 
 def test_files_that_end_like_no_image_are_left_out(folder, folder_config, capsys):
@@ -239,6 +252,21 @@ def test_a_link_to_nothing_is_a_fault_that_is_named(folder, folder_config):
         data.open_dataset(folder_config)
 
 
+def test_a_file_that_the_disk_refuses_is_no_bad_image(folder, folder_config, monkeypatch):
+    """Its name, size and time would stay as they are if it could be read again."""
+    read = Path.read_bytes
+
+    def refuse(path):
+        if path == folder / "train" / "cat" / "0.png":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    folder_config.bad_images = 1.0
+    with pytest.raises(ValueError, match=r"cat/0.png cannot be read \(Permission denied\); nothing is packed without"):
+        data.open_dataset(folder_config)
+
+
 def test_a_split_in_place_of_the_directory_of_splits_is_named(folder, folder_config):
     config = dataclasses.replace(folder_config, path=str(folder / "train"))
     with pytest.raises(ValueError, match=r"'test', but the directory above it has: give --config.data.path=.*pets$"):
@@ -248,6 +276,7 @@ def test_a_split_in_place_of_the_directory_of_splits_is_named(folder, folder_con
 def test_class_folders_without_splits_are_refused_with_the_way(folder, folder_config):
     photos = folder.parent / "photos"
     (folder / "train").rename(photos)
+    (photos / "dog").rename(photos / "red dog")
     config = dataclasses.replace(folder_config, path=str(photos))
     message = r"photos has class folders and no splits; move them into .*photos/train, and if there are no others for"
     with pytest.raises(ValueError, match=message):

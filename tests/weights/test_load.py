@@ -11,6 +11,7 @@ from weights.writers import state_dict
 from senet_jax.models import create_model
 from senet_jax.weights import Preprocessing, load_weights, save_weights
 from senet_jax.weights.files import read_tensors
+from senet_jax.weights.names import namings
 
 
 def network(classes=10, name="timm/legacy_seresnet50", **fields):
@@ -119,6 +120,13 @@ def test_our_own_files_keep_every_bit(tmp_path):
         ValueError, match=r"ResNet, but says that they are those of timm/seresnet50; missing: batch_stats/stage2"
     ):
         load_weights(network(stage_sizes=(3, 1, 1, 1)), tmp_path / "a.safetensors", channels=1)
+
+
+@pytest.mark.parametrize(("name", "others"), [("timm/resnet50d", "downsample.0"), ("timm/resnet50c", "downsample.2")])
+def test_a_shortcut_with_an_average_has_names_of_its_own(name, others):
+    layers = ("stage3_block1/shortcut_conv", "stage3_block1/shortcut_norm")
+    found = [naming(layer) for naming in namings(create_model(name)) for layer in layers]
+    assert not [each for each in found if each.endswith(others)]
 
 
 def test_some_networks_have_no_weights_but_ours(file):

@@ -1,8 +1,10 @@
 """Networks with their weights, from files and from a hub, which this machine serves to Hugging Face's own client."""
 
+import contextlib
 import hashlib
 import json
 import sys
+from pathlib import Path
 
 import huggingface_hub
 import jax
@@ -21,8 +23,9 @@ from senet_jax.config import ModelConfig
 from senet_jax.models import Network
 from senet_jax.weights import Preprocessing, load_weights, pretrained, save_weights
 from senet_jax.weights.configured import build_model
+from senet_jax.weights.load import Weights
 from senet_jax.weights.preprocessing import CAFFE
-from senet_jax.weights.pretrained import digest
+from senet_jax.weights.pretrained import check_network, digest, hub_config
 
 CONFIG = {"input_size": [3, 256, 256], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [1] * 3}
 SAID = Preprocessing(256, 0.95, "bicubic", (0.5,) * 3, (1,) * 3)
@@ -76,11 +79,34 @@ def test_a_number_in_a_name_is_no_digest(name, tmp_path):
 def test_weights_of_timms_network_are_not_those_of_ours(hub):
     save_file(peers.cadene(), hub / "model.safetensors")
     (hub / "config.json").write_text(json.dumps({"architecture": "seresnet50"}))
-    message = "is of timm's seresnet50, which computes something else than timm/legacy_seresnet50; give 'timm/seresnet"
+    message = "is of timm/seresnet50, which computes something else than timm/legacy_seresnet50; give 'timm/seresnet"
     with pytest.raises(ValueError, match=message):
         small(weights=hub)
     (hub / "config.json").write_text(json.dumps({"architecture": "legacy_seresnet50"}))
     small(weights=hub, name="se_resnet50")  # The same network.
+    said = {"architecture": "legacy_seresnet50", "model_args": {"act_layer": "silu"}}
+    (hub / "config.json").write_text(json.dumps(said))
+    with pytest.raises(
+        ValueError, match=r"with timm's model_args {'act_layer': 'silu'}, which are not understood here"
+    ):
+        small(weights=hub)
+
+
+@pytest.mark.parametrize(
+    ("own", "name", "same"), [("timm/resnet18", "resnet18", False), ("resnet18", "se_resnet18", True)]
+)
+def test_a_file_of_ours_is_of_its_network_whatever_its_attention(own, name, same):
+    file = Weights(Path("a"), {}, {"model": own}, is_caffe=False)
+    with contextlib.nullcontext() if same else pytest.raises(ValueError, match=f"a is of {own}, which computes some"):
+        check_network(name, file)
+
+
+def test_the_oldest_config_of_timm_says_the_images(tmp_path):
+    said = {"architecture": "seresnet18", "input_size": [3, 64, 64], "mean": [0.5, 0.5, 0.5], "labels": ["cat", "dog"]}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    found = hub_config(tmp_path / "model.safetensors")
+    assert (found["architecture"], found["label_names"]) == ("seresnet18", ["cat", "dog"])
+    assert found["pretrained_cfg"]["mean"] == [0.5, 0.5, 0.5]
 
 
 def test_an_empty_repository_and_none(hub):

@@ -166,14 +166,19 @@ def test_timms_folder_and_the_hub(prefix, small, hub):
     assert loaded.network.num_classes == 10
     assert loaded.preprocessing.image_size == 256
     assert loaded.class_names[-1] == "c9"
+    (hub / "config.json").write_text(json.dumps(said | {"label_names": {str(i): f"d{i}" for i in reversed(range(10))}}))
+    assert senet_jax.load(hub).class_names[-1] == "d9"
+    (hub / "config.json").write_text(json.dumps(said | {"label_names": {"cat": "a cat"}}))
+    with pytest.warns(UserWarning, match="have no numbers from 0; they are left out"):
+        assert senet_jax.load(hub).class_names == ()
     arguments = {"num_classes": 10, "in_chans": 3, "global_pool": "avg"}  # As timm 1.0.31 writes them.
     (hub / "config.json").write_text(json.dumps(said | {"model_args": arguments}))
     assert senet_jax.load(hub).network.num_classes == 10
     (hub / "config.json").write_text(json.dumps(said | {"model_args": {"stem_width": 3}}))
-    with pytest.raises(ValueError, match=r"has model_args {'stem_width': 3}, which are not understood"):
+    with pytest.raises(ValueError, match=r"model_args {'stem_width': 3}, which are not understood"):
         senet_jax.load(hub)
     (hub / "config.json").write_text(json.dumps({"architecture": "seresnet50"}))
-    with pytest.raises(ValueError, match="of timm's seresnet50, which computes something else than timm/legacy_sere"):
+    with pytest.raises(ValueError, match="of timm/seresnet50, which computes something else than timm/legacy_sere"):
         senet_jax.load(hub, model="timm/legacy_seresnet50")
 
 

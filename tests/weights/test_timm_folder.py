@@ -22,8 +22,16 @@ IMAGES = Preprocessing(160, 0.9, "bicubic", (0.5, 0.25, 0.125), (1, 1, 2))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["seresnet18", "seresnext26t_32x4d", "legacy_seresnet18", "seresnext26ts"])
-def test_a_written_folder_is_read_again(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("seresnet18", "conv1", "fc"),
+        ("seresnext26t_32x4d", "conv1.0", "fc"),
+        ("legacy_seresnet18", "layer0.conv1", "last_linear"),
+        ("seresnext26ts", "stem.conv1.conv", "head.fc"),
+    ],
+)
+def test_a_written_folder_is_read_again(name, first, last, tmp_path):
     network = create_model(f"timm/{name}", 3)
     shapes = abstract_variables(network, jax.ShapeDtypeStruct((1, 224, 224, 3), np.float32), train=False)
     random = np.random.default_rng(0)
@@ -36,6 +44,7 @@ def test_a_written_folder_is_read_again(name, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
     said = json.loads((tmp_path / "out/config.json").read_text())
     assert (said["architecture"], said["num_classes"]) == (name, 3)
+    assert (said["pretrained_cfg"]["first_conv"], said["pretrained_cfg"]["classifier"]) == (first, last)
     tensors, _ = read_tensors(tmp_path / "out/model.safetensors")
     squeezed = [array.shape for key, array in tensors.items() if "fc1.weight" in key]
     assert squeezed
