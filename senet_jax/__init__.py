@@ -39,7 +39,9 @@ _HOMES = {
     "load": "senet_jax.weights.source",
     "load_weights": "senet_jax.weights",
 }
-_PACKAGES = ("analysis", "checkpoints", "models", "modules", "nnx", "ops", "weights")
+_PACKAGES = (
+    "analysis", "checkpoints", "config", "experiments", "models", "modules", "nnx", "ops", "sweep", "weights"
+)  # fmt: skip
 
 
 def __getattr__(name: str):  # Imports on first use, so that errors of the command line come before jax is imported.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any, overload
 
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ class Network(nn.Module, kw_only=True):
     """
 
     num_classes: int = 1000
-    """Width of the logits; 0: the mean over positions is returned instead."""
+    """Width of the logits; 0: their input, the mean over positions, is returned instead."""
     attention: ModuleDef | None = None
     """Function of `name` and `param_dtype` that makes the attention modules, which are called as (x), such as
     `partial(SqueezeExcite, ratio=8)`; None: a plain network."""
@@ -58,6 +59,9 @@ class Network(nn.Module, kw_only=True):
             raise ValueError(f"num_classes is {self.num_classes}; it must be at least 1, or 0 for pooled features")
         if self.out_indices is not None and not self.features_only:
             raise ValueError(f"out_indices is {self.out_indices}, which is for features_only=True; give both")
+        for name in ("attention_stages", "out_indices"):
+            if isinstance(value := getattr(self, name), Integral):
+                raise ValueError(f"{name} is {value}; give a collection, such as ({value},)")
         check_maker(self.attention)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and less than 1")
@@ -97,7 +101,7 @@ class Network(nn.Module, kw_only=True):
         """
         if images.ndim != 4:
             raise ValueError(f"images must be (n, height, width, channels); given shape {images.shape}")
-        if isinstance(features, int):
+        if isinstance(features, Integral):
             raise ValueError(f"features is {features}; give a collection of strides, such as ({features},)")
         images = images.astype(self.dtype)
         strides, maps = zip(*self.maps(images, train=train), strict=True)

@@ -28,7 +28,7 @@ class VGG(Network, kw_only=True):
 
     The layers have their customary names: `conv5_3` is the third of stage 5. The attention stands after the activation
     of every convolution (Hu et al., arXiv 1709.01507, section 3.3). The dense layers are convolutions, so that an image
-    larger than 224x224 gives the mean of their outputs over positions.
+    larger than 224x224 gives the mean of their outputs over positions; with `num_classes=0`, that of the second.
     """
 
     stage_sizes: Sequence[int]
@@ -70,7 +70,7 @@ class VGG(Network, kw_only=True):
             least = 7 * 2 ** len(self.stage_sizes)
             raise ValueError(
                 f"the last map is {x.shape[1]}x{x.shape[2]}, and VGG's dense layers take at least 7x7: "
-                f"give images of at least {least}x{least} pixels, or ask for features alone"
+                f"give images of at least {least}x{least} pixels, or features_only=True"
             )
         layer = partial(self.layers()["conv"], self.dense_width, use_bias=True)
         x = self.activation(layer(7, padding="VALID", name="fc1")(x))

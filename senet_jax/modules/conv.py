@@ -24,7 +24,7 @@ class Convolution(nn.Module):
     dilation: int = 1
     groups: int = 1
     padding: Padding | None = None
-    """Padding of `ops.convolution`; None: as many zeros on all sides as keep the size of a map at stride 1."""
+    """Padding of `ops.convolution`; None: zeros that keep the size of a map at stride 1 if the kernel's size is odd."""
     use_bias: bool = False
     dtype: Any = None
     """Dtype of the computation; None: that to which input and parameters promote."""

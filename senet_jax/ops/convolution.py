@@ -29,7 +29,7 @@ def convolution(
     """Returns the convolution of x with the kernel, in their common dtype.
 
     On CPUs, the result and its gradients differ from XLA's by rounding. Only reverse-mode first derivatives exist, but
-    in `plain`. Maps that are divided along explicit axes of a mesh get XLA's form.
+    in `modules.all_derivatives`. Maps that are divided along explicit axes of a mesh get XLA's form.
 
     Args:
       x: feature maps.
@@ -64,7 +64,8 @@ def convolution(
 
 
 def _pair(size: Pair) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
+    rows, columns = size if isinstance(size, tuple | list) else (size, size)
+    return int(rows), int(columns)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

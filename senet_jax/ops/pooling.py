@@ -20,7 +20,7 @@ def max_pool(
     `padding` is (before, after), for rows and columns alike. That of the authors' networks is Caffe's 0 with the
     output's size rounded up. PyTorch's networks have (1, 1), which gives other numbers and, for odd sizes, maps of
     another size. Equal maxima share the gradient on CPUs; on other platforms one of them gets it all. Only reverse-mode
-    first derivatives exist, but in `plain`.
+    first derivatives exist, but in `modules.all_derivatives`.
     """
     if is_plain():
         return _max_of_slices(x, size, stride, padding)

@@ -48,7 +48,8 @@ def load_weights(
     Args:
       model: a network of `create_model`.
       file: the path of the file.
-      head: whether the last layer is loaded; if not, it is initialised, for any number of classes.
+      head: whether the last layer is loaded; if not, it is initialised, for any number of classes. A network without
+        one leaves out the file's.
       key: random key of a new last layer; None: `jax.random.key(0)`.
       channels: channels of the images; if 1, the first kernel of weights for RGB is summed over its input channels.
 
@@ -71,8 +72,9 @@ def save_weights(
     Args:
       file: the path of the file.
       variables: `params` and `batch_stats`.
-      model: the name of the network, or its configuration if it differs from the network of that name; it must be one
-        of `list_models()`.
+      model: the name of the network, one of `list_models()`, or its configuration, whose `activation` is that inside of
+        the SE block. A network with fields that no configuration has, such as the `activation` of `create_model`, is
+        not described by the file; `load_weights` reads it into that network.
       preprocessing: preprocessing of its images.
       source: origin of the weights.
       class_names: names in the order of the logits; empty if they are not known.
@@ -120,7 +122,7 @@ def to_variables(
     """Converts weights to variables of the network; arguments and errors are those of `load_weights`."""
     wanted = _shapes(model, channels)
     names = _names(model, [*wanted, *_HEAD], weights)
-    left_out = () if head else _HEAD
+    left_out = () if head and not wanted.keys().isdisjoint(_HEAD) else _HEAD
     tensors, found, missing, misshapen = dict(weights.tensors), {}, [], []
     for path in left_out:
         tensors.pop(names[path], None)
@@ -141,7 +143,12 @@ def to_variables(
     if any(faults.values()):
         listed = "; ".join(f"{kind}: {some(sorted(items), _MOST_LISTED)}" for kind, items in faults.items() if items)
         said = f", but says that they are those of {weights.header['model']}" if weights.header else ""
-        raise ValueError(f"{weights.path} does not hold the weights of this {type(model).__name__}{said}; {listed}")
+        of_head = {names[path] for path in _HEAD}
+        others = [*missing, *tensors, *(text.partition(" ")[0] for text in misshapen)]
+        hint = "; head=False initialises the last layer" if of_head.issuperset(others) else ""
+        raise ValueError(
+            f"{weights.path} does not hold the weights of this {type(model).__name__}{said}; {listed}{hint}"
+        )
     if left_out and model.num_classes:
         found |= _initial_head(model, jax.random.key(0) if key is None else key, channels)
     return traverse_util.unflatten_dict(found, sep="/")

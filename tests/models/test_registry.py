@@ -1,3 +1,4 @@
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def test_every_network_has_its_twin_but_senet154():
         ),
         ({"name": "se_resnet50", "dropout": -0.5}, "dropout is -0.5; it must be at least 0 and less than 1"),
         ({"name": "se_resnet50", "drop_path": 1.5}, "drop_path is 1.5; it must be at least 0 and less than 1"),
+        ({"name": "resnet50", "attention_stages": 3}, r"attention_stages is 3; give a collection, such as \(3,\)"),
         ({"name": "resnet50", "out_indices": (1, 2)}, "out_indices is .1, 2., which is for features_only=True; give"),
         ({"name": "se_resnet50", "placement": "after"}, "placement is 'after'; it must be one of standard, pre, post"),
         (
@@ -122,8 +124,10 @@ def test_lists_are_taken_as_tuples():
 
 
 def test_packages_are_attributes():
-    code = "import senet_jax as s; print(s.modules.unfused, s.ops.scale, s.nnx.SqueezeExcite, s.checkpoints.verify)"
-    assert run_python(code).returncode == 0
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text()
+    names = re.findall(r"^\.\. auto\w+:: (senet_jax\S*)", page, re.MULTILINE)
+    assert len(names) > 40
+    assert run_python(f"import senet_jax; print({', '.join(names)})").returncode == 0
 
 
 def test_names_of_timms_users():
