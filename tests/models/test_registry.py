@@ -48,7 +48,6 @@ def test_every_network_has_its_twin_but_senet154():
         ),
         ({"name": "se_resnet50", "dropout": -0.5}, "dropout is -0.5; it must be at least 0 and less than 1"),
         ({"name": "se_resnet50", "drop_path": 1.5}, "drop_path is 1.5; it must be at least 0 and less than 1"),
-        ({"name": "resnet50", "attention_stages": 3}, r"attention_stages is 3; give a collection, such as \(3,\)"),
         ({"name": "resnet50", "out_indices": (1, 2)}, "out_indices is .1, 2., which is for features_only=True; give"),
         ({"name": "se_resnet50", "placement": "after"}, "placement is 'after'; it must be one of standard, pre, post"),
         (
