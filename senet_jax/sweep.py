@@ -115,6 +115,25 @@ class Sweep:
         return found
 
 
+@dataclass(frozen=True)
+class Row:
+    """A variant in the table of a sweep and in its sweep.json."""
+
+    group: str
+    baseline: str | None
+    changes: Mapping[str, Any]
+    parameters: int
+    multiply_adds: int
+    duration: str = ""
+    """Duration in steps, or as configured if the dataset is not prepared."""
+    images: int | None = None
+    """Images in all steps of training; None if the number of the dataset's is not known."""
+
+    def hours(self, teraflops: float) -> float | None:
+        """Returns the hours of training: of an image, three forward passes of two operations a multiply-add."""
+        return None if self.images is None else 6 * self.multiply_adds * self.images / (teraflops * 1e12) / 3600
+
+
 def variant(name: str, changes: Mapping[str, Any]) -> Sweep:
     """Makes one variant, which changes any number of fields, or none."""
     fields = field_types(Experiment)

@@ -11,6 +11,7 @@ from typing import IO, Any
 from senet_jax.config import Experiment
 from senet_jax.files import read_json, write_json
 from senet_jax.schema import Adjustable, did_you_mean, extras, field_types, flatten, from_dict, said, to_dict
+from senet_jax.sweep import Row
 from senet_jax.texts import some
 
 CONFIG = "config.json"
@@ -107,13 +108,13 @@ def check_single(workdir: Path) -> None:
         raise ValueError(f"--workdir={workdir} holds a sweep; give another directory, or that of one of its runs")
 
 
-def read_sweep(workdir: Path) -> dict[str, Any]:
+def read_sweep(workdir: Path) -> tuple[str, dict[str, Row]]:
     """Reads the name and the variants of the sweep in a workdir. Raises ValueError if they are damaged."""
     path = workdir / SWEEP
     try:
         content = json.loads(path.read_text())
-        return content | {"name": str(content["name"]), "variants": dict(content["variants"])}
-    except (ValueError, KeyError, TypeError):
+        return str(content["name"]), {name: Row(**row) for name, row in content["variants"].items()}
+    except (AttributeError, ValueError, KeyError, TypeError):
         raise ValueError(
             f"{path} does not hold the variants of a sweep; the same sweep command writes it anew"
         ) from None
@@ -125,13 +126,13 @@ def check_sweep(workdir: Path, name: str, variants: Collection[str]) -> None:
     if (workdir / CONFIG).exists():
         raise ValueError(f"--workdir={workdir} holds a training run; give another directory for the sweep")
     try:
-        held = read_sweep(workdir)
+        held, before = read_sweep(workdir)
     except (OSError, ValueError):  # A damaged one is written anew.
         return
-    lacking = [each for each in held["variants"] if each not in variants and (workdir / each).exists()]
-    if held["name"] != name or lacking:
+    lacking = [each for each in before if each not in variants and (workdir / each).exists()]
+    if held != name or lacking:
         runs = f", with runs that this one lacks: {some(lacking, 3)}" if lacking else ""
-        raise ValueError(f"--workdir={workdir} holds the sweep {held['name']}{runs}; give another directory")
+        raise ValueError(f"--workdir={workdir} holds the sweep {held}{runs}; give another directory")
 
 
 def check_same(held: Experiment, config: Experiment, holder: str) -> None:

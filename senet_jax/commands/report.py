@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_output_directory
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.files import read_records
+from senet_jax.sweep import Row
 from senet_jax.workdir import RunState
 
 
@@ -28,7 +29,7 @@ def prepare(request: Request) -> Callable[[], None]:
     workdir = cast(Path, request.workdir)
     output = cast(Options, request.options).output or workdir / "report"
     check_output_directory(output)
-    content, directories = _sweep(workdir) if (workdir / workdirs.SWEEP).is_file() else _single(workdir)
+    name, rows, directories = _sweep(workdir) if (workdir / workdirs.SWEEP).is_file() else _single(workdir)
     kinds = {name: workdirs.state(directory) for name, directory in directories.items()}
     others = Counter(kind.value for kind in kinds.values() if kind is not RunState.DONE)
     done = {name: directory for name, directory in directories.items() if kinds[name] is RunState.DONE}
@@ -47,19 +48,19 @@ def prepare(request: Request) -> Callable[[], None]:
         with working("drawing the figures"):
             from senet_jax.runs.report import write_report  # Matplotlib is slow to import.
 
-            table = write_report(content, done, states, ended, output)
+            table = write_report(name, rows, done, states, ended, output)
         print(table)
         print(f"\n{ended}; tables, pictures and report.html are in {output}")
 
     return run
 
 
-def _sweep(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    content = workdirs.read_sweep(workdir)
-    return content, {name: workdir / name for name in content["variants"]}
+def _sweep(workdir: Path) -> tuple[str, dict[str, Row], dict[str, Path]]:
+    name, rows = workdirs.read_sweep(workdir)
+    return name, rows, {variant: workdir / variant for variant in rows}
 
 
-def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
+def _single(workdir: Path) -> tuple[str, dict[str, Row], dict[str, Path]]:
     """Returns a run as a sweep of one variant."""
     config = workdirs.read_config(workdir, "a sweep or of a training run")
 
@@ -70,6 +71,5 @@ def _single(workdir: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     classes, channels = classes_and_channels(config.data, workdir)
     total = cost(build_model(config.model, classes), config.data.image_size, channels=channels).total
     name = workdir.resolve().name
-    counts = {"parameters": total.parameters, "multiply_adds": total.multiply_adds}
-    variant = {"group": config.model.name, "baseline": None, "changes": {"seed": config.seed}} | counts
-    return {"name": name, "variants": {name: variant}}, {name: workdir}
+    row = Row(config.model.name, None, {"seed": config.seed}, total.parameters, total.multiply_adds)
+    return name, {name: row}, {name: workdir}

@@ -18,7 +18,7 @@ from senet_jax.durations import to_steps
 from senet_jax.files import write_json
 from senet_jax.inherited import PREPROCESSING, adopted, check_overrides, with_preprocessing
 from senet_jax.schema import Placeholder, did_you_mean
-from senet_jax.sweep import Sweep, resolve, shard
+from senet_jax.sweep import Row, Sweep, resolve, shard
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import aligned
 from senet_jax.texts import written
@@ -48,25 +48,6 @@ class Options(CommandOptions):
     """Number of variants to train at a time, each in a process."""
     teraflops: Positive | None = None
     """Operations that the machine sustains in training, in 10^12 a second, for a column of hours."""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Row of a variant in the table and in sweep.json."""
-
-    group: str
-    baseline: str | None
-    changes: Mapping[str, Any]
-    parameters: int
-    multiply_adds: int
-    duration: str
-    """Duration in steps, or as configured if the dataset is not prepared."""
-    images: int | None
-    """Images in all steps of training; None if the number of the dataset's is not known."""
-
-    def hours(self, teraflops: float) -> float | None:
-        """Returns the hours of training: of an image, three forward passes of two operations a multiply-add."""
-        return None if self.images is None else 6 * self.multiply_adds * self.images / (teraflops * 1e12) / 3600
 
 
 def prepare(request: Request) -> Callable[[], None]:
@@ -143,7 +124,7 @@ def _settled(configs: dict[str, Experiment], workdir: Path, sources: Mapping[str
     return found
 
 
-def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: Collection[str]) -> dict[str, _Row]:
+def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: Collection[str]) -> dict[str, Row]:
     """Returns the rows; opens each dataset and counts each network once.
 
     Datasets that are not prepared are opened, and so prepared, for the variants to be trained only.
@@ -158,7 +139,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: 
 
     data = {repr(config.data): config.data for config in configs.values()}
     counted: dict[str, Cost] = {}
-    rows: dict[str, _Row] = {}
+    rows: dict[str, Row] = {}
     numbers = {key: train_images(config) for key, config in data.items()}
     for name, config in configs.items():  # A dataset can take long to open.
         try:
@@ -191,7 +172,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: 
         except ValueError as error:
             raise ValueError(f"variant {variant.name!r}: {error}") from error
         counts = counted[key]
-        rows[variant.name] = _Row(
+        rows[variant.name] = Row(
             variant.group,
             sweep.baseline_of(variant.group),
             variant.changes,
@@ -203,7 +184,7 @@ def _rows(sweep: Sweep, configs: dict[str, Experiment], workdir: Path, trained: 
     return rows
 
 
-def _print_table(workdir: Path, rows: dict[str, _Row], names: list[str], teraflops: float | None = None) -> None:
+def _print_table(workdir: Path, rows: dict[str, Row], names: list[str], teraflops: float | None = None) -> None:
     titles = "variant", "changes", "parameters", "G multiply-adds", "duration", "state"
     table: list[tuple[str, ...]] = [titles if teraflops is None else (*titles[:-1], "hours", "state")]
     hours = [None if teraflops is None else rows[name].hours(teraflops) for name in names]
@@ -225,7 +206,7 @@ def _interrupt(signum: int, _: object) -> NoReturn:
 
 
 def _train(
-    request: Request, workdir: Path, rows: dict[str, _Row], runs: dict[Path, Experiment], sources: dict[Path, Path]
+    request: Request, workdir: Path, rows: dict[str, Row], runs: dict[Path, Experiment], sources: dict[Path, Path]
 ) -> None:
     from senet_jax.runs.workers import train_all
     from senet_jax.training.stopping import handled_by

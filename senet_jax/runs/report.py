@@ -12,6 +12,7 @@ from senet_jax.analysis.comparison import CONFIDENCE, Run, Summary, cells, latex
 from senet_jax.analysis.excitation_tables import COLUMNS
 from senet_jax.files import write_table
 from senet_jax.schema import flatten
+from senet_jax.sweep import Row
 from senet_jax.terminal.tables import aligned
 from senet_jax.texts import some, written
 from senet_jax.training import logs
@@ -40,38 +41,43 @@ _PICTURES = {
 
 
 def write_report(
-    content: Mapping[str, Any], done: Mapping[str, Path], states: Mapping[str, str], ended: str, output: Path
+    name: str,
+    rows: Mapping[str, Row],
+    done: Mapping[str, Path],
+    states: Mapping[str, str],
+    ended: str,
+    output: Path,
 ) -> str:
     """Writes tables, figures and page of a sweep, and returns the table for the terminal.
 
-    `content` is that of sweep.json, `done` has the workdirs of the runs that have ended, `states` the states of all in
+    `rows` are those of sweep.json, `done` has the workdirs of the runs that have ended, `states` the states of all in
     words, `ended` says how many of them have ended.
     """
-    runs = {name: _read(content, name, directory) for name, directory in done.items()}
+    runs = {variant: _read(rows[variant], directory) for variant, directory in done.items()}
     summaries = summarise(list(runs.values()))
-    rows = cells(summaries)
+    table = cells(summaries)
     output.mkdir(parents=True, exist_ok=True)
     if (output / _REPORT).exists():
-        for name in _OPTIONAL:  # Of an earlier report.
-            (output / name).unlink(missing_ok=True)
+        for file in _OPTIONAL:  # Of an earlier report.
+            (output / file).unlink(missing_ok=True)
     write_runs(output / "runs.csv", runs.values())
-    gates, others = excitation_runs.tables({done[name]: run for name, run in runs.items()})
-    for name, table in gates.items():
-        write_table(output / f"{name}.csv", table)
-    write_table(output / "table.csv", rows)
-    (output / "table.md").write_text(markdown(rows) + "\n")
-    (output / "table.tex").write_text(latex(rows))
-    topic = _topic(content["name"])
+    gates, others = excitation_runs.tables({done[variant]: run for variant, run in runs.items()})
+    for kind, found in gates.items():
+        write_table(output / f"{kind}.csv", found)
+    write_table(output / "table.csv", table)
+    (output / "table.md").write_text(markdown(table) + "\n")
+    (output / "table.tex").write_text(latex(table))
+    topic = _topic(name)
     if len(summaries) > 1:
         pictures.plot_accuracy(summaries, output / "accuracy.png", f"{topic}: test accuracy")
         pictures.plot_parameters(summaries, output / "parameters.png", f"{topic}: accuracy and parameters")
     curves: dict[str, list[list[dict[str, Any]]]] = {}
-    for name, directory in done.items():
-        curves.setdefault(runs[name].variant, []).append(logs.read(directory))
+    for variant, directory in done.items():
+        curves.setdefault(runs[variant].variant, []).append(logs.read(directory))
     pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
-    (output / _REPORT).write_text(_page(content, done, states, ended, runs, summaries, gates, output))
+    (output / _REPORT).write_text(_page(name, done, states, ended, runs, summaries, gates, output))
     left = f"\nthe gates of {some(list(map(str, others)), 3)} {_LEFT}" if others else ""
-    return "\n".join(aligned([list(rows[0]), *(list(row.values()) for row in rows)])) + left
+    return "\n".join(aligned([list(table[0]), *(list(row.values()) for row in table)])) + left
 
 
 def _topic(name: str) -> str:
@@ -80,16 +86,14 @@ def _topic(name: str) -> str:
     return spaced[:1].upper() + spaced[1:]
 
 
-def _read(content: Mapping[str, Any], name: str, directory: Path) -> Run:
-    variant = content["variants"][name]
+def _read(row: Row, directory: Path) -> Run:
     results = workdirs.read_result(directory)
-    changes = {field: value for field, value in variant["changes"].items() if field != "seed"}
-    counts = variant["parameters"], variant["multiply_adds"]
-    return Run(variant["group"], results["seed"], variant["baseline"], changes, *counts, results)
+    changes = {field: value for field, value in row.changes.items() if field != "seed"}
+    return Run(row.group, results["seed"], row.baseline, changes, row.parameters, row.multiply_adds, results)
 
 
 def _page(
-    content: Mapping[str, Any],
+    name: str,
     done: Mapping[str, Path],
     states: Mapping[str, str],
     ended: str,
@@ -100,20 +104,22 @@ def _page(
 ) -> str:
     baselines = [number for number, each in enumerate(summaries) if each.is_baseline]
     configs = [flatten(workdirs.read_config(directory)) for directory in done.values()]
-    shared = {name: value for name, value in configs[0].items() if all(value == other[name] for other in configs)}
-    fields = [{"field": name, "value": written(value)} for name, value in shared.items()]
+    shared = {key: value for key, value in configs[0].items() if all(value == other[key] for other in configs)}
+    fields = [{"field": key, "value": written(value)} for key, value in shared.items()]
     commit, hardware, command = (
-        ", ".join(dict.fromkeys(str(run.results[name]) for run in runs.values()))
-        for name in ("commit", "hardware", "command")
+        ", ".join(dict.fromkeys(str(run.results[key]) for run in runs.values()))
+        for key in ("commit", "hardware", "command")
     )
     log = []
-    for name, text in states.items():
-        results: Mapping[str, Any] = runs[name].results if name in runs else {}
+    for variant, text in states.items():
+        results: Mapping[str, Any] = runs[variant].results if variant in runs else {}
         seconds = f"{results['seconds']:,.1f}" if "seconds" in results else ""
-        log.append({"run": name, "state": text, "seconds of training": seconds, "ended": results.get("finished", "")})
-    shown = [page.picture(output / name, caption) for name, caption in _PICTURES.items() if (output / name).is_file()]
+        log.append(
+            {"run": variant, "state": text, "seconds of training": seconds, "ended": results.get("finished", "")}
+        )
+    shown = [page.picture(output / file, caption) for file, caption in _PICTURES.items() if (output / file).is_file()]
     return page.page(
-        content["name"],
+        name,
         f"{ended}. Commit {commit}; {hardware}.",
         {
             "Results": [

@@ -144,7 +144,8 @@ def test_a_part_without_variants_in_a_workdir_whose_list_is_damaged(capsys):
 )
 def test_the_workdir_of_another_sweep_is_refused(name, command, message, capsys):
     Path("runs/ratios/ratio=2/seed=0").mkdir(parents=True)
-    variants = {"ratio=2/seed=0": {}} if name == "ratios" else {}
+    row = {"group": "ratio=2", "baseline": None, "changes": {}, "parameters": 1, "multiply_adds": 1}
+    variants = {"ratio=2/seed=0": row} if name == "ratios" else {}
     Path("runs/ratios/sweep.json").write_text(json.dumps({"name": name, "variants": variants}))
     with pytest.raises(SystemExit):
         main([*command.split(), "--workdir=runs/ratios"])
