@@ -4,7 +4,6 @@ Pillow changes the pixels, and OpenCV if a border is reflected. `training.augmen
 device.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from senet_jax.config import DataConfig
+from senet_jax.data.crops import random_rectangle
 
 Fill = int | tuple[int, ...]
 Operation = Callable[[Image.Image, float, int, Fill], Image.Image]
@@ -68,17 +68,11 @@ def erase(pixels: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], r
     not fit, the image stays as it is.
     """
     height, width, channels = pixels.shape
-    for _ in range(10):
-        area = height * width * rng.uniform(0.02, 1 / 3)
-        aspect = math.exp(rng.uniform(math.log(0.3), math.log(1 / 0.3)))
-        across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < across < width and 0 < down < height:
-            left = int(rng.integers(width - across, endpoint=True))
-            top = int(rng.integers(height - down, endpoint=True))
-            noise = rng.normal(np.array(mean), np.array(std), (down, across, channels))
-            pixels = pixels.copy()
-            pixels[top : top + down, left : left + across] = (255 * noise).round().clip(0, 255)
-            break
+    if region := random_rectangle(width, height, (0.02, 1 / 3), 1 / 0.3, rng):
+        left, top, right, bottom = region
+        noise = rng.normal(np.array(mean), np.array(std), (bottom - top, right - left, channels))
+        pixels = pixels.copy()
+        pixels[top:bottom, left:right] = (255 * noise).round().clip(0, 255)
     return pixels
 
 

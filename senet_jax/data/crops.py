@@ -36,20 +36,32 @@ def random_resized_crop(
     return crop[..., None] if channels == 1 else crop
 
 
+def random_rectangle(
+    width: int, height: int, shares: tuple[float, float], most: float, rng: np.random.Generator
+) -> jpeg.Region | None:
+    """Returns a random part of an image, of a share of its area between two; None if ten such parts do not fit.
+
+    It has, log-uniformly, 1 / `most` to `most` times as much width as height.
+    """
+    for _ in range(10):
+        area = width * height * rng.uniform(*shares)
+        aspect = math.exp(rng.uniform(-math.log(most), math.log(most)))
+        across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < across <= width and 0 < down <= height:
+            left = int(rng.integers(width - across, endpoint=True))
+            top = int(rng.integers(height - down, endpoint=True))
+            return left, top, left + across, top + down
+    return None
+
+
 def random_region(width: int, height: int, rng: np.random.Generator) -> jpeg.Region:
     """Returns a random part of an image of this width and height: the paper's training crop (section 5.1).
 
     It has 8 to 100 % of the area and, log-uniformly, 3/4 to 4/3 times as much width as height. If ten such parts do not
     fit into the image, it is the largest central square (Szegedy et al., arXiv:1409.4842, section 6).
     """
-    for _ in range(10):
-        area = width * height * rng.uniform(0.08, 1.0)
-        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
-        across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < across <= width and 0 < down <= height:
-            left = int(rng.integers(width - across, endpoint=True))
-            top = int(rng.integers(height - down, endpoint=True))
-            return left, top, left + across, top + down
+    if found := random_rectangle(width, height, (0.08, 1.0), 4 / 3, rng):
+        return found
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side

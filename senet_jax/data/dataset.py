@@ -37,10 +37,7 @@ class Dataset:
     """An image classification dataset, open for reading."""
 
     name: str
-    num_classes: int
     class_names: tuple[str, ...]
-    channels: int
-    """Channels of the images: 1 (grey) or 3 (RGB)."""
     train: Split
     test: Split
     fingerprint: dict[str, str] = field(default_factory=dict)
@@ -48,6 +45,16 @@ class Dataset:
     folders the SHA-256 of all names and contents."""
     shared: int = 0
     """Number of images in both splits."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images: 1 (grey) or 3 (RGB)."""
+        return self.train.channels
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -81,7 +88,7 @@ def open_dataset(config: DataConfig) -> Dataset:
     name = config.name if config.path is None else f"{config.name} {Path(config.path).resolve().name}"
     numbers = {name: split.num_examples for name, split in builder.info.splits.items()}
     shared = _shared(config.train_split, config.test_split, numbers)
-    return Dataset(name, len(names), names, channels, train, test, _fingerprint(config, builder), shared)
+    return Dataset(name, names, train, test, _fingerprint(config, builder), shared)
 
 
 def _fingerprint(config: DataConfig, builder: tfds.core.DatasetBuilder) -> dict[str, str]:

@@ -53,7 +53,7 @@ def described(config: DataConfig, train_images: int | None = None) -> Dataset:
         Split(name=name, source=_Synthetic(number, jpegs), num_classes=classes, channels=channels)
         for name, number in ((config.train_split, train), (config.test_split, published.get(config.test_split, 1)))
     )
-    return Dataset(config.name, classes, tuple(map(str, range(classes))), channels, train_split, test_split)
+    return Dataset(config.name, tuple(map(str, range(classes))), train_split, test_split)
 
 
 def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> tuple[float, str] | None:
