@@ -18,7 +18,10 @@ from senet_jax.data.supervised import WorkerError
 @pytest.mark.parametrize(
     ("signum", "fate"), [(signal.SIGKILL, "was ended by SIGKILL; if"), (signal.SIGSTOP, "is stopped by a signal, and")]
 )
-def test_a_worker_that_dies_or_stands_still_is_named_within_ten_seconds(digits, digits_config, signum, fate):
+def test_a_worker_that_dies_or_stands_still_is_named_within_ten_seconds(
+    digits, digits_config, signum, fate, monkeypatch
+):
+    monkeypatch.setattr("senet_jax.data.supervised._STOPPED", 0.5)
     config = dataclasses.replace(digits_config, memory_limit_gib=0.0, workers=2)
     others = set(multiprocessing.active_children())
     batches = data.train_batches(digits.train, config, batch_size=4, seed=0)

@@ -46,7 +46,8 @@ def tries(workdir, copies, damage):
         DAMAGES[damage](copy / file, random)
         step, said = restore(copy)
         aside = [path.name for path in copy.glob("damaged_checkpoints/*")]
-        yield {"copy": str(copy), "step": step, "said": said, "aside": aside, "again": restore(copy)[0]}
+        again = restore(copy)[0] if aside else step  # Else nothing on the disk has changed.
+        yield {"copy": str(copy), "step": step, "said": said, "aside": aside, "again": again}
 
 
 if __name__ == "__main__":
