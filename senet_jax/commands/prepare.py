@@ -69,7 +69,8 @@ def prepare(request: Request) -> Callable[[], None]:
                 "written": str(plan.directory),
                 "use": f"{program.command()} --config=FILE --config.data.name={name} "
                 f"{shlex.quote(f'--config.data.data_dir={data_dir}')} --config.data.test_split={test}"
-                + ("" if train == "train" else f" --config.data.train_split={train}"),
+                + ("" if train == "train" else f" --config.data.train_split={train}")
+                + ("" if name in standard_sets.SETS else " --config.data.path=none"),  # That of class folders.
             }
         )
 

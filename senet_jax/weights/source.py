@@ -216,13 +216,16 @@ def _config(source: str, file: Weights, model: str | None) -> ModelConfig:
         which = f"is of timm's {said['architecture']!r}, which is not a network here"
     else:
         which = "does not say which network it is of"
-    raise ValueError(f"{source!r} {which}; give the name of one, as in model={_guess(file)!r}")
+    raise ValueError(f"{source!r} {which}; give the name of one, as in model={_guess(file)!r} (of a command, --model)")
 
 
 def _guess(file: Weights) -> str:
-    """Returns a network's name for the example in a message, from the file's name if possible."""
+    """Returns a network's name for the example in a message, from the file's name if possible.
+
+    Of two networks with the name it is timm's, which is torchvision's too.
+    """
     names = [name for name in list_models() if re.search(rf"\b{re.escape(name.split('/')[-1])}\b", file.path.stem)]
-    return names[0] if names else "timm/seresnet50"
+    return next((name for name in names if name.startswith("timm/")), names[0] if names else "timm/seresnet50")
 
 
 def _class_names(file: Weights) -> tuple[str, ...]:
