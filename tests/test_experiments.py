@@ -5,7 +5,7 @@ import pytest
 
 from senet_jax.commands.config_files import EXPERIMENTS
 from senet_jax.schema import flatten, validate
-from senet_jax.sweep import Sweep, resolve
+from senet_jax.sweep import resolve
 from senet_jax.training.optimizer import make_schedule
 from senet_jax.weights.configured import build_model
 
@@ -18,17 +18,10 @@ def load(name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_experiment_is_possible(name):
-    config = load(name)
-    validate(config)
-    build_model(config.model, num_classes=10)
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_every_variant_of_its_sweep_is_possible(name):
+def test_every_experiment_and_variant_of_its_sweep_is_possible(name):
     module = importlib.import_module(f"senet_jax.experiments.{name.replace('/', '.')}")
-    sweep = module.sweep() if hasattr(module, "sweep") else None
-    for config in resolve(load(name), sweep or Sweep(())).values():
+    variants = resolve(module.get_config(), module.sweep()) if hasattr(module, "sweep") else {}
+    for config in (module.get_config(), *variants.values()):
         validate(config)
         build_model(config.model, num_classes=10)
 

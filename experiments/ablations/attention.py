@@ -6,7 +6,7 @@ Paper:    has none of them; ECA's own (arXiv 1910.03151, table 2) is with anothe
 
 from senet_jax.config import Experiment
 from senet_jax.experiments.ablations import base
-from senet_jax.sweep import Sweep, axis, chain, product, seeds
+from senet_jax.sweep import Sweep, axis, chain, product, seeds, variant
 
 
 def get_config(dataset: str = "cifar10") -> Experiment:
@@ -17,6 +17,7 @@ def get_config(dataset: str = "cifar10") -> Experiment:
 
 
 def sweep() -> Sweep:
-    """24 runs."""
-    modules = ["squeeze_excite", "effective", "eca", "scse", "cbam", "gather_excite", "global_context"]
-    return product(chain(base.NO_SE, axis("model.attention", modules)), seeds(3)).against("no SE")
+    """24 runs. A sixteenth of 16 channels would be one, which global context cannot normalise."""
+    modules = ["squeeze_excite", "effective", "eca", "scse", "cbam", "gather_excite"]
+    context = variant("global_context, ratio=4", {"model.attention": "global_context", "model.ratio": 4})
+    return product(chain(base.NO_SE, axis("model.attention", modules), context), seeds(3)).against("no SE")

@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from senet_jax import ops, words
 from senet_jax.modules.squeeze_excite import Attention, Function, ReducingAttention, SqueezeExcite
+from senet_jax.ops.precision import at_least_float32
 from senet_jax.typing import Array, Float
 
 
@@ -144,18 +145,24 @@ class GlobalContext(ReducingAttention):
     epsilon: float = 1e-5
     """Term added to the variance in the normalisation of the hidden channels; timm has 1e-6."""
     choices = ReducingAttention.choices | {
-        "fuse": {"add": lambda x, y: x + y[..., None, None, :].astype(x.dtype), "scale": ops.scale},
+        "fuse": {"add": lambda x, y: (at_least_float32(x) + y[..., None, None, :]).astype(x.dtype), "scale": ops.scale},
     }
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Returns the maps, (..., h, w, c). Raises ValueError if the normalisation has a single hidden channel."""
         types: Any = {"dtype": self.gates_dtype(x), "param_dtype": self.param_dtype}
+        if self.hidden_channels(x.shape[-1]) == 1:
+            raise ValueError(
+                f"GlobalContext with ratio {self.ratio} has 1 hidden channel for {x.shape[-1]}, whose normalisation is "
+                "constant; give a smaller ratio, or hidden"
+            )
         context = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.he_normal(), **types, name="context")
         norm = nn.LayerNorm(self.epsilon, use_fast_variance=False, **types, name="norm")
         weights = nn.softmax(context(x), axis=(-3, -2))
         activation = self.chosen("activation")
         y = self.excite(
-            jnp.einsum("...hwc,...hw->...c", x, jnp.squeeze(weights, -1)),
+            jnp.einsum("...hwc,...hw->...c", x.astype(types["dtype"]), jnp.squeeze(weights, -1)),
             types["dtype"],
             activation=lambda hidden: activation(norm(hidden)),
             gate=self.gates if self.fuse == "scale" else _identity,

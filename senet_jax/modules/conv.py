@@ -9,6 +9,7 @@ from flax.linen.dtypes import promote_dtype
 
 from senet_jax import ops
 from senet_jax.ops.convolution import Padding
+from senet_jax.ops.precision import at_least_float32
 from senet_jax.typing import Array, Float
 
 
@@ -44,8 +45,7 @@ class Convolution(nn.Module):
         rows, columns = (self.dilation * (size // 2) for size in sizes)
         shape = (*sizes, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape, self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, shape[-1:], self.param_dtype) if self.use_bias else None
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         y = ops.convolution(
             x,
             kernel,
@@ -55,7 +55,11 @@ class Convolution(nn.Module):
             groups=self.groups,
             lowering=self.lowering,
         )
-        return y if bias is None else y + bias[None, None, None]
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:], self.param_dtype)
+        wide = at_least_float32(y)  # The gradient of the bias is a sum over all positions.
+        return (wide + bias.astype(wide.dtype)[None, None, None]).astype(y.dtype)
 
 
 def with_xla_convolutions(model: nn.Module) -> nn.Module:

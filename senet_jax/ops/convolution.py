@@ -1,6 +1,7 @@
 """Two-dimensional convolution with forms of its own on CPUs, and XLA's form on other platforms."""
 
 from functools import partial
+from typing import Any
 
 import jax
 from jax import lax
@@ -57,7 +58,8 @@ def convolution(
         rows, columns = lax.padtype_to_pads(x.shape[1:3], extents, strides, padding)
     else:
         rows, columns = ((padding, padding),) * 2 if isinstance(padding, int) else padding
-    window = Window(strides, (rows, columns), dilations, groups)
+    precision: Any = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    window = Window(strides, (rows, columns), dilations, groups, precision)
     if lowering == "xla" or is_plain() or is_explicit(x):
         return xla_convolution(x, kernel, window)
     return _convolution(*divided.varying_alike((x, kernel)), window, lowering == "platform")

@@ -99,6 +99,7 @@ def normalise_lazily(
 ) -> Normalised:
     """Returns gain (y - mean) / sqrt(variance + epsilon) + bias; `y_mean` is the mean of y over its positions."""
     mean, variance, gain, bias = (at_least_float32(x)[None] for x in (mean, variance, gain, bias))
+    y_mean = at_least_float32(y_mean)
     factor = gain * lax.rsqrt(variance + epsilon)
     origin = lax.stop_gradient(mean)
     value = factor * (origin - mean) + bias  # The bias, with the gradient of the mean.

@@ -89,9 +89,14 @@ def excite(
 
 
 def scale(x: Float[Array, "*n h w c"], s: Float[Array, "*n c"] | Float[Array, "*n h w #c"]) -> Float[Array, "*n h w c"]:
-    """Multiplies each channel by its gate (equation 4), or each position by its own gates or gate, in x's dtype."""
-    s = s.astype(x.dtype)
-    return x * (s if s.ndim == x.ndim else s[..., None, None, :])
+    """Multiplies each channel by its gate (equation 4), or each position by its own gates or gate.
+
+    The result has x's dtype. Product and gradients are computed in float32 at least: the gradient of a gate is a sum
+    over positions.
+    """
+    wide = at_least_float32(x)
+    s = s.astype(wide.dtype)
+    return (wide * (s if s.ndim == x.ndim else s[..., None, None, :])).astype(x.dtype)
 
 
 def _dense(x: Array, kernel: Array, bias: Array | None) -> Array:

@@ -16,6 +16,8 @@ class Window(NamedTuple):
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    precision: str | None = None
+    """`jax_default_matmul_precision` at the call; XLA's form is made later."""
 
 
 def pad(x: Float[Array, "n h w c"], padding: tuple[tuple[int, int], tuple[int, int]], value: float = 0) -> Array:
@@ -37,15 +39,16 @@ def taps(x: Float[Array, "n h w c"], size: tuple[int, ...], window: Window) -> l
 
 def xla_convolution(x: Float[Array, "n h w c"], kernel: Float[Array, "kh kw gc o"], window: Window) -> Array:
     """Returns the convolution as XLA lowers it."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window.stride,
-        window.padding,
-        rhs_dilation=window.dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=window.groups,
-    )
+    with jax.default_matmul_precision(window.precision):
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            window.stride,
+            window.padding,
+            rhs_dilation=window.dilation,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=window.groups,
+        )
 
 
 def xla_input_gradient(x: Array, kernel: Array, gradient: Array, window: Window) -> Array:

@@ -53,8 +53,11 @@ def test_an_unknown_stride_is_an_error():
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_nothing_is_promoted_silently(train):
-    model = create_model("se_resnet20_cifar", stage_sizes=(1, 1, 1), dtype=jnp.bfloat16)
+@pytest.mark.parametrize(
+    ("name", "fields"), [("se_resnet20_cifar", {}), ("se_resnet50", {}), ("resnet50", {"attention": "global_context"})]
+)
+def test_nothing_is_promoted_silently(name, fields, train):
+    model = create_model(name, stage_sizes=(1, 1), widths=(32, 64), dtype=jnp.bfloat16, **fields)
     images = jnp.ones((2, 8, 8, 3))
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)

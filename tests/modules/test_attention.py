@@ -193,7 +193,7 @@ def test_gradients_are_finite_and_reach_every_parameter(name):
 @pytest.mark.parametrize("shape", [(4, 5, 8), (3, 2, 4, 5, 8)])
 def test_leading_dimensions_are_a_batch(name, shape):
     x = random(*shape)
-    module = ATTENTIONS[name](**({"extent": 2} if name == "gather_excite" else {}))
+    module = ATTENTIONS[name](**{"gather_excite": {"extent": 2}, "global_context": {"ratio": 2}}.get(name, {}))
     variables = random_variables(module, x)
     at_once = jax.jit(module.apply)(variables, x.reshape(-1, 4, 5, 8)).reshape(shape)
     np.testing.assert_allclose(jax.jit(module.apply)(variables, x), at_once, rtol=1e-5, atol=1e-6)
@@ -221,6 +221,20 @@ def test_a_batch_of_no_images(module):
 def test_the_means_of_windows_are_taken_in_float32():
     x = jnp.full((1, 32, 32, 8), 0.3, jnp.bfloat16)
     np.testing.assert_allclose(ops.gather(x, 8), np.float32(x[0, 0, 0, 0]), rtol=1e-6)
+
+
+def test_one_hidden_channel_cannot_be_normalised():
+    with pytest.raises(
+        ValueError, match=r"GlobalContext with ratio 16 has 1 hidden channel for 31, .*; give a smaller"
+    ):
+        GlobalContext().init(KEY, jnp.zeros((1, 2, 2, 31)))
+
+
+def test_gradients_of_gates_are_summed_in_float32():
+    x = jnp.ones((1, 56, 56, 3), jnp.bfloat16)
+    gates = jnp.ones((1, 3))
+    gradient = jax.grad(lambda s: ops.scale(x, s).astype(jnp.float32).sum())(gates)
+    np.testing.assert_array_equal(gradient, 56 * 56)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,13 @@ def test_numbers_and_initial_parameters_are_those_of_flax(settings, flax_setting
     np.testing.assert_allclose(*(np.asarray(z, np.float32) for z in (y, expected)), atol=tolerance, rtol=tolerance)
 
 
+def test_the_gradient_of_a_bias_is_summed_in_float32():
+    conv, x = Convolution(2, 1, use_bias=True, dtype=jnp.bfloat16, name="conv"), jnp.ones((1, 56, 56, 1))
+    variables = conv.init(jax.random.key(0), x)
+    gradient = jax.grad(lambda variables: conv.apply(variables, x).astype(jnp.float32).sum())(variables)
+    np.testing.assert_array_equal(gradient["params"]["bias"], 56 * 56)
+
+
 def test_groups_divide_the_channels():
     with pytest.raises(ValueError, match="groups is 3; it must divide the input's 4 channels"):
         Convolution(6, 3, name="conv", groups=3).init(jax.random.key(0), jnp.zeros((1, 5, 5, 4)))

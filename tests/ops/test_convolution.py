@@ -252,3 +252,16 @@ def test_invalid_arguments_raise():
         ops.convolution(x[..., :32], kernel)
     with pytest.raises(ValueError, match="lowering is 'fast'; it must be one of platform, portable, xla"):
         ops.convolution(x, kernel, lowering="fast")
+
+
+def test_the_precision_is_that_at_the_call():
+    """XLA's form is made when the program is lowered, after the context has ended."""
+    x, kernel = jax.ShapeDtypeStruct((1, 4, 4, 3), "float32"), jax.ShapeDtypeStruct((3, 3, 3, 2), "float32")
+
+    @jax.jit
+    def gradients(x, kernel):
+        with jax.default_matmul_precision("float32"):
+            return jax.grad(lambda *operands: ops.convolution(*operands).sum(), (0, 1))(x, kernel)
+
+    lowered = gradients.trace(x, kernel).lower(lowering_platforms=("tpu",)).as_text()
+    assert lowered.count("stablehlo.convolution(") == lowered.count("[#stablehlo<precision HIGHEST>") == 2
