@@ -137,20 +137,15 @@ def check_sweep(workdir: Path, name: str, variants: Collection[str]) -> None:
 
 def check_same(held: Experiment, config: Experiment, holder: str) -> None:
     """Raises ValueError with the differing fields if two configurations, the first in `holder`, are different."""
-    before, now = flatten(held), flatten(config)
-    if names := changed(held, config):
+    before, now, kinds = flatten(held), flatten(config), field_types(type(config))
+    names = [name for name in now if now[name] != before[name] and not extras(kinds[name], Adjustable)]
+    if names:
         differ = [f"{name} is {said(now[name])}, was {said(before[name])}" for name in names]
         raise ValueError(
             f"{holder} holds a run of another configuration: {'; '.join(differ)}. Give another workdir, "
             "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir, "
             "from the weights of this one if --config.init.weights is its directory"
         )
-
-
-def changed(held: Experiment, config: Experiment) -> list[str]:
-    """Returns the names of the fields that differ in two configurations, without those that change nothing."""
-    before, now, kinds = flatten(held), flatten(config), field_types(type(config))
-    return [name for name in now if now[name] != before[name] and not extras(kinds[name], Adjustable)]
 
 
 def space(directory: Path) -> str:

@@ -63,6 +63,9 @@ def _plot_numbers(summaries: Sequence[Summary], field: str, path: Path, title: s
     positions, means = [each.changes[field] for each in placed], [each.accuracy for each in placed]
     stds = [each.std or 0 for each in placed]
     axis.errorbar(positions, means, stds, fmt="o-", capsize=4, color="tab:orange", label="mean ± std")
+    for each in placed:
+        if each.is_baseline:
+            axis.plot(each.changes[field], each.accuracy, "s", color="tab:orange", markersize=8)
     axis.set_xlabel(field.rpartition(".")[2])
     least = min((x for x in positions if x > 0), default=0.0)
     if min(positions) >= 0 and max(positions) > 4 * least:

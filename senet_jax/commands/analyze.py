@@ -9,6 +9,7 @@ from senet_jax import workdir as workdirs
 from senet_jax.commands.places import check_output_directory
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.config import ModelConfig
+from senet_jax.inherited import PREPROCESSING
 from senet_jax.schema import Placeholder, did_you_mean
 from senet_jax.texts import some
 
@@ -110,13 +111,12 @@ def _as_in_run(workdir: Path, plan: "Plan") -> bool:
     """Returns whether the data, and all that is done to test images, are those of the run, of whatever split."""
     from senet_jax.weights import runs
 
-    names = workdirs.changed(workdirs.read_config(workdir), plan.config)
-    fields = [name for name in names if name.startswith("data.") and name != "data.test_split"]
     try:
         runs.check_data(workdir, plan.dataset.class_names, data=plan.dataset.fingerprint)
     except ValueError:
         return False
-    return not fields
+    before, now = workdirs.read_config(workdir).data, plan.config.data
+    return all(getattr(before, name) == getattr(now, name) for name in ("name", *PREPROCESSING["weights"]))
 
 
 def _choose(names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from senet_jax.data.cifar import Cifar10, Cifar100
 from senet_jax.data.digits import Digits
 from senet_jax.data.records import Records
 from senet_jax.data.split import Source, Split
-from senet_jax.files import allow_open_files, check_space, check_writable
+from senet_jax.files import allow_open_files, check_space, check_writable, in_turn
 from senet_jax.schema import did_you_mean
 from senet_jax.workdir import RunError, space
 
@@ -113,7 +113,7 @@ def preview(config: DataConfig) -> tuple[int, int, bool]:
         if prepared:  # Its files say the channels of class folders.
             builder = tfds.builder_from_directory(builder.data_dir)
         elif isinstance(builder, folder.Folder):
-            builder = folder.checked(builder, config.bad_images)
+            builder = _checked(config, builder)
         channels, names = _features(config, builder)
         return len(names), channels, prepared
 
@@ -139,17 +139,31 @@ def train_images(config: DataConfig) -> int | None:
 
 
 def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
-    """Returns a builder of the dataset, and prepares it if need be."""
+    """Returns a builder of the dataset, and prepares it if need be; one process at a time prepares it."""
     builder = _builder(config)
     _remove_abandoned(standard_sets.data_root(config.data_dir) / config.name)
-    if builder.is_prepared():
-        return builder
-    place = Path(builder.data_dir)
-    check_writable(place, f"--config.data.data_dir: the place of dataset {config.name!r}, {place},")
+    if not builder.is_prepared():
+        place = Path(builder.data_dir)
+        check_writable(place, f"--config.data.data_dir: the place of dataset {config.name!r}, {place},")
+        with in_turn(place.parent, f"waits for another process that prepares {place}"):
+            if not builder.is_prepared():
+                builder = _prepare(config, builder)
     if isinstance(builder, folder.Folder):
-        needed = sum(member.size for members in builder.members().values() for member in members)
-        check_space(place, needed, "another --config.data.data_dir")
-        builder = folder.checked(builder, config.bad_images)
+        folder.forget_files(builder)
+    return builder
+
+
+def _checked(config: DataConfig, builder: folder.Folder) -> folder.Folder:
+    """Returns the builder of checked images; place and room are looked at before."""
+    place, needed = Path(builder.data_dir), sum(member.size for split in builder.members().values() for member in split)
+    check_writable(place, f"--config.data.data_dir: the place of dataset {config.name!r}, {place},")
+    check_space(place, needed, "another --config.data.data_dir")
+    return folder.checked(builder, config.bad_images)
+
+
+def _prepare(config: DataConfig, builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
+    if isinstance(builder, folder.Folder):
+        builder = _checked(config, builder)
     print(f"preparing dataset {builder.info.full_name} in {builder.data_dir}", file=sys.stderr, flush=True)
     try:
         builder.download_and_prepare(file_format="array_record")
@@ -173,8 +187,9 @@ def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
 
 def _remove_abandoned(directory: Path) -> None:
     """Removes the parts that preparations left which were killed: those in which nothing was written for an hour."""
-    with contextlib.suppress(OSError):  # Their own processes can end, and another one can remove them.
-        for part in directory.rglob("incomplete.*"):
+    names = re.compile(r"incomplete\.\w+_\d+\.\d+\.\d+")
+    for part in [found for found in directory.glob("**/incomplete.*") if names.fullmatch(found.name)]:
+        with contextlib.suppress(OSError):  # Its own process can end, and another one can remove it.
             if time.time() - max(file.stat().st_mtime for file in (part, *part.rglob("*"))) > 3600:
                 shutil.rmtree(part)
 

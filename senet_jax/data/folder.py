@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class FolderConfig(tfds.core.BuilderConfig):
 class Folder(tfds.core.ShardBasedBuilder):
     """A dataset of the unchanged bytes of image files and the names of their folders."""
 
-    VERSION = tfds.core.Version("1.2.0")
+    VERSION = tfds.core.Version("1.1.0")
     builder_config: FolderConfig  # pyright: ignore[reportIncompatibleMethodOverride]  # TFDS sets it.
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -61,11 +61,13 @@ class Folder(tfds.core.ShardBasedBuilder):
         )
 
     def _shard_iterators_per_split(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        shards = {split: in_shards(members) for split, members in self.members().items()}
-        return {
-            split: [functools.partial(self._examples, split, parts, number) for number in range(len(parts))]
-            for split, parts in shards.items()
-        }
+        return {split: self._shards(split, members) for split, members in self.members().items()}
+
+    def _shards(self, split: str, members: list[Member]) -> list[Callable[[], Iterator[Any]]]:
+        """Returns a function for each shard that yields its examples."""
+        shown = progress(members[1:], len(members), f"packing {split}", "images")  # The last example ends it.
+        parts = in_shards(members, lambda key: hashlib.md5(split.encode() + key, usedforsecurity=False).digest())
+        return [functools.partial(self._examples, part, shown) for part in parts]  # In the order of TFDS's shuffling.
 
     def members(self) -> dict[str, list[Member]]:
         """Returns the files of each split; a link to nothing, whose fault is told, has no bytes."""
@@ -78,12 +80,10 @@ class Folder(tfds.core.ShardBasedBuilder):
             for split, classes in self.builder_config.splits.items()
         }
 
-    def _examples(
-        self, split: str, parts: list[list[Member]], number: int
-    ) -> Iterator[tuple[bytes, dict[str, str | bytes]]]:
-        """Yields the examples of one part of a split."""
-        before, total = sum(map(len, parts[:number])), sum(map(len, parts))
-        for member in progress(parts[number], total, f"packing {split}", "images", done=before):
+    def _examples(self, part: list[Member], shown: Iterator[Member]) -> Iterator[tuple[bytes, dict[str, str | bytes]]]:
+        """Yields the examples of a shard, and advances what is shown of them."""
+        for member in part:
+            next(shown, None)
             fault = self.builder_config.faults.get(member.path, "")
             image = b"" if fault else Path(member.path).read_bytes()
             yield member.key, {"image": image, "label": member.label, "file_name": member.key, "fault": fault}
@@ -104,6 +104,12 @@ def folder_builder(path: str, splits: Iterable[str], data_dir: str | None) -> Fo
     found = _list(root, sorted(set(splits)))
     name = re.sub(r"[^\w.-]", "_", root.name) + "-" + _fingerprint(found)
     return Folder(config=FolderConfig(name=name, splits=found, root=root), data_dir=data_dir)
+
+
+def forget_files(builder: Folder) -> None:
+    """Forgets the listing of a builder that is prepared: TFDS keeps each builder for good."""
+    builder.builder_config.splits.clear()
+    _checked.cache_clear()
 
 
 def checked(builder: Folder, bad_share: float) -> Folder:

@@ -1,11 +1,10 @@
 """The image files of a source: in class folders, in tars, or in tars within a tar."""
 
-import hashlib
 import itertools
 import os
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -38,9 +37,9 @@ class Member:
         return os.fsencode(f"{self.label}/{self.name}")
 
 
-def in_shards(split: list[Member]) -> list[list[Member]]:
-    """Divides a split into shards, ordered by a hash of names: every slice of it is a mixture of the classes."""
-    ordered = sorted(split, key=lambda member: hashlib.blake2b(member.key, digest_size=8).digest())
+def in_shards(split: list[Member], digest: Callable[[bytes], bytes]) -> list[list[Member]]:
+    """Divides a split into shards, ordered by a digest of keys: every slice of it is a mixture of the classes."""
+    ordered = sorted(split, key=lambda member: digest(member.key))
     count = max(1, min(len(ordered), round(sum(member.size for member in split) / SHARD_BYTES)))
     return [ordered[number * len(ordered) // count : (number + 1) * len(ordered) // count] for number in range(count)]
 

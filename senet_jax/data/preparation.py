@@ -140,7 +140,7 @@ def _written(shards: list[_Shard], preparation: Preparation, jobs: int) -> Itera
 
 def _shards(preparation: Preparation, directory: Path) -> Iterator[_Shard]:
     for split, found in preparation.splits.items():
-        parts = members.in_shards(found)
+        parts = members.in_shards(found, lambda key: hashlib.blake2b(key, digest_size=8).digest())
         for number, part in enumerate(parts):
             name = f"{preparation.name}-{split}.array_record-{number:05d}-of-{len(parts):05d}"
             yield _Shard(directory / name, split, part)

@@ -49,7 +49,7 @@ def load_weights(
       model: a network of `create_model`.
       file: the path of the file.
       head: whether the last layer is loaded; if not, it is initialised, for any number of classes. A network without
-        one leaves out the file's.
+        one, or of features alone, leaves out the layers of the file that it lacks.
       key: random key of a new last layer; None: `jax.random.key(0)`.
       channels: channels of the images; if 1, the first kernel of weights for RGB is summed over its input channels.
 
@@ -121,12 +121,14 @@ def to_variables(
 ) -> dict[str, Any]:
     """Converts weights to variables of the network; arguments and errors are those of `load_weights`."""
     wanted = _shapes(model, channels)
-    names = _names(model, [*wanted, *_HEAD], weights)
-    left_out = () if head and not wanted.keys().isdisjoint(_HEAD) else _HEAD
+    whole = model.clone(features_only=False, out_indices=None) if model.features_only else model
+    beyond = [path for path in _shapes(whole, channels) if path not in wanted] if model.features_only else []
+    names = _names(model, [*wanted, *beyond, *_HEAD], weights)
+    left_out = beyond + ([] if head and not wanted.keys().isdisjoint(_HEAD) else [*_HEAD])
     tensors, found, missing, misshapen = dict(weights.tensors), {}, [], []
     for path in left_out:
         tensors.pop(names[path], None)
-    for path in wanted.keys() - left_out:
+    for path in wanted.keys() - {*left_out}:
         name, shape = names[path], wanted[path].shape
         if name not in tensors:
             missing.append(name)

@@ -190,8 +190,10 @@ def hub_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
     if not isinstance(said, dict):
         return {}
-    if "input_size" in said:  # As older versions of timm wrote it.
-        said = {"pretrained_cfg": said, "architecture": said.get("architecture"), "label_names": said.get("labels")}
+    if (
+        "pretrained_cfg" not in said and {"architecture", "input_size"} <= said.keys()
+    ):  # As older versions of timm wrote it.
+        said = {"pretrained_cfg": said, "architecture": said["architecture"], "label_names": said.get("labels")}
     for name in ("pretrained_cfg", "model_args"):
         if not isinstance(said.get(name) or {}, dict):
             raise ValueError(f"{config} cannot be read as timm's: its {name} is {said[name]!r}, and no dictionary")

@@ -133,8 +133,8 @@ def test_another_file_format_is_refused(tmp_path, monkeypatch, digits_config):
 
 def test_missing_examples_are_noticed(folder_config):
     data.open_dataset(folder_config)
-    (train,) = Path(folder_config.data_dir).glob("folder/*/1.2.0/*-train.array_record-*")
-    (test,) = Path(folder_config.data_dir).glob("folder/*/1.2.0/*-test.array_record-*")
+    (train,) = Path(folder_config.data_dir).glob("folder/*/1.1.0/*-train.array_record-*")
+    (test,) = Path(folder_config.data_dir).glob("folder/*/1.1.0/*-test.array_record-*")
     train.write_bytes(test.read_bytes())
     with pytest.raises(ValueError, match=r"split 'train' in .* has 4 readable examples of 12; remove that directory"):
         data.open_dataset(folder_config)

@@ -1,6 +1,8 @@
 import dataclasses
+import hashlib
 import os
 import shutil
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,10 +11,12 @@ import pytest
 from PIL import Image
 
 from senet_jax import data
+from senet_jax.data.folder import Folder, folder_builder
+from senet_jax.files import in_turn
 
 
 def prepared(config):
-    return sorted(path.parent.name for path in Path(config.data_dir).glob("folder/*/1.2.0"))
+    return sorted(path.parent.name for path in Path(config.data_dir).glob("folder/*/1.1.0"))
 
 
 def test_bytes_pass_through_untouched(folder, folder_config, write_images):
@@ -44,10 +48,20 @@ def test_a_large_folder_is_packed_in_shards_in_the_order_of_one(folder_config, m
     one = data.open_dataset(folder_config).train
     monkeypatch.setattr("senet_jax.data.members.SHARD_BYTES", 1000)
     several = data.open_dataset(dataclasses.replace(folder_config, data_dir=folder_config.data_dir + "2")).train
-    shards = list(Path(folder_config.data_dir + "2").glob("folder/*/1.2.0/*-train.array_record-*"))
+    shards = list(Path(folder_config.data_dir + "2").glob("folder/*/1.1.0/*-train.array_record-*"))
     assert len(shards) > 2
     assert several.names(range(12)) == one.names(range(12)) != sorted(one.names(range(12)))
+    keys = {name: hashlib.md5(f"train{name}".encode()).digest() for name in one.names(range(12))}
+    assert one.names(range(12)) == sorted(keys, key=keys.__getitem__)  # As TFDS shuffles by itself.
     assert several.source.__getitems__(range(12)) == one.source.__getitems__(range(12))
+
+
+def test_one_process_packs_and_the_others_wait(folder_config, capsys):
+    place = Path(folder_builder(folder_config.path, ["train", "test"], folder_config.data_dir).data_dir)
+    with in_turn(place.parent, "") as held:
+        threading.Timer(0.2, held.close).start()
+        data.open_dataset(folder_config)
+    assert f"waits for another process that prepares {place}\n" in capsys.readouterr().err
 
 
 def test_place_and_room_are_looked_at_before_the_images(folder_config, tmp_path, monkeypatch):
@@ -58,7 +72,7 @@ def test_place_and_room_are_looked_at_before_the_images(folder_config, tmp_path,
     ):
         data.open_dataset(dataclasses.replace(folder_config, data_dir=str(tmp_path / "file" / "data")))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    message = r"folder/pets-\w+/1.2.0 needs 0.0 GiB and its disk has 0.0; give another --config.data.data_dir"
+    message = r"folder/pets-\w+/1.1.0 needs 0.0 GiB and its disk has 0.0; give another --config.data.data_dir"
     with pytest.raises(ValueError, match=message):
         data.open_dataset(folder_config)
     assert not prepared(folder_config)
@@ -202,8 +216,6 @@ def test_names_that_are_not_utf_8(folder, folder_config):
 
 
 def test_a_preparation_that_is_interrupted_leaves_nothing_that_looks_prepared(folder_config, monkeypatch):
-    from senet_jax.data.folder import Folder
-
     def interrupt(self, *_):
         yield "cat/0.png", {"image": b"", "label": "cat", "file_name": "cat/0.png", "fault": ""}
         raise KeyboardInterrupt
@@ -214,15 +226,15 @@ def test_a_preparation_that_is_interrupted_leaves_nothing_that_looks_prepared(fo
             data.open_dataset(folder_config)
     assert not prepared(folder_config)
     (place,) = Path(folder_config.data_dir, "folder").iterdir()
-    parts = [place / f"incomplete.{name}_1.2.0" for name in ("OLD", "NEW")]
+    parts = [place / f"incomplete.{name}_1.1.0" for name in ("OLD", "NEW")]
     for part in parts:  # As processes leave it that are killed.
         part.mkdir()
         (part / "shard").touch()
     assert len(data.open_dataset(folder_config).train) == 12
     for path in (parts[0], parts[0] / "shard"):
         os.utime(path, (0, 0))
-    config = dataclasses.replace(folder_config, test_split="train")  # Is another preparation.
-    for other in (folder_config, config):
+    another = dataclasses.replace(folder_config, test_split="train")  # Its preparation has another name.
+    for other in (another, folder_config):
         data.open_dataset(other)
         assert [part.exists() for part in parts] == [False, True]
 

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from senet_jax import data
+from senet_jax.data import supervised
 from senet_jax.data.supervised import WorkerError
 
 
@@ -21,7 +22,8 @@ from senet_jax.data.supervised import WorkerError
 def test_a_worker_that_dies_or_stands_still_is_named_within_ten_seconds(
     digits, digits_config, signum, fate, monkeypatch
 ):
-    monkeypatch.setattr("senet_jax.data.supervised._STOPPED", 0.5)
+    assert supervised._STOPPED < 5
+    monkeypatch.setattr(supervised, "_STOPPED", 0.5)
     config = dataclasses.replace(digits_config, memory_limit_gib=0.0, workers=2)
     others = set(multiprocessing.active_children())
     batches = data.train_batches(digits.train, config, batch_size=4, seed=0)
