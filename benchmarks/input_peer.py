@@ -32,7 +32,7 @@ def processor_seconds():
     ticks, session = 0, os.getsid(0)
     for process in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = process.read_text().rpartition(")")[2].split()
+            fields = process.read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:  # It has just ended.
             continue
         if int(fields[3]) == session:

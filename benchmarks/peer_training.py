@@ -97,7 +97,7 @@ def main():
     options = parser.parse_args()
     done = set()
     if options.output.exists():
-        with options.output.open(newline="") as file:
+        with options.output.open(newline="", encoding="utf-8") as file:
             done = {(row["network"], int(row["seed"]), float(row["epochs"])) for row in csv.DictReader(file)}
     data = [read(options.data / split) for split in ("train", "test")]
     for seed in range(options.seeds):
@@ -107,7 +107,7 @@ def main():
             accuracy, seconds = train(name, seed, data, options.epochs, options.steps)
             if options.steps is None:
                 row = name, seed, f"{accuracy:.4f}", options.epochs, f"{seconds:.1f}", torch.__version__
-                with options.output.open("a", newline="") as file:
+                with options.output.open("a", newline="", encoding="utf-8") as file:
                     writer = csv.writer(file, lineterminator="\n")
                     if file.tell() == 0:
                         writer.writerow(("network", "seed", "accuracy", "epochs", "seconds", "torch"))

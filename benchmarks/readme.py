@@ -229,13 +229,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     check, made = parser.parse_args(argv).check, tables()
-    texts = {page: page.read_text() for page in pages()}
+    texts = {page: page.read_text(encoding="utf-8") for page in pages()}
     stale = {page: new for page, text in texts.items() if (new := filled(text, made)) != text}
     if check and stale:
         names = ", ".join(str(page.relative_to(ROOT)) for page in stale)
         sys.exit(f"tables differ from experiments/results in {names}; run python -m benchmarks.readme")
     for page, text in stale.items():
-        page.write_text(text)
+        page.write_text(text, encoding="utf-8")
         print(f"written: {page.relative_to(ROOT)}")
 
 

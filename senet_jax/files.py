@@ -64,7 +64,7 @@ def in_turn(directory: Path, waits: str) -> Iterator[contextlib.ExitStack]:
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
-            lock = stack.enter_context((directory / ".lock").open("w"))
+            lock = stack.enter_context((directory / ".lock").open("w", encoding="utf-8"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -90,7 +90,7 @@ def replaced(path: Path) -> Iterator[Path]:
 def replace_text(path: Path, text: str) -> None:
     """Writes the text to the file, which at every moment holds either its old content or all of the new."""
     with replaced(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -127,13 +127,13 @@ def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Returns the rows of a CSV file by the titles of its columns."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows as a CSV file in one step. The first row has the titles of all columns; there must be one."""
-    with replaced(path) as temporary, temporary.open("w", newline="") as file:
+    with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

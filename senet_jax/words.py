@@ -12,5 +12,5 @@ Activation = Literal["relu", "relu6", "silu", "gelu", "hard_swish", "tanh"]
 Gate = Literal["sigmoid", "tanh", "relu", "hard_sigmoid"]
 Placement = Literal["standard", "pre", "post", "identity", "inner"]
 
-NETWORKS = tuple(Path(__file__).with_name("networks.txt").read_text().split())
+NETWORKS = tuple(Path(__file__).with_name("networks.txt").read_text(encoding="utf-8").split())
 """The names of `list_models()`, in a file so that a wrong one is refused before flax is imported."""

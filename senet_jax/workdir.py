@@ -79,7 +79,7 @@ def read_config(workdir: Path, wanted: str = "a training run") -> Experiment:
 def read_config_file(path: Path) -> Experiment:
     """Reads the configuration in a file as `write_config` writes it. Raises ValueError if it holds something else."""
     try:
-        return from_dict(Experiment, json.loads(path.read_text()))
+        return from_dict(Experiment, json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -112,7 +112,7 @@ def read_sweep(workdir: Path) -> tuple[str, dict[str, Row]]:
     """Reads the name and the variants of the sweep in a workdir. Raises ValueError if they are damaged."""
     path = workdir / SWEEP
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return str(content["name"]), {name: Row(**row) for name, row in content["variants"].items()}
     except (AttributeError, ValueError, KeyError, TypeError):
         raise ValueError(
@@ -160,7 +160,7 @@ def space(directory: Path) -> str:
 def locked(directory: Path, task: str = "training") -> Iterator[None]:
     """Makes the directory and keeps it for this process. Raises BusyError if another process is at the task there."""
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / LOCK).open("w") as lock:
+    with (directory / LOCK).open("w", encoding="utf-8") as lock:
         _lock(lock, directory, task, shared=False)
         yield
 
@@ -176,7 +176,7 @@ def _lock(file: IO[str], directory: Path, task: str, *, shared: bool) -> None:
 
 def check_free(workdir: Path) -> None:
     """Raises BusyError if another process is training in the workdir. Several processes can look at once."""
-    with suppress(FileNotFoundError, NotADirectoryError), (workdir / LOCK).open() as lock:
+    with suppress(FileNotFoundError, NotADirectoryError), (workdir / LOCK).open(encoding="utf-8") as lock:
         _lock(lock, workdir, "training", shared=True)
 
 

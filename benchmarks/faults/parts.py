@@ -81,13 +81,13 @@ def _killed_parent(directory: Path, tally: Tally, number: int) -> bool:
 def _children(pid: int) -> list[int]:
     """The data workers of a process, without the helper that counts semaphores."""
     threads = Path(f"/proc/{pid}/task").glob("*/children")
-    children = sorted(int(child) for thread in threads for child in thread.read_text().split())
+    children = sorted(int(child) for thread in threads for child in thread.read_text(encoding="utf-8").split())
     return [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def _alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 

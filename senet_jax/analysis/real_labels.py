@@ -20,7 +20,7 @@ def read(file: Path) -> list[list[int]]:
     Raises ValueError if it is not that.
     """
     try:
-        labels: list[list[int]] = json.loads(file.read_text())
+        labels: list[list[int]] = json.loads(file.read_text(encoding="utf-8"))
         good = len(labels) == _IMAGES and all(0 <= number < 1000 for image in labels for number in image)
     except (ValueError, TypeError):
         labels, good = [], False

@@ -42,7 +42,7 @@ def serve(make: Callable[[dict[str, Any]], Contestant]) -> None:
     steps = max(1, round(settings["turn_seconds"] / _measured(contestant, 1)["seconds"]))
     contestant.run(steps)
     _rest(contestant)
-    Path("/proc/self/clear_refs").write_text("5")  # The peak of the resident memory begins anew.
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # The peak of the resident memory begins anew.
     print(json.dumps(contestant.facts), file=replies)
     for _ in sys.stdin:
         contestant.run(1)  # Memory was given back.
@@ -69,5 +69,5 @@ def _rest(contestant: Contestant) -> None:
 
 def _resident(name: str) -> int:
     """Returns the resident memory of this process in bytes: now ("VmRSS") or its peak ("VmHWM")."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return 1024 * int(status[name].split()[0])

@@ -89,8 +89,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("senet_jax"):
             raise
-        hint = "pip install '.[train]' in the checkout installs the packages of the commands"
-        _refuse(f"{request.command} needs {error.name}, which is not installed; {hint}")
+        hint = "; pip install '.[train]' in the checkout installs the packages of the commands"
+        own = error.name in sys.stdlib_module_names  # Of Python itself, but not on Windows.
+        _refuse(f"{request.command} needs {error.name}, which is not installed{'' if own else hint}")
 
 
 @contextlib.contextmanager
@@ -198,7 +199,7 @@ def _read(flag: str, text: str, kind: Any) -> Any:
     try:
         return read(text, kind)
     except ValueError:
-        hint = ", such as that of a mounted bucket" if "://" in text else ""
+        hint = ", such as that of a mounted bucket, which must be able to rename directories" if "://" in text else ""
         raise ValueError(f"--{flag}={text}: it must be {describe(kind)}{hint}") from None
 
 

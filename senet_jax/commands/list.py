@@ -32,7 +32,9 @@ def _run() -> None:
     print(_wrapped([name for name in names if name not in ours]))
     print("\nexperiments (--config):")
     files = sorted(EXPERIMENTS.rglob("*.py"))
-    summaries = [(ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0] for path in files]
+    summaries = [
+        (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0] for path in files
+    ]
     rows = [[f"  {shown(path)}", summary] for path, summary in zip(files, summaries, strict=True)]
     print(*aligned(rows, left=(0, 1)), sep="\n")
 

@@ -25,6 +25,7 @@ class Options(CommandOptions):
     """
 
     configured = True
+    reads_run = True
 
     topology: Annotated[Name, Placeholder("CHIP:SHAPE")]
     """Topology, as in v5e:16x16, v4:8x8x8, h100:8 or h100:4x8 (hosts and their GPUs); cpu:8 measures a step on fake

@@ -102,7 +102,10 @@ def _write(output: Path, found: dict[Path, Any]) -> None:
             records.append({"file": str(path), "predictions": named})
         write_records(output, records)
         return
-    with replaced(output) as temporary, temporary.open("w", newline="", errors="surrogateescape") as file:
+    with (
+        replaced(output) as temporary,
+        temporary.open("w", newline="", errors="surrogateescape", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "rank", "class", "probability"])
         for path, classes in found.items():

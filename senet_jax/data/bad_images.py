@@ -88,7 +88,7 @@ class BadImages:
             known.add(index)
             name, fault = split.fault(index)
             if self._file is not None:
-                with self._file.open("a") as file:
+                with self._file.open("a", encoding="utf-8") as file:
                     file.write(line_of({"split": split.name, "index": index, "file": name, "fault": fault}))
             if len(known) <= _NAMED or self._file is None:
                 named = f" ({name})" if name else ""

@@ -104,7 +104,7 @@ def _write(preparation: Preparation, unfinished: Path, jobs: int) -> list[str]:
         done=preparation.images - sum(len(shard.members) for shard in left),
         size=lambda item: len(item[0].members),
     )
-    with (unfinished / _DONE).open("a") as log:
+    with (unfinished / _DONE).open("a", encoding="utf-8") as log:
         for shard, faults in written:
             done[shard.file.name] = faults
             log.write(line_of({"shard": shard.file.name, "unreadable": faults}))
@@ -226,7 +226,7 @@ def _finish(preparation: Preparation, directory: Path, shards: list[_Shard], unr
         check_data=False,
     )
     if unreadable:
-        (directory / UNREADABLE).write_text("".join(f"{fault}\n" for fault in unreadable))
+        (directory / UNREADABLE).write_text("".join(f"{fault}\n" for fault in unreadable), encoding="utf-8")
     (directory / _DONE).unlink()
     (directory / "fingerprint.txt").unlink()
     (directory / LOCK).unlink()
@@ -250,7 +250,7 @@ def _fingerprint(preparation: Preparation) -> str:
 def _check_same(file: Path, fingerprint: str) -> None:
     if not file.exists():
         replace_text(file, fingerprint)
-    elif file.read_text() != fingerprint:
+    elif file.read_text(encoding="utf-8") != fingerprint:
         raise ValueError(
             f"{file.parent} was begun with other files, or with another --shorter_side, --quality or --check; give "
             "those again, or remove it"

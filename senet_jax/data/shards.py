@@ -42,7 +42,7 @@ def find_tars(source: Path) -> Found | None:
     if others := [path.name for path, match in shards.items() if not match]:
         raise ValueError(f"--source={source} has {some(others)}, which is not named as *<split>-<number>.tar")
     listing = source / _CLASSES
-    given = listing.read_text().splitlines() if listing.is_file() else []
+    given = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
     if blank := next((number for number, name in enumerate(given, 1) if not name.strip()), None):
         raise ValueError(f"line {blank} of {listing} is blank; it must have the name of class {blank - 1}")
     if twice := [name for name, lines in Counter(given).items() if lines > 1]:
@@ -128,7 +128,7 @@ def find_arrow(source: Path) -> Found | None:
 
 def _read(file: Path, key: str) -> Any:
     try:
-        return json.loads(file.read_text())[key]
+        return json.loads(file.read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, LookupError) as error:
         raise ValueError(f"{file} cannot be read ({type(error).__name__}: {error}); save the dataset again") from None
 

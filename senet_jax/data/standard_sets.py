@@ -45,7 +45,7 @@ def imagenet_classes(source: Path | None = None) -> list[str]:
 def _resource(name: str) -> list[str]:
     """Returns the words of a file that comes with TFDS."""
     file = importlib.resources.files("tensorflow_datasets") / "datasets" / "imagenet2012" / name
-    return file.read_text().split()
+    return file.read_text(encoding="utf-8").split()
 
 
 def _find_imagenet(source: Path) -> Splits:
@@ -166,7 +166,7 @@ def _lines(file: Path) -> list[str]:
         raise ValueError(
             f"{file} does not exist; it comes with the lists of Places365 (filelist_places365-standard.tar)"
         )
-    return file.read_text().splitlines()
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 SETS = {

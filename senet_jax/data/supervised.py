@@ -107,7 +107,7 @@ def _wait(made: queue.SimpleQueue, workers: _Workers) -> Any:
 def _is_stopped(pid: int) -> bool:
     """Returns whether a process is stopped by a signal, if the system tells it (Linux does)."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] in ("T", "t")

@@ -69,7 +69,7 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
     Networks of other projects have the project before their name, as in "timm/seresnet50". With `pretrained` the names
     are those of weights instead, repositories of Hugging Face that `senet_jax.load` takes: "timm/seresnet50.ra2_in1k".
     """
-    return fnmatch.filter(_RELEASED.read_text().split() if pretrained else _NETWORKS, pattern)
+    return fnmatch.filter(_RELEASED.read_text(encoding="utf-8").split() if pretrained else _NETWORKS, pattern)
 
 
 _RELEASED = Path(__file__).with_name("released.txt")

@@ -39,7 +39,7 @@ def kept() -> bool:
 
 
 def _cpu_flags() -> Sequence[str]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next((line.split() for line in lines if line.startswith("flags")), [])
 
 

@@ -64,6 +64,7 @@ def decoding_seconds(dataset: Dataset, config: DataConfig, number: int = 64) -> 
     if is_kept(dataset.train, config) and not augmentation.is_on(config):
         return None
     load, indices = loader(dataset.train, config, 0), np.random.default_rng(0).integers(len(dataset.train), size=number)
+    load(indices[:1], np.zeros((1, 2), int))  # The decoder is loaded with the first.
     began = time.process_time()
     load(indices, np.zeros((number, 2), int))
     seconds = (time.process_time() - began) / number

@@ -99,7 +99,8 @@ def largest(first: Estimate, tell: Callable[[Estimate], None]) -> Estimate | Non
     """Returns the estimate of the largest batch that fits, to an eighth, by a few compilations; None if none fits.
 
     `first` is the estimate for the batch of the configuration; `tell` is called with each further one. The images of a
-    chip are 1 to 7, or 8 to 15 times a power of two; numbers that the configuration does not allow are skipped.
+    chip are 1 to 7, or 8 to 15 times a power of two; numbers that the configuration does not allow are skipped; the
+    largest is 30,720.
     """
     config, dataset, topology = first.plan.config, first.plan.dataset, first.topology
     sizes = [*range(1, 8), *(m << e for e in range(12) for m in range(8, 16))]

@@ -41,10 +41,14 @@ def rows(estimate: Estimate, decoding: tuple[float, str] | None) -> dict[str, st
     if program is None:
         return written
     kernels = f", {program.kernels:,} kernels" if program.kernels else ""
+    parts = plan.config.accumulate
+    step = "a step" if parts == 1 else f"each of {parts} parts of a step"
     written |= {
         "  activations and temporaries": _size(program.temporary_bytes),
-        "a step of a chip": f"{_count(program.flops)}, {_size(program.bytes_accessed)} accessed{kernels}",
-        "collectives of a step": _collectives(program),
+        f"{step}, of a chip"
+        if parts > 1
+        else "a step of a chip": f"{_count(program.flops)}, {_size(program.bytes_accessed)} accessed{kernels}",
+        f"collectives of {step}": _collectives(program),
         "compiled in": f"{program.compile_seconds:,.0f} s",
     }
     return written | _speed(estimate, decoding)
@@ -66,7 +70,8 @@ def _groups(estimate: Estimate) -> str:
     group, images = config.model.statistics_group, estimate.images_per_chip // config.accumulate
     if group is None:
         exchanges = ", and so with exchanges between chips" if estimate.topology.size > 1 else ""
-        return f"batch normalisation over the whole batch{exchanges}"
+        whole = "the whole batch" if config.accumulate == 1 else f"each of {config.accumulate} parts of the batch"
+        return f"batch normalisation over {whole}{exchanges}"
     if images % group == 0:
         return f"statistics groups of {group} lie within a chip"
     return f"statistics groups of {group} reach over chips, and so need exchanges between them"

@@ -65,8 +65,8 @@ def write_report(
     for kind, found in gates.items():
         write_table(output / f"{kind}.csv", found)
     write_table(output / "table.csv", table)
-    (output / "table.md").write_text(markdown(table) + "\n")
-    (output / "table.tex").write_text(latex(table))
+    (output / "table.md").write_text(markdown(table) + "\n", encoding="utf-8")
+    (output / "table.tex").write_text(latex(table), encoding="utf-8")
     topic = _topic(name)
     if len(summaries) > 1:
         pictures.plot_accuracy(summaries, output / "accuracy.png", f"{topic}: test accuracy")
@@ -75,7 +75,7 @@ def write_report(
     for variant, directory in done.items():
         curves.setdefault(runs[variant].variant, []).append(logs.read(directory))
     pictures.plot_training(curves, output / "training.png", f"{topic}: training loss and test accuracy")
-    (output / _REPORT).write_text(_page(name, done, states, ended, runs, summaries, gates, output))
+    (output / _REPORT).write_text(_page(name, done, states, ended, runs, summaries, gates, output), encoding="utf-8")
     left = f"\nthe gates of {some(list(map(str, others)), 3)} {_LEFT}" if others else ""
     return "\n".join(aligned([list(table[0]), *(list(row.values()) for row in table)])) + left
 

@@ -108,12 +108,15 @@ def _check_alike(plan: Plan, workdir: Path, parallelism: str) -> None:
     by_host = {name for name in kinds if any(mark.by_host for mark in extras(kinds[name], Adjustable))}
     own = {f"config.{name}": said(value) for name, value in flatten(plan.config).items() if name not in by_host}
     own |= {"--parallelism": parallelism, "jax": jax.__version__, "training images": str(len(dataset.train))}
+    own |= {"version": provenance("")["versions"]["senet_jax"], "commit": commit()}
     if not workdirs.has_checkpoints(workdir) and plan.start is not None:
         own["weights"] = plan.start.source
     data = dataset.fingerprint | {"classes": repr(dataset.class_names)}  # Texts as long as a dataset has shards.
     own |= {name: hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16] for name, text in data.items()}
     first = json.loads(processes.told(json.dumps(own)))
     names = [name for name in own | first if own.get(name) != first.get(name)]
+    if "unknown" in (own["commit"], first["commit"]):  # A host can lack git.
+        names = [name for name in names if name != "commit"]
     with processes.agreed():
         if names:
             differ = "; ".join(f"{name} is {own.get(name)}, and {first.get(name)} in process 0" for name in names)

@@ -18,7 +18,7 @@ class Logs:
         """Continues after step `start`; later records of an interrupted run are dropped, because they come again."""
         kept = [record for record in read(workdir) if record["step"] <= start]
         write_records(workdir / METRICS, kept)
-        self._file = (workdir / METRICS).open("a")
+        self._file = (workdir / METRICS).open("a", encoding="utf-8")
         self._events = Events(workdir, start)
         self._steps_per_epoch = steps_per_epoch
         self._start, self._total = start, total

@@ -56,7 +56,12 @@ def join(
         )
     except (RuntimeError, ValueError) as error:  # jax raises RuntimeError if a process is missing.
         if coordinator is None and "coordinator_address should be defined" in str(error):
-            return  # A TPU that is no part of a pod.
+            if not _several_started():
+                return  # A TPU that is no part of a pod.
+            raise ValueError(
+                "several processes were started, and jax does not know how they find each other, as of Open MPI 5; "
+                "give each --coordinator=HOST:PORT, --num_processes and --process_id"
+            ) from error
         said = str(error).partition("\n")[0]
         raise ValueError(
             f"the processes did not come together over {known} within {start_seconds:g} s: {said}"
@@ -66,10 +71,14 @@ def join(
 
 def _in_cluster() -> bool:
     """Whether something has started several processes, or this is the host of a TPU."""
-    several = any(int(os.environ.get(name) or 1) > 1 for name in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"))
-    inside = "SLURM_STEP_NODELIST" in os.environ or "OMPI_COMM_WORLD_RANK" in os.environ
     chips = glob.glob("/dev/accel*") + glob.glob("/dev/vfio/*")
-    return (several and inside) or (bool(chips) and importlib.util.find_spec("libtpu") is not None)
+    return _several_started() or (bool(chips) and importlib.util.find_spec("libtpu") is not None)
+
+
+def _several_started() -> bool:
+    """Whether Slurm or Open MPI has started several processes."""
+    several = any(int(os.environ.get(name) or 1) > 1 for name in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"))
+    return several and ("SLURM_STEP_NODELIST" in os.environ or "OMPI_COMM_WORLD_RANK" in os.environ)
 
 
 def joined() -> bool:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,13 @@ def _commit(file: Path) -> str:
     git = ["git", "-C", str(file.parent)]
     try:
         # An installed package can lie within the checkout of another project.
-        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True)
+        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, text=True, check=True)
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = str(getattr(error, "stderr", "") or "").partition("\n")[0]
+        if "dubious ownership" in said:
+            print(f"the commit of the code is not recorded: {said}", file=sys.stderr, flush=True)
         return "unknown"
     return head + ("+" if changed else "")
 
@@ -65,7 +69,7 @@ def _hardware() -> str:
 def _processor() -> str:
     """Returns the name of the CPU and its widest vectors if the system tells them, else its architecture."""
     try:
-        told = Path("/proc/cpuinfo").read_text()
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         told = ""
     name, flags = (re.search(rf"^{line}\s*:\s*(.+)$", told, re.MULTILINE) for line in ("model name", "flags"))

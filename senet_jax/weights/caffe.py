@@ -44,4 +44,4 @@ def to_state_dict(blobs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _sorted_classes() -> np.ndarray:
     """Returns the authors' number of each class, in the usual order."""
-    return np.argsort(_ORDER.read_text().split())
+    return np.argsort(_ORDER.read_text(encoding="utf-8").split())

@@ -23,4 +23,4 @@ def described(name: str) -> str:
 
 @cache
 def _by_number() -> dict[str, str]:
-    return dict(line.split("\t") for line in _CLASSES.read_text().splitlines())
+    return dict(line.split("\t") for line in _CLASSES.read_text(encoding="utf-8").splitlines())

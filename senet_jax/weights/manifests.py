@@ -109,7 +109,8 @@ def may_pass(error: BaseException | None) -> bool:
     if error is None:
         return False
     known = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MAY_PASS)
-    said = any(code in str(error) for code in ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED"))
+    codes = "ABORTED", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"  # TensorStore's.
+    said = any(code in str(error) for code in codes)
     return known or said or may_pass(error.__cause__)
 
 

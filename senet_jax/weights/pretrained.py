@@ -185,7 +185,7 @@ def hub_config(path: Path) -> dict[str, Any]:
     """Returns timm's `config.json` beside a file, or {} if none exists. Raises ValueError if it cannot be read."""
     config = path.with_name("config.json")
     try:
-        said = json.loads(config.read_text()) if config.is_file() else {}
+        said = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     except ValueError as error:
         raise ValueError(f"{config} cannot be read as timm's: {type(error).__name__}: {error}") from error
     if not isinstance(said, dict):

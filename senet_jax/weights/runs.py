@@ -66,7 +66,7 @@ def read_description(workdir: Path) -> Description:
     """Reads the description of a run's network. Raises ValueError if it cannot be read."""
     path = workdir / NETWORK
     try:
-        said = json.loads(path.read_text())
+        said = json.loads(path.read_text(encoding="utf-8"))
         return Description(
             from_dict(ModelConfig, said["model"]),
             tuple(said["class_names"]),
@@ -114,6 +114,8 @@ def check_data(
             "with other data; give the data of the run, or another workdir"
         )
     held = described.data
+    if data and held and "sha256" in data and data["sha256"] == held.get("sha256"):  # However they were packed.
+        return
     if data and held and data != held:
         names = [name for name in held | data if held.get(name) != data.get(name)]
         differ = "; ".join(f"{name} is {data.get(name)!r}, was {held.get(name)!r}" for name in names)

@@ -56,7 +56,7 @@ def write_folder(folder: Path, loaded: Loaded) -> None:
         {names[path]: _their_layout(path, array) for path, array in arrays.items()},
         {"format": "pt"},
     )
-    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 def _first_and_last(name: str, network: Network) -> dict[str, str]:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from senet_jax import create_model
-from senet_jax.commands.command_line import main
+from senet_jax import workdir as workdirs
+from senet_jax.commands.command_line import main, parse
 from senet_jax.config import DataConfig, Experiment, ModelConfig
 from senet_jax.modules import BatchNorm
 from senet_jax.planning import bounds, datasets, estimate, hlo, report, topologies
@@ -87,6 +88,12 @@ def test_an_impossible_topology_is_refused_in_one_line(name, message, capsys):
     with pytest.raises(SystemExit):
         main(["plan", *f"--topology={name}".split()])
     assert message in capsys.readouterr().err
+
+
+def test_the_run_of_a_workdir_is_planned(tmp_path):
+    workdirs.write_config(tmp_path, Experiment(ModelConfig("se_resnet50"), batch_size=48))
+    config = parse(["plan", "--topology=cpu:1", f"--workdir={tmp_path}"]).config
+    assert (config.model.name, config.batch_size) == ("se_resnet50", 48)
 
 
 @pytest.mark.parametrize(("name", "extra"), [("v5e:2x2", ".[plan]"), ("h100:8", ".[plan-gpu]")])

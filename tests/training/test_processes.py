@@ -181,3 +181,16 @@ def test_a_single_process_is_the_first_and_does_not_wait(tmp_path):
     assert processes.told("said") == processes.worst("said") == "said"
     with pytest.raises(RuntimeError, match="goes on"), processes.none_outlives():
         raise RuntimeError("goes on")
+
+
+def test_processes_that_jax_cannot_join_are_told_the_flags(monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", refuse)
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    with pytest.raises(
+        ValueError, match="as of Open MPI 5; give each --coordinator=HOST:PORT, --num_processes and --pro"
+    ):
+        processes.join()

@@ -84,6 +84,6 @@ def test_the_recorded_command_can_be_pasted(words, begins, monkeypatch):
     ],
 )
 def test_the_processor_has_its_name_and_widest_vectors(told, expected, monkeypatch):
-    monkeypatch.setattr(provenance.Path, "read_text", lambda _: told)
+    monkeypatch.setattr(provenance.Path, "read_text", lambda _, **__: told)
     monkeypatch.setattr(provenance.platform, "machine", lambda: "aarch64")
     assert provenance._processor() == expected
