@@ -118,7 +118,7 @@ def test_only_the_blocks_of_the_group_are_replaced():
 
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_every_attention_of_ours_is_observed_and_not_disturbed(name):
-    attention = partial(ATTENTIONS[name], **({"fuse": "scale"} if name == "global_context" else {}))
+    attention = partial(ATTENTIONS[name], **({"fuse": "scale", "ratio": 2} if name == "global_context" else {}))
     model = Recalibrated(attention)
     values = random_variables(model, IMAGES)
     logits, (gates,) = jax.jit(ObservedNetwork(model, {}))(values, IMAGES)
@@ -266,7 +266,7 @@ def test_gates_that_cannot_be_observed_raise():
 def test_networks_without_gates_raise(variables):
     with pytest.raises(ValueError, match=r"Plain has no gates to observe"):
         excitations(Plain(), Plain().init(jax.random.key(0), IMAGES), BATCHES)
-    adding = Recalibrated(ATTENTIONS["global_context"])
+    adding = Recalibrated(partial(ATTENTIONS["global_context"], ratio=2))
     with pytest.raises(ValueError, match=r"se \(GlobalContext\) has no gates: it does not scale channels"):
         excitations(adding, random_variables(adding, IMAGES), BATCHES)
     with pytest.raises(ValueError, match="the gates of se are used 2 times in a call; it must be once"):
