@@ -53,7 +53,7 @@ def decide(claims: Sequence[Claim], planned: int) -> list[dict[str, str]]:
 
 
 def claims(blocks: Rows, replaced: Rows, runs: Sequence[Run]) -> list[Claim]:
-    """Returns the claims of the paper about gates, placement and squeeze.
+    """Returns the claims of the paper about gates, squeeze, excitation and placement.
 
     Args:
       blocks: rows of the table "gates" for the variant "SE" of a ResNet with three blocks a stage.
@@ -121,21 +121,15 @@ def claims(blocks: Rows, replaced: Rows, runs: Sequence[Run]) -> list[Claim]:
             points,
             bound=-0.001,
         ),
-        Claim(
-            "table 16",
-            "without the squeeze it is worse",
-            "accuracy of NoSqueeze less that of SE",
-            than_se("squeeze=none"),
-            points,
-            above=False,
-        ),
-        Claim(
-            "table 14",
-            "SE after the sum (POST) is worse",
-            "accuracy of POST less that of SE",
-            than_se("placement=post"),
-            points,
-            above=False,
+        *(
+            Claim(table, says, f"accuracy of {title} less that of SE", than_se(variant), points, above=False)
+            for table, says, title, variant in (
+                ("table 11", "with the maximum as squeeze it is worse", "Max", "squeeze=max"),
+                ("table 12", "with ReLU gates it is worse", "ReLU", "gate=relu"),
+                ("table 12", "with tanh gates it is worse", "Tanh", "gate=tanh"),
+                ("table 16", "without the squeeze it is worse", "NoSqueeze", "squeeze=none"),
+                ("table 14", "SE after the sum (POST) is worse", "POST", "placement=post"),
+            )
         ),
         *(
             Claim(
