@@ -302,6 +302,6 @@ class Experiment:
     keep_checkpoints: Annotated[Count, Adjustable()] = 2
     """Number of newest checkpoints to keep."""
     stuck_after: Annotated[Positive | None, Adjustable(by_host=True)] = 1800.0
-    """Seconds without a step, after which the process prints the stacks of all threads and ends; none: it waits. The
-    saving of a checkpoint is not watched."""
+    """Seconds without a step, of training or evaluation, or for a checkpoint, after which the process prints the stacks
+    of all threads and ends; none: it waits."""
     init: InitConfig = field(default_factory=InitConfig)

@@ -28,6 +28,21 @@ def check_writable(directory: Path, name: str) -> None:
         raise ValueError(f"{name} cannot be written: {error.strerror}; give another directory") from error
 
 
+def check_renames(directory: Path, name: str) -> None:
+    """Raises ValueError if a directory with a file cannot be renamed there, as in some mounted buckets."""
+    with tempfile.TemporaryDirectory(dir=_nearest(directory)) as place:
+        tried = Path(place, "tried")
+        tried.mkdir()
+        (tried / "file").touch()
+        try:
+            tried.rename(tried.with_name("renamed"))
+        except OSError as error:
+            raise ValueError(
+                f"{name} must be on a file system that can rename directories, which saving a checkpoint does: "
+                f"{error.strerror}; give another directory"
+            ) from error
+
+
 def check_space(directory: Path, needed: int, other: str) -> None:
     """Raises ValueError, which advises to give the other thing, if a disk has fewer free bytes than needed."""
     free = shutil.disk_usage(_nearest(directory)).free

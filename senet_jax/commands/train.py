@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, CountOrZero, Name, Positive
 from senet_jax.commands.request import CommandOptions, Parallelism, Request
-from senet_jax.files import check_writable
+from senet_jax.files import check_renames, check_writable
 from senet_jax.inherited import adopted, check_overrides
 from senet_jax.schema import Placeholder
 from senet_jax.terminal import program
@@ -69,6 +69,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
         if processes.is_first():
             check_writable(workdir, f"--workdir={workdir}")
+            check_renames(workdir, f"--workdir={workdir}")
         plan = open_plan(config)
         dataset = plan.dataset
         runs.check_data(workdir, dataset.class_names, len(dataset.train), dataset.fingerprint)

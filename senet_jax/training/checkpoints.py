@@ -19,6 +19,7 @@ from senet_jax.config import Experiment
 from senet_jax.schema import from_dict, to_dict
 from senet_jax.training import processes
 from senet_jax.training.state import TrainState
+from senet_jax.training.watchdog import watched
 from senet_jax.weights import manifests, runs
 from senet_jax.weights.manifests import DamagedError, UnusableError
 
@@ -30,9 +31,12 @@ class SaveError(workdirs.RunError):
 class Checkpoints:
     """The checkpoints of a workdir. They are saved in the background; `close` waits for it."""
 
-    def __init__(self, workdir: Path, keep: int | None = None):
-        """Opens the checkpoints, and removes what a killed process has left of others."""
-        self._workdir, self._keep = workdir, keep
+    def __init__(self, workdir: Path, keep: int | None = None, stuck_after: float | None = None):
+        """Opens the checkpoints, and removes what a killed process has left of others.
+
+        If `save` or `close` takes more than `stuck_after` seconds, the process ends.
+        """
+        self._workdir, self._keep, self._stuck_after = workdir, keep, stuck_after
         self._directory = (workdir / workdirs.CHECKPOINTS).absolute()
         for logger in (absl_logging.get_absl_logger(), logging.getLogger("asyncio")):
             logger.addFilter(_is_not_of_orbax)
@@ -61,7 +65,9 @@ class Checkpoints:
         try:
             if not self._directory.is_dir():  # Orbax would make it anew, without the other files of the run.
                 raise FileNotFoundError(f"{self._directory} was removed")
-            if not self._manager.save(step, args=items):
+            with watched(self._stuck_after):  # It waits for the save before.
+                saved = self._manager.save(step, args=items)
+            if not saved:
                 raise RuntimeError(f"Orbax does not save step {step}")
         except Exception as error:  # Each file system has its own ways to fail.
             raise self._unsaved(error) from error
@@ -120,7 +126,8 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for the save under way. Raises SaveError if it fails."""
         try:
-            self._manager.wait_until_finished()
+            with watched(self._stuck_after):
+                self._manager.wait_until_finished()
         except Exception as error:  # As in `save`.
             raise self._unsaved(error) from error
         finally:

@@ -50,7 +50,7 @@ def train(plan: Plan, workdir: Path, parallelism: str = "jit") -> dict[str, floa
     """
     config, mesh = plan.config, parallel.data_mesh()
     with processes.none_outlives():
-        checkpoints = Checkpoints(workdir, config.keep_checkpoints)
+        checkpoints = Checkpoints(workdir, config.keep_checkpoints, config.stuck_after)
         with working("making the initial state"):
             state, start = initial_state(plan, checkpoints, mesh)
     with processes.agreed():

@@ -1,3 +1,4 @@
+import errno
 import json
 import shlex
 from pathlib import Path
@@ -120,6 +121,16 @@ def test_a_run_that_goes_on_keeps_the_preprocessing_that_it_took(config, tmp_pat
 def test_a_workdir_that_cannot_be_written_is_refused(config):
     with pytest.raises(ValueError, match=r"--workdir=/proc/none/run cannot be written: .*; give another directory"):
         train.prepare(Request("train", config, options=train.Options(), workdir=Path("/proc/none/run")))
+
+
+def test_a_workdir_where_directories_cannot_be_renamed_is_refused(config, tmp_path, monkeypatch):
+    def fails(path, target):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(ValueError, match=r"--workdir=.* must be on a file system that can rename .*: Too many open"):
+        train.prepare(Request("train", config, options=train.Options(), workdir=tmp_path / "run"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_workdir_that_is_a_file_is_refused(config, tmp_path):

@@ -131,13 +131,23 @@ def test_another_configuration_is_refused_and_nothing_is_moved(workdir):
     ],
 )
 def test_a_checkpoint_that_cannot_be_written_is_named_and_older_ones_stay(fault, message, left, tmp_path):
-    command = [sys.executable, str(Path(__file__).with_name("full_disk.py")), str(tmp_path / "run"), fault]
+    command = [sys.executable, str(Path(__file__).with_name("unsaved.py")), str(tmp_path / "run"), fault]
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert run.returncode == 0, run.stderr
     assert re.fullmatch(rf"a checkpoint could not be saved: .*{message}\n", run.stdout)
     assert "/orbax/" not in run.stderr, "Orbax's tracebacks stand beside the error"
     for step in left:
         verify(tmp_path / f"run/checkpoints/{step}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hangs", ["save", "wait_until_finished"])
+def test_a_process_whose_checkpoint_is_not_saved_ends(hangs, tmp_path):
+    command = [sys.executable, str(Path(__file__).with_name("unsaved.py")), str(tmp_path / "run"), hangs]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert run.returncode == 1
+    assert "error: no progress for 1 seconds; the stacks of all threads:" in run.stderr
+    verify(tmp_path / "run/checkpoints/10")
 
 
 def test_the_cause_of_an_error_is_named_whatever_tensorstore_adds():

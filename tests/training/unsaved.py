@@ -1,6 +1,8 @@
-"""Saves checkpoints under a limit on the size of files, or without their directory, and prints the outcome.
+"""Saves checkpoints under a limit on the size of files, without their directory or stuck, and prints the outcome.
 
-    python full_disk.py WORKDIR limit|gone
+    python unsaved.py WORKDIR limit|gone|save|wait_until_finished
+
+The last two are functions of Orbax, which then hang.
 
 A process of its own, because the limit holds for all of it.
 """
@@ -8,6 +10,7 @@ A process of its own, because the limit holds for all of it.
 import resource
 import shutil
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -25,8 +28,11 @@ try:
         checkpoints._manager.wait_until_finished()
         if fault == "limit":
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        else:
+        elif fault == "gone":
             shutil.rmtree(workdir)
+        else:
+            checkpoints._stuck_after = 1
+            setattr(checkpoints._manager, fault, lambda *_, **__: time.sleep(60))
         checkpoints.save(20, state(20).replace(variables={"params": {"kernel": noise}}), CONFIG)
 except SaveError as error:
     print(error)
