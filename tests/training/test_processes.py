@@ -1,23 +1,18 @@
 """Several processes train as one, and none outlives another."""
 
 import errno
-import os
 import re
-import subprocess
+import signal
 import sys
-import time
-from pathlib import Path
 
 import compilation
 import jax
-import numpy as np
 import pytest
 
-from benchmarks.faults.runs import free_address, records
+from benchmarks.faults.runs import SMALL, Run, checkpoints, difference, free_address
 from senet_jax import workdir as workdirs
-from senet_jax.checkpoints import verify
 from senet_jax.commands.command_line import main
-from senet_jax.training import logs, processes
+from senet_jax.training import processes
 from senet_jax.training.checkpoints import SaveError
 from senet_jax.workdir import RunError
 
@@ -35,101 +30,64 @@ GONE = re.compile(
 """What a process says whose neighbour is gone: the loop, or jax.distributed after the heartbeat."""
 
 
-@pytest.fixture
-def begin():
-    """Starts processes that run files of this folder, with two devices in all."""
-    started = []
-
-    def begin(*commands):
-        settings = {
-            "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // len(commands)), "JAX_ENABLE_X64": "true",
-            "PYTHONPATH": str(Path(__file__).parents[2]), "GLIBC_TUNABLES": "",
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }  # fmt: skip
-        begun = [
-            subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name(file)), *map(str, words)],
-                env=os.environ | compilation.environment() | settings,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for file, *words in commands
-        ]
-        started.extend(begun)
-        return begun
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
+def begin(workdir, number, program, *flags):
+    """Starts one of `number` processes, with two devices in all."""
+    settings = {
+        "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(2 // number), "JAX_ENABLE_X64": "true",
+        "GLIBC_TUNABLES": "", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }  # fmt: skip
+    return Run(workdir, flags, program, **compilation.environment() | settings)
 
 
-@pytest.fixture
-def start(begin, tmp_path):
+def start(workdir, number):
     """Starts a run in a workdir, of one process with two devices or of two processes with one each."""
-
-    def start(workdir, number):
-        several = [f"--coordinator={free_address()}", f"--num_processes={number}", f"--heartbeat_timeout={HEARTBEAT}"]
-        command = ["process.py", "train", f"--workdir={workdir}", *FLAGS, f"--config.data.data_dir={tmp_path / 'data'}"]
-        each = [[*several, f"--process_id={process}"] if number > 1 else [] for process in range(number)]
-        return begin(*([*command, *words] for words in each))
-
-    return start
+    flags = [*FLAGS, f"--config.data.data_dir={workdir.parent / 'data'}"]
+    if number == 1:
+        return [begin(workdir, 1, SMALL, *flags)]
+    flags += [f"--coordinator={free_address()}", f"--num_processes={number}", f"--heartbeat_timeout={HEARTBEAT}"]
+    return [begin(workdir, number, SMALL, *flags, f"--process_id={process}") for process in range(number)]
 
 
 def finish(run):
-    outputs = [process.communicate(timeout=300)[0] for process in run]
-    assert [process.returncode for process in run] == [0] * len(run), outputs
-    return outputs
+    for process in run:
+        process.end()
+    assert [process.status for process in run] == [0] * len(run), [process.output for process in run]
+    return [process.output for process in run]
 
 
-def wait_for(step, workdir, run):
-    while max((record["step"] for record in logs.read(workdir)), default=0) < step:
-        assert all(process.poll() is None for process in run), [process.communicate()[0] for process in run]
-        time.sleep(0.1)
-
-
-def final_state(workdir):
-    return verify(workdir / "checkpoints" / str(STEPS))
+def check_left(survivor):
+    """Checks that a process ends soon, because its neighbour is gone."""
+    assert survivor.end() < HEARTBEAT + 10  # The machine may be busy.
+    assert survivor.status != 0
+    assert GONE.search(survivor.output), survivor.output
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill(start, tmp_path):
+def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill(tmp_path):
     """One process with two devices computes the same bits, so that no run of two without harm is needed."""
     one, harmed = tmp_path / "one", tmp_path / "harmed"
     finish(start(one, 1))
 
-    run = start(harmed, 2)
-    wait_for(6, harmed, run)
-    run[0].kill()  # The coordinator.
-    survivor, _ = run[1].communicate(timeout=HEARTBEAT + 20)
-    assert run[1].returncode != 0
-    assert GONE.search(survivor), survivor
+    coordinator, survivor = start(harmed, 2)
+    assert survivor.wait_until(lambda: checkpoints(harmed)), survivor.output
+    coordinator.end(signal.SIGKILL)
+    check_left(survivor)
 
     first_said, second_said = finish(start(harmed, 2))
     assert re.search(r"goes on after step (4|8|12|16)", first_said)
     assert f"step {STEPS}/{STEPS}" in first_said
     assert "loss" not in second_said
-    alone, together = final_state(one), final_state(harmed)
-    assert len(jax.tree.leaves(together)) > 30
-    jax.tree.map(np.testing.assert_array_equal, together, alone)
-    assert records(harmed) == records(one)
+    assert checkpoints(one)[-1] == STEPS
+    assert difference(one, harmed) == ""
 
 
 @pytest.mark.slow
-def test_all_end_or_go_on_together_if_only_one_finds_a_fault_has_a_signal_or_stands_still(begin, tmp_path):
-    words = [free_address(), HEARTBEAT, tmp_path / "run", tmp_path / "data"]
-    first, second = begin(*(["pair.py", number, *words] for number in (0, 1)))
-    said = []
-    while not said or said[-1] != "waits for process 1\n":
-        said.append(first.stdout.readline())
-        assert said[-1], [*said, second.communicate()[0]]
-    since = time.monotonic()
-    survivor, _ = first.communicate(timeout=HEARTBEAT + 20)
-    assert time.monotonic() - since < HEARTBEAT + 10  # The machine may be busy.
-    assert first.returncode != 0
-    assert GONE.search(survivor), survivor
+def test_all_end_or_go_on_together_if_only_one_finds_a_fault_has_a_signal_or_stands_still(tmp_path):
+    words = [free_address(), str(HEARTBEAT), str(tmp_path / "run"), str(tmp_path / "data")]
+    first, second = (begin(tmp_path, 2, ["tests/training/pair.py", str(number), *words]) for number in (0, 1))
+    assert first.wait_for("waits for process 1"), [first.output, second.output]
+    check_left(first)
+    second.end(signal.SIGKILL)
 
 
 def test_a_run_that_goes_on_is_not_joined(tmp_path):
