@@ -1,7 +1,6 @@
 """The directory of a run: names of its files, its configuration, and its state."""
 
 import json
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -146,14 +145,6 @@ def check_same(held: Experiment, config: Experiment, holder: str) -> None:
             "or the same configuration to go on. A longer run has another schedule: it starts anew in another workdir, "
             "from the weights of this one if --config.init.weights is its directory"
         )
-
-
-def space(directory: Path) -> str:
-    """Says how much room a directory has, as in "has 1,024 bytes free"."""
-    try:
-        return f"has {shutil.disk_usage(directory).free:,} bytes free"
-    except FileNotFoundError:
-        return "does not exist any more"
 
 
 @contextmanager

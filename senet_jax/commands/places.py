@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from senet_jax.files import check_writable
+from senet_jax.disks import check_writable
 
 
 def check_output_directory(output: Path) -> None:

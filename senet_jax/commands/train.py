@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, CountOrZero, Name, Positive
 from senet_jax.commands.request import CommandOptions, Parallelism, Request
-from senet_jax.files import check_renames, check_writable
+from senet_jax.disks import check_renames, check_writable, space
 from senet_jax.inherited import adopted, check_overrides
 from senet_jax.schema import Placeholder
 from senet_jax.terminal import program
@@ -96,7 +96,7 @@ def prepare(request: Request) -> Callable[[], None]:
         except FloatingPointError as error:
             raise workdirs.RunError(str(error)) from error
         except OSError as error:
-            where = "" if error.filename else f" in {workdir}, which {workdirs.space(workdir)}"
+            where = "" if error.filename else f" in {workdir}, which {space(workdir)}"
             raise workdirs.RunError(f"{error}{where}; the existing checkpoints stay") from error
 
     return run

@@ -24,9 +24,10 @@ from senet_jax.data.cifar import Cifar10, Cifar100
 from senet_jax.data.digits import Digits
 from senet_jax.data.records import Records
 from senet_jax.data.split import Source, Split
-from senet_jax.files import allow_open_files, check_space, check_writable, in_turn
+from senet_jax.disks import allow_open_files, check_space, check_writable, space
+from senet_jax.files import in_turn
 from senet_jax.schema import did_you_mean
-from senet_jax.workdir import RunError, space
+from senet_jax.workdir import RunError
 
 OWN = {"digits": Digits, "cifar10": Cifar10, "cifar100": Cifar100}
 """Datasets that this package prepares itself."""

@@ -20,9 +20,10 @@ from PIL import Image
 from senet_jax.children import end_with_parent
 from senet_jax.data import images, members
 from senet_jax.data.members import Member
-from senet_jax.files import check_space, line_of, read_records, replace_text, replaced, write_records
+from senet_jax.disks import check_space, space
+from senet_jax.files import line_of, read_records, replace_text, replaced, write_records
 from senet_jax.terminal.progress import progress
-from senet_jax.workdir import LOCK, locked, space
+from senet_jax.workdir import LOCK, locked
 
 _DONE = "done.jsonl"
 UNREADABLE = "unreadable.txt"

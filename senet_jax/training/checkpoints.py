@@ -16,6 +16,7 @@ from absl import logging as absl_logging
 
 from senet_jax import workdir as workdirs
 from senet_jax.config import Experiment
+from senet_jax.disks import space
 from senet_jax.schema import from_dict, to_dict
 from senet_jax.training import processes
 from senet_jax.training.state import TrainState
@@ -87,7 +88,7 @@ class Checkpoints:
     def _unsaved(self, error: Exception) -> SaveError:
         newest = "there is no older one" if self.latest is None else f"the newest whole one is of step {self.latest}"
         return SaveError(
-            f"a checkpoint could not be saved: {self._directory} {workdirs.space(self._directory)} "
+            f"a checkpoint could not be saved: {self._directory} {space(self._directory)} "
             f"({manifests.first_line(error, end=True)}); {newest}"
         )
 

@@ -12,7 +12,7 @@ from senet_jax import data
 from senet_jax.config import DataConfig
 from senet_jax.data.dataset import overlap
 from senet_jax.data.split import Split
-from senet_jax.files import allow_open_files
+from senet_jax.disks import allow_open_files
 
 
 class SenetJaxTestDataset(tfds.core.GeneratorBasedBuilder):
