@@ -16,23 +16,22 @@ def expanded(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def in_turn(directory: Path, waits: str) -> Iterator[contextlib.ExitStack]:
+def in_turn(directory: Path, waits: str) -> Iterator[None]:
     """Makes the directory, and waits until no other process holds it; prints that it waits, if it does.
 
-    Yields the stack that lets it go. On a file system without locks, and on Windows, it does not wait.
+    On a file system without locks, and on Windows, it does not wait.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
+    with (directory / ".lock").open("w", encoding="utf-8") as lock:
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
-            lock = stack.enter_context((directory / ".lock").open("w", encoding="utf-8"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 print(waits, file=sys.stderr, flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
-        yield stack
+        yield
 
 
 @contextlib.contextmanager

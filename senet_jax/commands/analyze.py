@@ -108,7 +108,7 @@ def _check_network(workdir: Path, model: ModelConfig) -> None:
 
 
 def _as_in_run(workdir: Path, plan: "Plan") -> bool:
-    """Returns whether the data, and all that is done to test images, are those of the run, of whatever split."""
+    """Returns whether the data, and all that is done to test images, are those of the run, whatever the test split."""
     from senet_jax.weights import runs
 
     try:

@@ -199,7 +199,7 @@ def _read(flag: str, text: str, kind: Any) -> Any:
     try:
         return read(text, kind)
     except ValueError:
-        hint = ", such as that of a mounted bucket, which must be able to rename directories" if "://" in text else ""
+        hint = ", such as that of a mounted bucket" if "://" in text else ""
         raise ValueError(f"--{flag}={text}: it must be {describe(kind)}{hint}") from None
 
 

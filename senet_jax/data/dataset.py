@@ -42,8 +42,8 @@ class Dataset:
     train: Split
     test: Split
     fingerprint: dict[str, str] = field(default_factory=dict)
-    """Identity of the data: name and version, number, bytes and shards of the images of each split, and for class
-    folders the SHA-256 of all names and contents."""
+    """Identity of the data: name and version, number, shards and packed bytes of the images of each split, and for
+    class folders the SHA-256 of all names and contents."""
     shared: int = 0
     """Number of images in both splits."""
 
@@ -111,10 +111,12 @@ def preview(config: DataConfig) -> tuple[int, int, bool]:
     with _quiet():
         builder = _builder(config)
         prepared = builder.is_prepared()
-        if prepared:  # Its files say the channels of class folders.
+        if isinstance(builder, folder.Folder) and not prepared:
+            builder = folder.checked(builder, config.bad_images)
+        elif prepared:  # Its files say the channels of class folders.
+            if isinstance(builder, folder.Folder):
+                folder.forget_files(builder)
             builder = tfds.builder_from_directory(builder.data_dir)
-        elif isinstance(builder, folder.Folder):
-            builder = _checked(config, builder)
         channels, names = _features(config, builder)
         return len(names), channels, prepared
 
@@ -154,17 +156,11 @@ def _prepared(config: DataConfig) -> tfds.core.DatasetBuilder:
     return builder
 
 
-def _checked(config: DataConfig, builder: folder.Folder) -> folder.Folder:
-    """Returns the builder of checked images; place and room are looked at before."""
-    place, needed = Path(builder.data_dir), sum(member.size for split in builder.members().values() for member in split)
-    check_writable(place, f"--config.data.data_dir: the place of dataset {config.name!r}, {place},")
-    check_space(place, needed, "another --config.data.data_dir")
-    return folder.checked(builder, config.bad_images)
-
-
 def _prepare(config: DataConfig, builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
     if isinstance(builder, folder.Folder):
-        builder = _checked(config, builder)
+        needed = sum(member.size for split in builder.members().values() for member in split)
+        check_space(Path(builder.data_dir), needed, "another --config.data.data_dir")
+        builder = folder.checked(builder, config.bad_images)
     print(f"preparing dataset {builder.info.full_name} in {builder.data_dir}", file=sys.stderr, flush=True)
     try:
         builder.download_and_prepare(file_format="array_record")
@@ -189,8 +185,11 @@ def _prepare(config: DataConfig, builder: tfds.core.DatasetBuilder) -> tfds.core
 def _remove_abandoned(directory: Path) -> None:
     """Removes the parts that preparations left which were killed: those in which nothing was written for an hour."""
     names = re.compile(r"incomplete\.\w+_\d+\.\d+\.\d+")
-    for part in [found for found in directory.glob("**/incomplete.*") if names.fullmatch(found.name)]:
-        with contextlib.suppress(OSError):  # Its own process can end, and another one can remove it.
+    parts: list[Path] = []
+    with contextlib.suppress(OSError):  # Its own process can end, and another one can remove it.
+        parts.extend(found for found in directory.glob("**/incomplete.*") if names.fullmatch(found.name))
+    for part in parts:
+        with contextlib.suppress(OSError):
             if time.time() - max(file.stat().st_mtime for file in (part, *part.rglob("*"))) > 3600:
                 shutil.rmtree(part)
 

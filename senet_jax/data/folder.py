@@ -123,6 +123,7 @@ def checked(builder: Folder, bad_share: float) -> Folder:
     """
     config = builder.builder_config
     config = _checked(config.name, config.root, tuple(config.splits), bad_share)
+    builder.builder_config.splits.clear()  # The new builder has a listing of its own.
     return Folder(config=config, data_dir=os.fspath(builder.data_dir_root))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+import senet_jax
 from senet_jax import workdir as workdirs
 from senet_jax.config import DataConfig
 from senet_jax.data import Dataset
@@ -108,10 +109,12 @@ def _check_alike(plan: Plan, workdir: Path, parallelism: str) -> None:
     by_host = {name for name in kinds if any(mark.by_host for mark in extras(kinds[name], Adjustable))}
     own = {f"config.{name}": said(value) for name, value in flatten(plan.config).items() if name not in by_host}
     own |= {"--parallelism": parallelism, "jax": jax.__version__, "training images": str(len(dataset.train))}
-    own |= {"version": provenance("")["versions"]["senet_jax"], "commit": commit()}
+    own |= {"version": senet_jax.__version__, "commit": commit()}
     if not workdirs.has_checkpoints(workdir) and plan.start is not None:
         own["weights"] = plan.start.source
-    data = dataset.fingerprint | {"classes": repr(dataset.class_names)}  # Texts as long as a dataset has shards.
+    data = {"classes": repr(dataset.class_names)} | dataset.fingerprint  # Texts as long as a dataset has shards.
+    if "sha256" in data:  # However each host has packed them.
+        data = {"classes": data["classes"], "data": data["sha256"]}
     own |= {name: hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16] for name, text in data.items()}
     first = json.loads(processes.told(json.dumps(own)))
     names = [name for name in own | first if own.get(name) != first.get(name)]
@@ -120,7 +123,7 @@ def _check_alike(plan: Plan, workdir: Path, parallelism: str) -> None:
     with processes.agreed():
         if names:
             differ = "; ".join(f"{name} is {own.get(name)}, and {first.get(name)} in process 0" for name in names)
-            raise UnusableError(f"the processes differ: {differ}; give all the same command, data and weights")
+            raise UnusableError(f"the processes differ: {differ}; give all the same code, command, data and weights")
 
 
 def _check_shared(workdir: Path) -> None:

@@ -35,7 +35,7 @@ def provenance(command: str | None = None) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Returns the commit of the code, with "+" if files have changed since; "unknown" if git does not track it.
+    """Returns the commit of the code, with "+" if its files have changed since; "unknown" if git does not track it.
 
     The first call of a process decides, so that one at its start names the code that it runs.
     """
@@ -44,12 +44,15 @@ def commit() -> str:
 
 @functools.cache
 def _commit(file: Path) -> str:
-    git = ["git", "-C", str(file.parent)]
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(file.parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout.strip()
+
     try:
         # An installed package can lie within the checkout of another project.
-        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, text=True, check=True)
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        git("ls-files", "--error-unmatch", file.name)
+        head, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError) as error:
         said = str(getattr(error, "stderr", "") or "").partition("\n")[0]
         if "dubious ownership" in said:

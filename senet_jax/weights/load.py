@@ -121,8 +121,10 @@ def to_variables(
 ) -> dict[str, Any]:
     """Converts weights to variables of the network; arguments and errors are those of `load_weights`."""
     wanted = _shapes(model, channels)
-    whole = model.clone(features_only=False, out_indices=None) if model.features_only else model
-    beyond = [path for path in _shapes(whole, channels) if path not in wanted] if model.features_only else []
+    beyond = []
+    if model.features_only:
+        whole = _shapes(model.clone(features_only=False, out_indices=None), channels)
+        beyond = [path for path in whole if path not in wanted]
     names = _names(model, [*wanted, *beyond, *_HEAD], weights)
     left_out = beyond + ([] if head and not wanted.keys().isdisjoint(_HEAD) else [*_HEAD])
     tensors, found, missing, misshapen = dict(weights.tensors), {}, [], []
@@ -151,7 +153,7 @@ def to_variables(
         raise ValueError(
             f"{weights.path} does not hold the weights of this {type(model).__name__}{said}; {listed}{hint}"
         )
-    if left_out and model.num_classes:
+    if not wanted.keys().isdisjoint(left_out):
         found |= _initial_head(model, jax.random.key(0) if key is None else key, channels)
     return traverse_util.unflatten_dict(found, sep="/")
 

@@ -109,9 +109,8 @@ def may_pass(error: BaseException | None) -> bool:
     if error is None:
         return False
     known = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MAY_PASS)
-    codes = "ABORTED", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"  # TensorStore's.
-    said = any(code in str(error) for code in codes)
-    return known or said or may_pass(error.__cause__)
+    codes = "ABORTED|DEADLINE_EXCEEDED|PERMISSION_DENIED|RESOURCE_EXHAUSTED|UNAVAILABLE"  # TensorStore's.
+    return known or bool(re.search(rf"\b({codes}): ", str(error))) or may_pass(error.__cause__)
 
 
 def said(array: list[Any] | None) -> str:

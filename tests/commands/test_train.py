@@ -1,6 +1,7 @@
 import errno
 import json
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -176,11 +177,39 @@ def test_other_data_is_refused_by_a_run_that_goes_on(config, tmp_path):
         (workdir / "network.json").write_text(runs.describe(config, classes, 1, images))
         with pytest.raises(ValueError, match=message):
             train.prepare(Request("train", config, options=train.Options(), workdir=workdir))
-    held = {"dataset": "digits/0.9.0", "sha256": "a1"}
+    held = {"dataset": "digits/0.9.0", "test": "", "train": ""}
     (workdir / "network.json").write_text(runs.describe(config, digits, 1, 1438, held))
-    message = r"dataset is 'digits/1.0.0', was 'digits/0.9.0'; sha256 is None, was 'a1'; .*train is '1438 examples of"
+    message = r"dataset is 'digits/1.0.0', was 'digits/0.9.0'; .*train is '1438 examples of"
     with pytest.raises(ValueError, match=message):
         train.prepare(Request("train", config, options=train.Options(), workdir=workdir))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"dataset": "folder 1.0.0", "train": "6 + 6 examples of 9 bytes"}, None),
+        (
+            {"sha256": "b2", "train": "11 examples of 9 bytes"},
+            "train is '11 examples .* bytes'; sha256 is 'b2', was 'a1'",
+        ),
+        ({"sha256": "b2", "other": "4 examples of 3 bytes"}, None),
+        (
+            {"sha256": "b2", "train": "11 examples of 9 bytes", "other": "4 examples"},
+            "train is '11 examples [^;]*; give",
+        ),
+    ],
+    ids=["packed otherwise", "other images", "another split", "another split of other images"],
+)
+def test_class_folders_are_the_same_by_their_contents(changed, message, config, tmp_path):
+    held = {
+        "dataset": "folder 1.1.0",
+        "test": "4 examples of 3 bytes",
+        "train": "12 examples of 9 bytes",
+        "sha256": "a1",
+    }
+    (tmp_path / "network.json").write_text(runs.describe(config, ("cat", "dog"), 3, 12, held))
+    with nullcontext() if message is None else pytest.raises(ValueError, match=message):
+        runs.check_data(tmp_path, ("cat", "dog"), 12, held | changed)
 
 
 def test_a_second_process_in_a_workdir_is_refused(tmp_path):

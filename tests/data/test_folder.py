@@ -1,4 +1,6 @@
 import dataclasses
+import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -12,7 +14,6 @@ from PIL import Image
 
 from senet_jax import data
 from senet_jax.data.folder import Folder, folder_builder
-from senet_jax.files import in_turn
 
 
 def prepared(config):
@@ -58,10 +59,22 @@ def test_a_large_folder_is_packed_in_shards_in_the_order_of_one(folder_config, m
 
 def test_one_process_packs_and_the_others_wait(folder_config, capsys):
     place = Path(folder_builder(folder_config.path, ["train", "test"], folder_config.data_dir).data_dir)
-    with in_turn(place.parent, "") as held:
+    place.parent.mkdir(parents=True)
+    with (place.parent / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
         threading.Timer(0.2, held.close).start()
         data.open_dataset(folder_config)
     assert f"waits for another process that prepares {place}\n" in capsys.readouterr().err
+
+
+def test_no_builder_keeps_the_listing_of_a_packed_folder(folder_config):
+    data.open_dataset(folder_config)
+    data.open_dataset(folder_config)
+    data.preview(folder_config)
+    folders = [found for found in gc.get_objects() if isinstance(found, Folder)]
+    builders = [found for found in folders if str(found.data_dir).startswith(folder_config.data_dir)]
+    assert len(builders) > 1
+    assert not any(found.builder_config.splits for found in builders)
 
 
 def test_place_and_room_are_looked_at_before_the_images(folder_config, tmp_path, monkeypatch):
@@ -76,6 +89,9 @@ def test_place_and_room_are_looked_at_before_the_images(folder_config, tmp_path,
     with pytest.raises(ValueError, match=message):
         data.open_dataset(folder_config)
     assert not prepared(folder_config)
+    monkeypatch.undo()
+    monkeypatch.setattr("shutil.disk_usage", None)
+    assert data.preview(folder_config) == (2, 3, False)  # It writes nothing.
 
 
 def test_slices_of_splits(folder_config):

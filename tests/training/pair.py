@@ -88,6 +88,9 @@ def test_other_configurations_are_refused_before_the_first_step(trained):
     said = refusal(run, trained if NUMBER == 0 else opened(0.3), DIRECTORY)
     assert "config.optimizer.learning_rate is 0.3, and 0.1 in process 0" in said
     assert not (DIRECTORY / "config.json").exists()
+    with mock.patch("senet_jax.runs.run.commit", return_value=f"commit{NUMBER}"):
+        said = refusal(run, trained, DIRECTORY)
+    assert "commit is commit1, and commit0 in process 0; give all the same code" in said
 
 
 def test_a_checkpoint_that_one_cannot_read_is_refused_by_all(trained):

@@ -97,6 +97,19 @@ def test_a_run_does_not_start_anew_if_all_checkpoints_are_damaged(workdir):
         verify(workdir / "checkpoints/30")
 
 
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (ValueError("UNAVAILABLE: Error reading local file: Connection reset"), True),
+        (ValueError("ABORTED: Generation changed"), True),
+        (ValueError("DEADLINE_EXCEEDED: No answer"), True),
+        (ValueError("/runs/ABORTED/checkpoints/4/manifest differs from the saved file"), False),
+    ],
+)
+def test_codes_of_errors_that_may_pass(error, passes):
+    assert manifests.may_pass(error) == passes
+
+
 @pytest.mark.parametrize("error", [OSError(24, "Too many open files"), ValueError("RESOURCE_EXHAUSTED: memory")])
 def test_an_error_of_the_machine_is_no_damage(error, workdir, monkeypatch):
     def fail(*_, **__):

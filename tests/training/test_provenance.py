@@ -37,6 +37,17 @@ def test_the_commit_is_that_of_the_start(git, tmp_path, monkeypatch):
     assert provenance.provenance()["commit"] == second
 
 
+@pytest.mark.parametrize(("name", "mark"), [("provenance.py", "+"), ("nohup.out", "")])
+def test_files_of_the_commit_that_have_changed_mark_it(name, mark, git, tmp_path, monkeypatch):
+    file = tmp_path / "provenance.py"
+    file.touch()
+    git("add", ".")
+    git("commit", "--message=second")
+    (tmp_path / name).write_text("changed")
+    monkeypatch.setattr(provenance, "__file__", str(file))
+    assert provenance.commit() == git("rev-parse", "HEAD") + mark
+
+
 def test_a_run_takes_the_commit_before_it_trains(monkeypatch, tmp_path, unchecked_types):
     taken = []
     monkeypatch.setattr(run, "commit", lambda: taken.append(True))

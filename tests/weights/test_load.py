@@ -100,7 +100,7 @@ def test_another_number_of_classes(ours, file, tmp_path):
     assert [head["kernel"].shape for head in heads] == [(128, 10), (128, 7), (128, 7)]
     assert np.std(heads[1]["kernel"]) > 0.01
     assert np.abs(heads[1]["kernel"] - heads[2]["kernel"]).min() > 0
-    for headless in (network(0), network(features_only=True)):
+    for headless in (network(0), network(features_only=True), network().clone(features_only=True)):
         assert_same(load_weights(headless, file), whole)
 
 
