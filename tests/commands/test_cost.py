@@ -69,7 +69,7 @@ def test_images_have_the_size_of_the_weights(tmp_path, monkeypatch, capsys):
     weights, model = tmp_path / "weights.safetensors", ModelConfig("resnet20_cifar")
     variables = jax.tree.map(
         lambda leaf: np.zeros(leaf.shape, leaf.dtype),
-        abstract_variables(create_model("resnet20_cifar"), jax.ShapeDtypeStruct((1, 8, 8, 3), float), train=False),
+        abstract_variables(create_model("resnet20_cifar"), jax.ShapeDtypeStruct((1, 8, 8, 3), "float32"), train=False),
     )
     images = Preprocessing(48, 1, "bilinear", (0.5,) * 3, (0.25,) * 3)
     save_weights(weights, variables, model=model, preprocessing=images, source="test")
