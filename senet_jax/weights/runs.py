@@ -124,12 +124,13 @@ def check_data(
 
 def _differing(held: dict[str, str], data: dict[str, str]) -> list[str]:
     """Returns the names under which two fingerprints differ in more than the way of packing."""
-    names = held.keys() & data.keys()
-    if held.keys() != data.keys():  # Other splits of class folders; the digest is of all together.
-        names -= {"sha256"}
-    elif "sha256" in held and held["sha256"] == data["sha256"]:
-        return []
-    return [name for name in held if name in names and held[name] != data[name]]
+    names = set(held | data)
+    if "sha256" in held and "sha256" in data:  # Class folders.
+        if held["sha256"] == data["sha256"]:
+            return []
+        if held.keys() != data.keys():  # Of other splits; the digest is of all together.
+            names = held.keys() & data.keys() - {"sha256"}
+    return [name for name in held | data if name in names and held.get(name) != data.get(name)]
 
 
 def called(workdir: Path) -> str:

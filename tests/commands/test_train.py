@@ -177,9 +177,9 @@ def test_other_data_is_refused_by_a_run_that_goes_on(config, tmp_path):
         (workdir / "network.json").write_text(runs.describe(config, classes, 1, images))
         with pytest.raises(ValueError, match=message):
             train.prepare(Request("train", config, options=train.Options(), workdir=workdir))
-    held = {"dataset": "digits/0.9.0", "test": "", "train": ""}
+    held = {"dataset": "digits/0.9.0", "sha256": "a1"}
     (workdir / "network.json").write_text(runs.describe(config, digits, 1, 1438, held))
-    message = r"dataset is 'digits/1.0.0', was 'digits/0.9.0'; .*train is '1438 examples of"
+    message = r"dataset is 'digits/1.0.0', was 'digits/0.9.0'; sha256 is None, was 'a1'; .*train is '1438 examples of"
     with pytest.raises(ValueError, match=message):
         train.prepare(Request("train", config, options=train.Options(), workdir=workdir))
 
