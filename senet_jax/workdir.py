@@ -187,10 +187,14 @@ def no_checkpoint(workdir: Path) -> ValueError:
 
 def read_result(workdir: Path) -> dict[str, Any]:
     """Reads the result of a finished run. Raises ValueError if it is damaged."""
+    path = workdir / RESULT
     try:
-        return read_json(workdir / RESULT)
+        result = read_json(path)
+        if not isinstance(result, dict) or not isinstance(result.get("accuracy"), int | float):
+            raise ValueError(f"{path} is damaged: it has no accuracy")
     except ValueError as error:
         raise ValueError(f"{error}; remove the file, and the command of the run writes it anew") from error
+    return result
 
 
 def write_result(workdir: Path, result: dict[str, Any]) -> None:
@@ -232,7 +236,9 @@ def describe(workdir: Path) -> str:
         case RunState.DONE:
             return f"done, accuracy {read_result(workdir)['accuracy']:.2%}"
         case RunState.FAILED:
-            return f"failed: {read_json(workdir / FAILURE)['message']}"
+            with suppress(ValueError, TypeError, KeyError):
+                return f"failed: {read_json(workdir / FAILURE)['message']}"
+            return f"failed; {FAILURE} is damaged"
         case RunState.PARTIAL:
             return f"partial, step {max(_steps(workdir)):,}"
         case _:

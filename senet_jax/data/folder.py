@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.pool import ThreadPool
@@ -247,6 +248,8 @@ def _check_image(path: str) -> tuple[int, str, bytes]:
     """
     content = b""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # Reading a pipe would wait for ever.
+            return 0, "it is no file", hashlib.sha256().digest()
         content = Path(path).read_bytes()
         return len(images.read(content).getbands()), "", hashlib.sha256(content).digest()
     except (FileNotFoundError, images.BadImageError) as error:

@@ -14,6 +14,7 @@ from flax.core import FrozenDict
 from senet_jax.models.network import Network
 from senet_jax.modules.conv_norm import ConvNorm, Layered
 from senet_jax.modules.pooling import average_pool
+from senet_jax.modules.squeeze_excite import recalibrated
 from senet_jax.ops import max_pool
 from senet_jax.typing import Array, Float, ModuleDef
 
@@ -59,7 +60,7 @@ class Inception(Layered):
             # Caffe rounds up the size of a pooled map; of an odd map, that is less than the size of the convolutions.
             branches = [y, z, max_pool(x, padding=(0, 2))]
         x = jnp.concatenate(branches, axis=-1)
-        return x if self.attention is None else self.attention(name="se")(x)
+        return x if self.attention is None else recalibrated(self.attention(name="se"), x)
 
 
 class BNInception(Network, kw_only=True):

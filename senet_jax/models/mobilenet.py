@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from senet_jax.models.network import Network
 from senet_jax.modules.conv_norm import ConvNorm, Layered
+from senet_jax.modules.squeeze_excite import recalibrated
 from senet_jax.typing import Array, Float, ModuleDef
 
 
@@ -24,7 +25,7 @@ class DepthwiseSeparable(Layered):
         channels = x.shape[-1]
         x = self.layer(channels, 3, self.stride, self.dilation, channels, name="depthwise")(x, train=train)
         x = self.layer(self.width, 1, name="pointwise")(x, train=train)
-        return x if self.attention is None else self.attention(name="se")(x)
+        return x if self.attention is None else recalibrated(self.attention(name="se"), x)
 
 
 class MobileNet(Network, kw_only=True):

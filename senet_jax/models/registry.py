@@ -101,7 +101,7 @@ def create_model(name: str, num_classes: int | None = None, *, ratio: float | No
     Raises ValueError for an impossible name, override or value, with the possible ones.
     """
     network = _named("network", name, _NETWORKS)
-    overrides = {_NAMES_IN_TIMM.get(field, field): _understood(field, value) for field, value in overrides.items()}
+    overrides = _renamed(overrides)
     if overrides.get("features_only"):
         num_classes = 0
     attention = overrides.pop("attention", network.keywords.get("attention"))
@@ -149,6 +149,14 @@ def _check_norm(norm: Any) -> None:
             f"norm makes a {made.__name__}, {lacks}; give a class with the fields `name` and `param_dtype` and the "
             "call (x, *, train), which can contain it"
         )
+
+
+def _renamed(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the overrides by our names of the fields. Raises ValueError if one is given by both names."""
+    for theirs, ours in _NAMES_IN_TIMM.items():
+        if theirs in overrides and ours in overrides:
+            raise ValueError(f"{theirs} and {ours} are names of the same field; give one of them")
+    return {_NAMES_IN_TIMM.get(field, field): _understood(field, value) for field, value in overrides.items()}
 
 
 def _understood(field: str, value: Any) -> Any:

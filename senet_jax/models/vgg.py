@@ -7,6 +7,7 @@ from flax import linen as nn
 
 from senet_jax.models.network import Network
 from senet_jax.modules.conv_norm import ConvNorm
+from senet_jax.modules.squeeze_excite import recalibrated
 from senet_jax.ops import max_pool
 from senet_jax.typing import Array, Float, ModuleDef
 
@@ -20,7 +21,7 @@ class VGGLayer(ConvNorm):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n oh ow oc"]:
         x = super().__call__(x, train=train)
-        return x if self.attention is None else self.attention(name="se")(x)
+        return x if self.attention is None else recalibrated(self.attention(name="se"), x)
 
 
 class VGG(Network, kw_only=True):

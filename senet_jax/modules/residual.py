@@ -11,7 +11,7 @@ from senet_jax.modules.batch_norm import BatchNorm, normalised
 from senet_jax.modules.conv import Convolution
 from senet_jax.modules.conv_norm import Layered
 from senet_jax.modules.pooling import average_pool
-from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker
+from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker, recalibrated
 from senet_jax.typing import Array, Float, ModuleDef
 from senet_jax.words import Placement
 
@@ -113,7 +113,7 @@ class ResidualBlock(Layered):
             return x
         attention = self.attention(name="se")
         takes_lazy = type(attention).__call__ is SqueezeExcite.__call__
-        return attention(x.compute() if isinstance(x, ops.Normalised) and not takes_lazy else x)
+        return recalibrated(attention, x.compute() if isinstance(x, ops.Normalised) and not takes_lazy else x)
 
     def middle_conv(self, x: Array, index: int, features: int, stride: int, *, train: bool, groups: int = 1) -> Array:
         """Returns the 3x3 convolution of x, normalised and activated; it has the stride and the first dilation."""

@@ -30,6 +30,15 @@ def check_maker(attention: Any) -> None:
         raise ValueError(f"attention is an instance of {name}; give {name}, or partial({name}, FIELD=VALUE)")
 
 
+def recalibrated(attention: Callable[..., Any], x: Any) -> Any:
+    """Returns maps after an attention module. Raises ValueError if it does not keep their shape."""
+    y = attention(x)
+    if y.shape != x.shape:
+        name = type(attention).__name__
+        raise ValueError(f"{name} returns {y.shape} for maps {x.shape}; an attention must return the scaled maps")
+    return y
+
+
 class Attention(nn.Module, kw_only=True):
     """Base class of the modules that recalibrate maps (..., h, w, c) and keep their shape and dtype."""
 

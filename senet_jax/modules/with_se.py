@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from senet_jax.modules.attention import ATTENTIONS
 from senet_jax.modules.batch_norm import unfused
-from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker, made_class
+from senet_jax.modules.squeeze_excite import SqueezeExcite, check_maker, made_class, recalibrated
 from senet_jax.typing import ModuleDef
 
 
@@ -135,6 +135,6 @@ class _Recalibrate:
         if "jit(" in scope.path_text:  # Its trace may come from, or go to, a sub-module that does not match.
             raise ValueError(f"{path} ({kind}) matches WithSE's where and is in nn.jit; use jax.jit around the network")
         self.in_attention = True
-        y = self.attention(parent=scope.push("se", reuse=True), name="se")(y)
+        y = recalibrated(self.attention(parent=scope.push("se", reuse=True), name="se"), y)
         self.in_attention = False
         return y

@@ -43,7 +43,8 @@ def convolution(
         every platform, which has all derivatives.
 
     Raises:
-      ValueError: the lowering is unknown, or the groups do not fit the channels of x and the kernel.
+      ValueError: the lowering is unknown, the groups do not fit the channels of x and the kernel, or stride or dilation
+        is not a positive integer.
     """
     if lowering not in LOWERINGS:
         raise ValueError(f"lowering is {lowering!r}; it must be one of {', '.join(LOWERINGS)}")
@@ -52,7 +53,7 @@ def convolution(
             f"groups is {groups}, x has {x.shape[-1]} channels and the kernel takes {kernel.shape[2]} to "
             f"{kernel.shape[3]}; groups times the first must be the channels of x, and groups must divide the second"
         )
-    strides, dilations = _pair(stride), _pair(dilation)
+    strides, dilations = _pair(stride, "stride"), _pair(dilation, "dilation")
     if isinstance(padding, str):
         extents = [(size - 1) * step + 1 for size, step in zip(kernel.shape[:2], dilations, strict=True)]
         rows, columns = lax.padtype_to_pads(x.shape[1:3], extents, strides, padding)
@@ -65,8 +66,10 @@ def convolution(
     return _convolution(*divided.varying_alike((x, kernel)), window, lowering == "platform")
 
 
-def _pair(size: Pair) -> tuple[int, int]:
+def _pair(size: Pair, name: str) -> tuple[int, int]:
     rows, columns = size if isinstance(size, tuple | list) else (size, size)
+    if int(rows) != rows or int(columns) != columns or min(rows, columns) < 1:
+        raise ValueError(f"{name} is {size}; it must be a positive integer, or two of them")
     return int(rows), int(columns)
 
 

@@ -57,6 +57,11 @@ def read_start(config: Experiment, network: Network, dataset: Dataset) -> Start 
     init = config.init
     if init.weights is None:
         return None
+    if init.insert_se and network.attention is None:
+        raise ValueError(
+            f"config.init.insert_se is true, and config.model.name, {config.model.name!r}, has no attention; give its "
+            "SE twin"
+        )
     try:
         file, class_names, said, preprocessing = read_source(init.weights)
         check_network(config.model.name, file)

@@ -151,6 +151,7 @@ def test_a_damaged_configuration_in_the_workdir_is_refused_by_its_name(config, t
     ("name", "content", "message"),
     [
         ("result.json", b"", r"run/result.json is damaged: Expecting value: .*; remove the file, and the command"),
+        ("result.json", b"[]", r"run/result.json is damaged: it has no accuracy; remove the file, and the command"),
         ("metrics.jsonl", b'{"step": 1}\n\0\0\0\n', r"line 2 of .*run/metrics.jsonl is damaged: Expecting value"),
     ],
 )

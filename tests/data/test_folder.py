@@ -210,6 +210,14 @@ def test_a_few_bad_files_are_allowed_and_named(folder, folder_config, capsys):
     assert {name for name, fault in faults.items() if fault} == {f"cat/{index}.png" for index in range(6)}
 
 
+def test_a_pipe_is_no_image(folder, folder_config, capsys):
+    (folder / "train" / "cat" / "0.png").unlink()
+    os.mkfifo(folder / "train" / "cat" / "0.png")
+    folder_config.bad_images = 0.5
+    data.open_dataset(folder_config)
+    assert "cat/0.png (it is no file)" in capsys.readouterr().err
+
+
 def test_data_are_known_by_names_and_contents(folder, folder_config, write_images):
     first = data.open_dataset(folder_config).fingerprint
     for path in folder.rglob("*.png"):

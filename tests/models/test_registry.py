@@ -3,12 +3,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 from flax import linen as nn
 from processes import run_python
 
 from senet_jax import SqueezeExcite, create_model, list_models, words
-from senet_jax.models.parameters import count_parameters
+from senet_jax.models.parameters import abstract_variables, count_parameters
 from senet_jax.modules import BatchNorm
 
 
@@ -98,6 +99,27 @@ def test_an_attention_is_a_class_or_a_function_of_name_and_dtype():
     create_model("se_resnet18", attention=lambda name, param_dtype: SqueezeExcite(name=name))
     with pytest.raises(ValueError, match="attention makes a Untyped, which has no field `param_dtype`; give a class"):
         create_model("se_resnet18", attention=Untyped)
+
+
+class Gates(nn.Module):
+    """An attention whose author forgot to multiply."""
+
+    param_dtype: Any = None
+
+    def __call__(self, x):
+        return x.mean((-3, -2), keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["resnet20_cifar", "mobilenet", "vgg11", "bn_inception", "shufflenet"])
+def test_an_attention_that_does_not_keep_the_shape_is_refused(name):
+    model, images = create_model(name, attention=Gates), jax.ShapeDtypeStruct((1, 64, 64, 3), "float32")
+    with pytest.raises(ValueError, match=r"Gates returns \(1, 1, 1, \d+\) for maps .*; an attention must return the"):
+        abstract_variables(model, images, train=False)
+
+
+def test_a_field_has_one_name():
+    with pytest.raises(ValueError, match="drop_rate and dropout are names of the same field; give one of them"):
+        create_model("resnet18", drop_rate=0.1, dropout=0.2)
 
 
 def test_a_ratio_takes_the_place_of_stated_hidden_channels():

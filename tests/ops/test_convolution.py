@@ -252,6 +252,9 @@ def test_invalid_arguments_raise():
         ops.convolution(x[..., :32], kernel)
     with pytest.raises(ValueError, match="lowering is 'fast'; it must be one of platform, portable, xla"):
         ops.convolution(x, kernel, lowering="fast")
+    for stride in (0, (2, -1)):
+        with pytest.raises(ValueError, match=r"stride is .*; it must be a positive integer, or two of them"):
+            ops.convolution(x, kernel, stride=stride)
 
 
 def test_the_precision_is_that_at_the_call():

@@ -110,6 +110,8 @@ def test_weights_that_do_not_fit_are_one_error(dataset, weights, tmp_path):
         start(dataset, SE, weights=weights())
     with pytest.raises(ValueError, match=r"surplus: .*/se/.*; weights that have SE are read without --config.init.in"):
         start(dataset, SE, weights=weights(model=SE), insert_se=True)
+    with pytest.raises(ValueError, match=r"config.init.insert_se is true, and .*, has no attention; give its"):
+        start(dataset, PLAIN, weights=weights(), insert_se=True)
     with pytest.raises(OSError, match=r"config.init.weights is '.*nothing'"):
         start(dataset, PLAIN, weights=str(tmp_path / "nothing"))
 
