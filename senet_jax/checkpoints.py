@@ -69,6 +69,8 @@ def _arrays(path: Path) -> dict[str, Any]:
     try:
         with runs.quiet(), ocp.PyTreeCheckpointer() as checkpointer:
             saved: Any = checkpointer.metadata(path.absolute())
+            if saved.item_metadata is None:
+                raise ValueError(f"{path / '_METADATA'} cannot be read")
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved.item_metadata.tree)
             return checkpointer.restore(path.absolute(), restore_args=as_numpy)
     except Exception as error:  # Damage raises errors of many types.

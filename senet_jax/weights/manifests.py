@@ -123,5 +123,5 @@ def first_line(error: Exception, *, end: bool = False) -> str:
 
     TensorStore's annotations are left out: they follow the cause, and a specification of an array is long.
     """
-    line = re.sub(r" \[\w+='.*?'\]", "", str(error).partition("\n")[0])
+    line = re.sub(r" \[\w+='.*?'\]| See full TensorStore details.*", "", str(error).partition("\n")[0])
     return f"{type(error).__name__}: {line[-300:] if end else line[:300]}"

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -203,12 +205,29 @@ def reading(directory: Path, **settings: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences Orbax's warnings of read-only checkpoints and of partial reading."""
+    """Silences Orbax's warnings of read-only checkpoints and of partial reading, and what `_drop_closed_loops` does."""
     from absl import logging
 
+    _drop_closed_loops()
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+
+
+@functools.cache
+def _drop_closed_loops() -> None:
+    """Drops, from now on, the hundreds of tracebacks of a restore that fails.
+
+    Its other reads end later, in threads of tensorstore, and find asyncio's loop closed.
+    """
+    others = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        error = unraisable.exc_value
+        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+            others(unraisable)
+
+    sys.unraisablehook = hook

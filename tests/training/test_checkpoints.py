@@ -163,10 +163,22 @@ def test_a_process_whose_checkpoint_is_not_saved_ends(hangs, tmp_path):
     verify(tmp_path / "run/checkpoints/10")
 
 
+def test_reads_that_end_after_a_failed_restore_print_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: print(unraisable.exc_value, file=sys.stderr))
+    runs._drop_closed_loops.cache_clear()
+    with runs.quiet():
+        for error in ("Event loop is closed", "another"):
+            sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(error)))
+    assert capsys.readouterr().err == "another\n"
+    runs._drop_closed_loops.cache_clear()
+
+
 def test_the_cause_of_an_error_is_named_whatever_tensorstore_adds():
     spec = """{"driver":"zarr3","metadata":{"shape":[256,1024]},"kvstore":{"driver":"ocdbt"}}""" + " " * 300
     error = ValueError(f"Writing: File too large [tensorstore_spec='{spec}'] [os_error_code='27']\nmore")
     assert manifests.first_line(error, end=True) == "ValueError: Writing: File too large"
+    error = Exception("Error while reading array index: (1,). See full TensorStore details: <bound method spec of ...>")
+    assert manifests.first_line(error) == "Exception: Error while reading array index: (1,)."
 
 
 def test_a_disk_without_room_is_found_before_the_first_step(tmp_path, monkeypatch):
