@@ -74,12 +74,14 @@ def insert_se(
     Args:
       network: a plain network of this package, which gets blocks at the places of its SE twin (`placement`,
         `attention_stages`); or `WithSE(network, where=...)`, whose patterns must match normalisations, convolutions
-        or dense layers of Flax's or this package's own classes, and whose own attention is kept.
+        or dense layers of Flax's or this package's own classes, and whose own attention is kept. Nothing else may read
+        the parameters of these layers, as tied weights do, and wrappers such as `WeightNorm` are not supported.
       variables: `params` and `batch_stats` of the plain network; metadata of Flax are removed.
       ratio: reduction ratio of the blocks of a network of this package; None: that of the attention, 16.
       attention: class of these blocks or a partial of it, such as `partial(SqueezeExcite, squeeze="max")`, which gets
         their name and dtypes; None: `SqueezeExcite`.
-      images: shape of an input, as an array or a `jax.ShapeDtypeStruct`; None: 224x224 pixels.
+      images: shape of an input, as an array or a `jax.ShapeDtypeStruct`; None: 224x224 pixels of one or three
+        channels.
       key: random numbers for the first dense layers; None: `jax.random.key(0)`.
       **arguments: other arguments of the network, which gets `train=False` by default if it takes `train`.
 
