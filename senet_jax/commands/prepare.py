@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from senet_jax.bounds import Count, Name
 from senet_jax.commands.request import CommandOptions, Directory, Request
 from senet_jax.cores import usable
+from senet_jax.disks import check_writable
 from senet_jax.schema import Placeholder, Rule
 from senet_jax.terminal import program
 from senet_jax.terminal.tables import print_table
@@ -46,6 +47,7 @@ def prepare(request: Request) -> Callable[[], None]:
 
     name = given.dataset
     data_dir = standard_sets.data_root(given.data_dir)
+    check_writable(data_dir, f"--data_dir={data_dir}")
     directory, names, splits = standard_sets.find(name, given.source, partial=given.partial)
     options = preparation.Options(given.shorter_side, given.quality, given.check)
     plan = preparation.Preparation(name, data_dir / directory, names, splits, options)

@@ -14,6 +14,7 @@ from senet_jax import workdir as workdirs
 from senet_jax.bounds import Count, Positive
 from senet_jax.commands.request import CommandOptions, Request
 from senet_jax.config import Experiment
+from senet_jax.disks import check_writable
 from senet_jax.durations import to_steps
 from senet_jax.files import write_json
 from senet_jax.inherited import PREPROCESSING, adopted, check_overrides, with_preprocessing
@@ -70,6 +71,7 @@ def prepare(request: Request) -> Callable[[], None]:
         workdirs.describe(workdir / name)  # A damaged result is refused before anything is trained.
     sources = sweep.sources()
     if not options.dry_run:
+        check_writable(workdir, f"--workdir={workdir}")
         _check_sources(workdir, names, sources)
     rows = _rows(sweep, _settled(configs, workdir, sources), workdir, () if options.dry_run else names)
 

@@ -12,6 +12,9 @@ def test_an_incomplete_imagenet_is_refused_without_partial(tmp_path, capsys):
     imagenet_files.write(tmp_path, 1, 2, shorter_side=24, classes=2)
     command = ["prepare", "--dataset=imagenet2012", f"--source={tmp_path}", f"--data_dir={tmp_path}"]
     with pytest.raises(SystemExit):
+        main([*command, "--data_dir=/proc/none"])
+    assert "--data_dir=/proc/none cannot be written: " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
         main(command)
     assert "lacks the classes n01484850" in capsys.readouterr().err
     main([*command, "--partial", "--jobs=1"])

@@ -200,6 +200,7 @@ def test_variants_are_counted_at_the_size_of_their_weights(capsys, monkeypatch):
         (RATIOS, "--shard=4/3", "the shard is '4/3'; it must be a part and their number"),
         (RATIOS, "--jobs=0", "--jobs is 0; it must be a whole number of 1 or more"),
         (RATIOS, "--workdir=ratios.py", "--workdir=ratios.py is a file"),
+        (RATIOS, "--workdir=/proc/none", "--workdir=/proc/none cannot be written: "),
         (RATIOS, "--config.batch_size=32", "ratio=4/seed=0 holds a run of another configuration: batch_size is 32, w"),
     ],
 )
