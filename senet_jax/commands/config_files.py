@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 import runpy
+import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -82,11 +83,18 @@ def _near_file(path: Path) -> str:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    """Runs a configuration file and returns its names. Raises ValueError for anything that it raises."""
+    """Runs a configuration file, which can import files beside it, and returns its names.
+
+    Raises ValueError for anything that it raises.
+    """
+    beside = str(path.parent.resolve())
+    sys.path.append(beside)  # The last, so that it hides no module.
     try:
         return runpy.run_path(str(path))
     except Exception as error:
         raise ValueError(_fault(path, error)) from error
+    finally:
+        sys.path.remove(beside)
 
 
 def _fault(path: Path, error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Commands, experiments with their overrides, and workdirs, as the command line reads them."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def test_a_file_with_an_argument():
     request = parse(["train", "--workdir", "w", "--config=large.py:64", "--config.seed=5"])
     assert (request.command, request.name, request.workdir) == ("train", "large-64", Path("w"))
     assert request.config == Experiment(batch_size=64, seed=5, model=ModelConfig(ratio=4.0))
+
+
+def test_a_file_imports_another_beside_it(monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    Path("mine").mkdir()
+    Path("mine/beside_it.py").write_text("from senet_jax.config import Experiment\nSIZE = 48")
+    Path("mine/first.py").write_text(
+        "from beside_it import SIZE, Experiment\nget_config = lambda: Experiment(batch_size=SIZE)"
+    )
+    before = sys.path[:]
+    assert parse(["--config=mine/first.py"]).config.batch_size == 48
+    assert sys.path == before
+    del sys.modules["beside_it"]
 
 
 @pytest.mark.parametrize("file", ["12:30/config.json", "copy.json"])
