@@ -111,12 +111,12 @@ def preview(config: DataConfig) -> tuple[int, int, bool]:
     with _quiet():
         builder = _builder(config)
         prepared = builder.is_prepared()
-        if isinstance(builder, folder.Folder) and not prepared:
-            builder = folder.checked(builder, config.bad_images)
-        elif prepared:  # Its files say the channels of class folders.
+        if prepared:  # Its files say the channels of class folders.
             if isinstance(builder, folder.Folder):
                 folder.forget_files(builder)
             builder = tfds.builder_from_directory(builder.data_dir)
+        elif isinstance(builder, folder.Folder):
+            builder = folder.checked(builder, config.bad_images)
         channels, names = _features(config, builder)
         return len(names), channels, prepared
 

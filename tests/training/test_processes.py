@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.faults.runs import SMALL, Run, checkpoints, difference, free_address
 from senet_jax import workdir as workdirs
+from senet_jax.checkpoints import verify
 from senet_jax.commands.command_line import main
 from senet_jax.training import processes
 from senet_jax.training.checkpoints import SaveError
@@ -78,6 +79,7 @@ def test_two_processes_are_one_and_go_on_bit_equal_after_a_kill(tmp_path):
     assert f"step {STEPS}/{STEPS}" in first_said
     assert "loss" not in second_said
     assert checkpoints(one)[-1] == STEPS
+    assert len(jax.tree.leaves(verify(harmed / "checkpoints" / str(STEPS)))) > 30
     assert difference(one, harmed) == ""
 
 

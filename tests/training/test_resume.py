@@ -5,9 +5,11 @@ import re
 import signal
 
 import compilation
+import jax
 import pytest
 
 from benchmarks.faults.runs import Run, checkpoints, difference
+from senet_jax.checkpoints import verify
 
 EXPERIMENT = """
 from senet_jax.config import DataConfig, Experiment, ModelConfig, OptimizerConfig
@@ -60,6 +62,9 @@ def test_a_killed_run_ends_bit_equal(start, tmp_path):
     assert f"goes on after step {stopped} of 60" in output
 
     assert checkpoints(whole)[-1] == 60
+    leaves = jax.tree.leaves(verify(killed / "checkpoints" / "60"))
+    assert len(leaves) > 50
+    assert all(leaf.dtype == jax.numpy.float32 for leaf in leaves if leaf.ndim)
     assert difference(whole, killed) == ""
     results = [json.loads((workdir / "result.json").read_text()) for workdir in (whole, killed)]
     assert results[0]["accuracy"] == results[1]["accuracy"]
